@@ -1,0 +1,26 @@
+// Package child runs other programs so that none outlives its parent: the demo, the tests and the
+// lab start many.
+package child
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// grace is how long a program may take to end after it was asked to.
+const grace = 3 * time.Second
+
+// Command prepares a program that is asked to end when ctx is done, and killed when it does not.
+// Where the system can do it, it is killed as well when this process dies without a word.
+//
+// On Linux the kernel ties that to the thread which starts the program: start and wait for it in
+// one goroutine that has called runtime.LockOSThread.
+func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, name, args...)
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = grace
+	dieWithParent(c)
+	return c
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"shoal/internal/disk"
+)
+
+// The options that several commands share. A command takes those groups that mean something to it.
+
+// outputOptions belong to every command.
+func outputOptions() []option {
+	return []option{
+		{name: "json", kind: kindBool, usage: "print one JSON object per line instead of text"},
+		{name: "quiet", short: "q", kind: kindBool, usage: "no progress, no notices: results and errors only"},
+		{name: "config", value: "FILE", usage: "read settings from a TOML file", complete: "file", invocation: true},
+	}
+}
+
+// logOptions are for commands that run long or talk to a network. level is the default of --log-level.
+func logOptions(level string) []option {
+	return []option{
+		{name: "log-level", value: "LEVEL", usage: "least level of the log on stderr", def: level, choices: []string{"debug", "info", "warn", "error"}},
+		{name: "log-format", value: "FORMAT", usage: "format of the log", def: "text", choices: []string{"text", "json"}},
+	}
+}
+
+// swarmOptions are for commands that take part in a swarm. listen is the default of --listen.
+func swarmOptions(listen string) []option {
+	return []option{
+		listenOption(listen),
+		{name: "site", value: "NAME", usage: "name of the site this machine is at: neighbours come first"},
+		{name: "limit-up", kind: kindRate, value: "RATE", usage: "upload at most so much: 500K, 2Mi or 20Mbit; 0 is no limit"},
+		{name: "limit-down", kind: kindRate, value: "RATE", usage: "download at most so much; 0 is no limit"},
+	}
+}
+
+// listenOption is for commands with a port.
+func listenOption(def string) option {
+	return option{name: "listen", value: "HOST:PORT", usage: "address to listen on; without a HOST all addresses", def: def, check: checkListen}
+}
+
+// waitOptions are for commands that wait for others and can give up.
+func waitOptions(stall string) []option {
+	return []option{
+		{name: "deadline", kind: kindDuration, value: "TIME", usage: "give up after so long, exit 6; 0 is never"},
+		{name: "stall-timeout", kind: kindDuration, value: "TIME", usage: "give up when no byte came for so long, exit 6; 0 is never", def: stall},
+	}
+}
+
+// stateOptions are for commands that keep something between runs.
+func stateOptions() []option {
+	return []option{
+		{name: "state-dir", value: "DIR", usage: "where this machine keeps its state (default depends on the system)", complete: "dir", defFrom: defaultStateDir},
+	}
+}
+
+// checkListen accepts what net.Listen will: [HOST]:PORT, port 0 for any free one.
+func checkListen(text string) error {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT, such as :7070 or [::1]:7070", text)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: a port is a number up to 65535", text)
+	}
+	return nil
+}
+
+// checkURL returns a check for an absolute URL of one of the schemes.
+func checkURL(schemes ...string) func(string) error {
+	return func(text string) error {
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
+			return fmt.Errorf("%q is not a URL with %s://", text, strings.Join(schemes, ":// or "))
+		}
+		return nil
+	}
+}
+
+// defaultStateDir is "" where the system has no place for state: then whoever needs it asks disk for the error.
+func defaultStateDir() string {
+	dir, _ := disk.DefaultStateDir()
+	return dir
+}

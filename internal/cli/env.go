@@ -1,0 +1,20 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+)
+
+// env is what a command may touch. It is made once per invocation; settings, log and report are set
+// before the command runs.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	lookupEnv      func(string) (string, bool)
+
+	settings *settings    // of the command that runs, merged and checked
+	log      *slog.Logger // goes to stderr; discards if the command has no --log-level
+	report   *reporter    // results, notices, progress, events
+
+	all []*command // for commands about commands: config, completion, help
+}

@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"shoal/internal/deliver"
+	"shoal/internal/disk"
+	"shoal/piece"
+)
+
+// Exit codes, as the manual promises them to scripts. 5 (trust), 9 (rollout halted) and 10 (update available)
+// come with the commands that can end so.
+const (
+	exitDone        = 0
+	exitUnexpected  = 1
+	exitUsage       = 2
+	exitNoSource    = 3
+	exitCorrupt     = 4 // content failed verification; also a .torrent that is none
+	exitStalled     = 6 // deadline passed, or stalled
+	exitLocal       = 7 // local I/O, port in use, disk full
+	exitHeld        = 8 // somebody else has the lock
+	exitInterrupted = 130
+)
+
+// failure is what an error means to the user.
+type failure struct {
+	code int
+	rule string // the word for it in JSON; never renamed
+	hint string
+}
+
+// failures is the table from error to failure; the first row that matches counts.
+func failures() []struct {
+	is func(error) bool
+	failure
+} {
+	return []struct {
+		is func(error) bool
+		failure
+	}{
+		{as[*usageError], failure{exitUsage, "usage", ""}},
+		{is(deliver.ErrSource), failure{exitUsage, "source", ""}},
+		{is(deliver.ErrInterrupted), failure{exitInterrupted, "interrupted", "what is verified is kept: run it again to go on"}},
+		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
+		{is(deliver.ErrDeadline), failure{exitStalled, "deadline", "what is verified is kept: run it again to go on"}},
+		{is(deliver.ErrStalled), failure{exitStalled, "stalled", "what is verified is kept: run it again to go on"}},
+		{is(piece.ErrBadTorrent), failure{exitCorrupt, "bad-torrent", ""}},
+		{is(piece.ErrCorrupt), failure{exitCorrupt, "corrupt", ""}},
+		{is(context.Canceled), failure{exitInterrupted, "interrupted", ""}},
+		{is(disk.ErrHeld), failure{exitHeld, "held", "end the other one, or wait for it"}},
+		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
+		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},
+		{is(fs.ErrPermission, syscall.EROFS), failure{exitLocal, "permission", ""}},
+		{is(fs.ErrNotExist), failure{exitLocal, "not-found", ""}},
+		{is(fs.ErrExist), failure{exitLocal, "exists", ""}},
+		{isLocal, failure{exitLocal, "io", ""}},
+		{func(error) bool { return true }, failure{exitUnexpected, "unexpected", ""}},
+	}
+}
+
+// windowsPortInUse is what Windows calls EADDRINUSE; package syscall's is invented there.
+const windowsPortInUse = syscall.Errno(10048)
+
+func is(targets ...error) func(error) bool {
+	return func(err error) bool {
+		for _, target := range targets {
+			if errors.Is(err, target) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func as[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+// isLocal says whether the file system or this machine's network refused.
+func isLocal(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "listen"
+	}
+	return as[*fs.PathError](err) || as[*os.LinkError](err) || as[*os.SyscallError](err) || errors.Is(err, errOutput)
+}
+
+// errOutput is that stdout cannot be written to.
+var errOutput = errors.New("writing the output")
+
+// explain turns an error into its failure, with the hint that knows the case best.
+func explain(err error) failure {
+	var found failure
+	for _, row := range failures() {
+		if row.is(err) {
+			found = row.failure
+			break
+		}
+	}
+	var usage *usageError
+	var delivery *deliver.Error
+	var hinted *hintError
+	switch {
+	case errors.As(err, &hinted):
+		found.hint = hinted.hint
+	case errors.As(err, &usage):
+		found.hint = usage.hint
+	case errors.As(err, &delivery) && delivery.Hint != "":
+		found.hint = delivery.Hint
+	}
+	return found
+}
+
+// hintError adds a hint to an error of any kind.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+func withHint(err error, hint string) error { return &hintError{err, hint} }
+
+// fail reports an error and returns the exit code: one line on stderr, or with --json one on stdout.
+func (e *env) fail(err error) int {
+	f := explain(err)
+	message := clean(strings.TrimSpace(err.Error()))
+	if f.rule == "interrupted" {
+		message = "interrupted"
+	}
+	e.report.Stop()
+	if e.report.json {
+		e.report.Event("error", struct {
+			Code    int    `json:"code"`
+			Rule    string `json:"rule"`
+			Message string `json:"message"`
+			Hint    string `json:"hint"`
+		}{f.code, f.rule, message, f.hint})
+		return f.code
+	}
+	line := "shoal: " + message
+	if f.hint != "" {
+		line += " — " + clean(f.hint)
+	}
+	fmt.Fprintln(e.stderr, line)
+	return f.code
+}

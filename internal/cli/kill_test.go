@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"shoal/internal/swarmtest"
+)
+
+// kill -9 of get at random moments, again and again: what was verified is never fetched again, what
+// was not is never taken for good. CI asks for fifty rounds (SHOAL_REQUIRE=interop).
+func TestKilledGetGoesOn(t *testing.T) {
+	for name, args := range map[string][]string{"from peers": nil, "from a web seed": {"--peers", "off"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killAgainAndAgain(t, args)
+		})
+	}
+}
+
+func killAgainAndAgain(t *testing.T, args []string) {
+	rounds, size := 5, 2<<20
+	if swarmtest.Required("interop") {
+		rounds, size = 50, 24<<20
+	}
+	const longest = 500 * time.Millisecond
+	h := swarmtest.Local(t)
+	content := swarmtest.Tree(t, h.Path("release"), size)
+	// So slow that about three quarters are there at the end of all rounds.
+	_, serving := origin(h, content, "--limit-up", fmt.Sprint(3*size/rounds))
+	out := h.Path("out")
+	get := append([]string{"get", serving.String("url"), "-o", out}, args...)
+	for range rounds {
+		p := h.Start(get...)
+		p.Expect("start")
+		time.Sleep(rand.N(longest)) // the point of this test is that any moment will do
+		p.Kill()
+	}
+	done := h.Run(get...).Succeed().Expect("done")
+	swarmtest.Same(t, content, filepath.Join(out, "release"))
+	if left := leftovers(t, out); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	total := done.Int("bytes")
+	if sum := done.Int("from.reuse") + done.Int("from.origin"); sum != total || done.Int("from.reuse") == 0 {
+		t.Errorf("%v: want some reused, and %d bytes in all", done, total)
+	}
+	// What the origin has sent is what came, and a little that was on its way when a process died.
+	node := strings.TrimSuffix(serving.String("url"), "/release")
+	contents, _ := h.Run("status", node).Succeed().Expect("status")["contents"].([]any)
+	status := swarmtest.Event(contents[0].(map[string]any))
+	sent := status.Int("sent_peers_bytes") + status.Int("sent_http_bytes")
+	unfinished := 2 * total / serving.Int("pieces") // of two pieces in each round
+	if most := total + int64(rounds)*unfinished; sent < total || sent > most {
+		t.Errorf("the origin sent %d bytes, want %d and at most %d for %d kills", sent, total, most-total, rounds)
+	}
+	t.Logf("%d kills: %d bytes more than the content's %d left the origin", rounds, sent-total, total)
+}

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"shoal/internal/daemon"
+	"shoal/internal/deliver"
+)
+
+func statusCommand() *command {
+	return &command{
+		name:     "status",
+		args:     "[URL]",
+		usage:    "show how a running node is doing",
+		long:     "Without a URL it asks the node of this machine, through the socket in its state directory.",
+		examples: []string{"shoal status", "shoal status http://origin.example:7070 --json"},
+		options:  concat(stateOptions(), outputOptions()),
+		maxArgs:  1,
+		run: func(ctx context.Context, e *env, args []string) error {
+			url := ""
+			if len(args) > 0 {
+				url = args[0]
+			}
+			return e.status(ctx, url)
+		},
+	}
+}
+
+const statusPath = "/api/v1/status"
+
+func (e *env) status(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client := http.DefaultClient
+	if url == "" {
+		dir, err := e.stateDir()
+		if err != nil {
+			return err
+		}
+		socket := filepath.Join(dir, daemon.SocketName)
+		if _, err := os.Stat(socket); err != nil {
+			return &deliver.Error{Kind: deliver.ErrNoSource, Message: "no node runs with the state directory " + dir, Hint: "name its URL, or its --state-dir"}
+		}
+		client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}}
+		url = "http://node"
+	} else if err := checkURL("http", "https")(url); err != nil {
+		return usagef("such as http://origin.example:7070", "%s", err)
+	}
+	st, err := askStatusOf(ctx, client, url)
+	if err != nil {
+		return err
+	}
+	e.report.Result("status", st, func(w io.Writer) { writeStatus(w, st) })
+	return nil
+}
+
+func writeStatus(w io.Writer, st daemon.Status) {
+	fmt.Fprintf(w, "%s on port %d, version %s, up %s\n", clean(st.Role), st.Port, clean(st.Version), formatSeconds(st.Uptime))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(st.Contents) > 0 {
+		fmt.Fprintln(t, "CONTENT\tSIZE\tPEERS\tSEEDS\tUP\tSENT TO PEERS\tOVER HTTP\tCOPIES\t")
+		for _, c := range st.Contents {
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s/s\t%s\t%s\t%.2f\t%s\n", clean(c.Name), formatBytes(c.Bytes), c.Peers, c.Seeds,
+				formatBytes(c.Up), formatBytes(c.SentPeer), formatBytes(c.SentHTTP), c.Copies, clean(c.Error))
+		}
+		t.Flush()
+	}
+	if st.Tracker != nil {
+		fmt.Fprintf(w, "tracker: %d swarms, %d seeds, %d leechers; %d announces over HTTP, %d over UDP\n",
+			st.Tracker.Swarms, st.Tracker.Seeds, st.Tracker.Leechers, st.Tracker.AnnouncesHTTP, st.Tracker.AnnouncesUDP)
+	}
+}
+
+// askStatus asks the node at a URL how it is doing.
+func askStatus(ctx context.Context, url string) (daemon.Status, error) {
+	return askStatusOf(ctx, http.DefaultClient, url)
+}
+
+func askStatusOf(ctx context.Context, client *http.Client, url string) (st daemon.Status, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(strings.TrimSuffix(url, "/"), statusPath)+statusPath, nil)
+	if err != nil {
+		return st, usagef("", "%s", err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return st, ctx.Err()
+		}
+		return st, &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the node run?"}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return st, &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error()}
+	}
+	if err := json.Unmarshal(body, &st); resp.StatusCode != http.StatusOK || err != nil {
+		return st, &deliver.Error{Kind: deliver.ErrNoSource, Message: fmt.Sprintf("%s answers %s, which is not a shoal node's status", url, resp.Status)}
+	}
+	return st, nil
+}
+
+// hostOf is the HOST:PORT of a URL that we made ourselves.
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"shoal/internal/deliver"
+	"shoal/piece"
+)
+
+func verifyCommand() *command {
+	return &command{
+		name:  "verify",
+		args:  "TORRENT PATH",
+		usage: "compare content on disk with its .torrent",
+		long: "PATH is the content itself, or the directory that holds it. Every byte is read. Bad files and their pieces are named on\n" +
+			"stdout, and the exit code is 4. Files that the .torrent does not know are left alone.",
+		examples: []string{
+			"shoal verify debian.torrent /srv/debian",
+			"shoal verify --repair release.torrent /opt/release --peer origin.example:7070",
+		},
+		options: concat([]option{
+			{name: "repair", kind: kindBool, usage: "fetch what is bad from the torrent's trackers and web seeds, or from --peer"},
+		}, fetchOptions(), swarmOptions(":0"), waitOptions("1m"), logOptions("warn"), outputOptions()),
+		minArgs: 2, maxArgs: 2, complete: "file",
+		run: func(ctx context.Context, e *env, args []string) error {
+			t, err := readTorrent(args[0])
+			if err != nil {
+				return err
+			}
+			path, err := findContent(t.Info, args[1])
+			if err != nil {
+				return err
+			}
+			report, err := verify(ctx, e, t.Info, path)
+			if err != nil {
+				return err
+			}
+			if e.settings.Bool("repair") && !report.OK() {
+				return e.repair(ctx, t, args[0], path)
+			}
+			return report.failure(t.Info)
+		},
+	}
+}
+
+// verified is a report of piece.Verify, told to the user.
+type verified struct{ *piece.Report }
+
+// verify compares the content at path with the torrent, and prints what it finds.
+func verify(ctx context.Context, e *env, in *piece.Info, path string) (verified, error) {
+	begin := time.Now()
+	report, err := piece.Verify(ctx, in, path, piece.VerifyConfig{Progress: e.progress("verifying " + in.Name)})
+	e.report.Stop()
+	if err != nil {
+		return verified{}, interruptible(err, "")
+	}
+	v := verified{report}
+	v.print(e, in, path, time.Since(begin))
+	return v, nil
+}
+
+func (v verified) print(e *env, in *piece.Info, path string, took time.Duration) {
+	for _, f := range v.Files {
+		name := in.Files[f.File].Name(in)
+		pieces := runs(f.Pieces)
+		var reason string
+		if f.Err != nil {
+			reason = f.Err.Error()
+		}
+		e.report.Result("bad", struct {
+			Path   string   `json:"path"`
+			State  string   `json:"state"`
+			Pieces [][2]int `json:"pieces"` // first and last of each run
+			Reason string   `json:"reason,omitempty"`
+		}{name, f.State.String(), pieces, reason}, func(w io.Writer) {
+			fmt.Fprintf(w, "%-8s %s", f.State, clean(name))
+			if len(pieces) > 0 {
+				fmt.Fprintf(w, "  %s %s", pluralWord(len(f.Pieces), "piece"), formatRuns(pieces))
+			}
+			if reason != "" {
+				fmt.Fprintf(w, "  %s", clean(reason))
+			}
+			fmt.Fprintln(w)
+		})
+	}
+	d := describe(&piece.Torrent{Info: in})
+	e.report.Result("verified", struct {
+		Name      string  `json:"name"`
+		Infohash  string  `json:"infohash"`
+		Path      string  `json:"path"`
+		OK        bool    `json:"ok"`
+		Bytes     int64   `json:"bytes"`
+		GoodBytes int64   `json:"good_bytes"`
+		BadFiles  int     `json:"bad_files"`
+		BadPieces int     `json:"bad_pieces"`
+		Seconds   float64 `json:"seconds"`
+	}{in.Name, d.Infohash, path, v.OK(), v.Total, v.Good, len(v.Files), len(v.BadPieces), seconds(took)}, func(w io.Writer) {
+		if v.OK() {
+			fmt.Fprintf(w, "%s: %s, all %d pieces good\n", clean(path), formatBytes(v.Total), in.NumPieces())
+		}
+	})
+}
+
+// failure is the error for content that is not good, or nil.
+func (v verified) failure(in *piece.Info) error {
+	if v.OK() {
+		return nil
+	}
+	if len(v.Files) > 0 && !slices.ContainsFunc(v.Files, func(f piece.FileReport) bool { return f.State != piece.Unreadable }) {
+		return fmt.Errorf("%s: %w", in.Name, v.Files[0].Err) // this machine's fault, not the content's
+	}
+	return fmt.Errorf("%s: %d of %s and %d of %s bad: %w", in.Name, len(v.Files), plural(len(in.Files), "file"),
+		len(v.BadPieces), plural(in.NumPieces(), "piece"), piece.ErrCorrupt)
+}
+
+// repair fetches what is bad: get finds out by itself what is good.
+func (e *env) repair(ctx context.Context, t *piece.Torrent, torrent, path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if filepath.Base(path) != t.Name {
+		return usagef("rename it, or get it anew", "%s cannot be repaired under another name than %q", path, t.Name)
+	}
+	return e.fetch(ctx, deliver.Source{Kind: deliver.KindFile, Path: torrent}, deliver.Request{Dir: filepath.Dir(path), UserAgent: userAgent()}, time.Now())
+}
+
+// findContent decides whether path is the content itself or the directory that holds it.
+func findContent(in *piece.Info, path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	held := filepath.Join(path, in.Name)
+	if !in.Dir {
+		if info.IsDir() {
+			return held, nil
+		}
+		return path, nil
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s is a file, but %s is a directory: %w", path, in.Name, piece.ErrCorrupt)
+	}
+	// A directory may hold one of its own name, so count which of the two has more of the files.
+	itself, below := countFiles(in, path), countFiles(in, held)
+	switch {
+	case itself > below:
+		return path, nil
+	case below > itself:
+		return held, nil
+	}
+	if info, err := os.Stat(held); err == nil && info.IsDir() && filepath.Base(path) != in.Name {
+		return held, nil
+	}
+	return path, nil
+}
+
+// countFiles counts how many of the torrent's files, of the first hundred, lie below dir.
+func countFiles(in *piece.Info, dir string) int {
+	found := 0
+	for i := range min(len(in.Files), 100) {
+		if _, err := os.Lstat(filepath.Join(dir, filepath.Join(in.Files[i].Path...))); err == nil {
+			found++
+		}
+	}
+	return found
+}
+
+// runs joins ascending numbers to runs of first and last.
+func runs(numbers []int) [][2]int {
+	joined := [][2]int{}
+	for _, n := range numbers {
+		if last := len(joined) - 1; last >= 0 && joined[last][1]+1 == n {
+			joined[last][1] = n
+			continue
+		}
+		joined = append(joined, [2]int{n, n})
+	}
+	return joined
+}
+
+func formatRuns(runs [][2]int) string {
+	texts := make([]string, len(runs))
+	for i, r := range runs {
+		texts[i] = formatRange(r[0], r[1])
+	}
+	return strings.Join(texts, ", ")
+}
+
+func pluralWord(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}

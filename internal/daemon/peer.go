@@ -1,0 +1,60 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal/internal/port"
+	"shoal/swarm"
+)
+
+// PeerConfig configures a Peer.
+type PeerConfig struct {
+	Listen string // HOST:PORT; port 0 is any free one
+	Swarm  swarm.Config
+	Log    *slog.Logger
+}
+
+// Peer is a node that only takes part in swarms.
+type Peer struct {
+	*swarm.Node
+	port *port.Port
+	cfg  PeerConfig
+}
+
+// NewPeer takes the port. With peers off there is none.
+func NewPeer(ctx context.Context, cfg PeerConfig) (*Peer, error) {
+	p := &Peer{cfg: cfg}
+	if cfg.Swarm.Upload != swarm.UploadOff {
+		var err error
+		if p.port, err = port.Listen(ctx, cfg.Listen); err != nil {
+			return nil, err
+		}
+		cfg.Swarm.Port = p.port.Number()
+	}
+	cfg.Swarm.Log = cfg.Log
+	p.Node = swarm.New(cfg.Swarm)
+	return p, nil
+}
+
+// Port is the number that others can dial; 0 if there is none.
+func (p *Peer) Port() int {
+	if p.port == nil {
+		return 0
+	}
+	return p.port.Number()
+}
+
+// Run takes part until ctx is done.
+func (p *Peer) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.Node.Run(ctx) })
+	if p.port != nil {
+		g.Go(func() error {
+			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Log: p.cfg.Log})
+		})
+	}
+	return g.Wait()
+}

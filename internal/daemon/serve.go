@@ -1,0 +1,230 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal/internal/disk"
+	"shoal/internal/port"
+	"shoal/seeder"
+	"shoal/swarm"
+	"shoal/tracker"
+)
+
+// ServeConfig configures a Server.
+type ServeConfig struct {
+	Listen    string // HOST:PORT
+	StateDir  string // "": nothing is kept, there is no control socket
+	PublicURL string // how others reach the port, when it is not by an address of ours
+	// Tracker runs one, for the server's own content, or with Open for any.
+	Tracker, Open bool
+	// AllowFile lists the info hashes that the tracker serves, one hex hash a line; "": see Open.
+	AllowFile string
+	Plain     bool // contents are also /NAME and /NAME.torrent
+	WebSeeds  []string
+	Swarm     swarm.Config
+	Progress  func(name string) func(done, total int64)
+	Version   string
+	Log       *slog.Logger
+}
+
+// Server is a node behind one port: an origin, a plain seed, or a tracker.
+type Server struct {
+	cfg     ServeConfig
+	port    *port.Port
+	lock    *disk.DirLock
+	node    *swarm.Node
+	tracker *tracker.Server // nil: none
+	seeder  *seeder.Seeder
+	started time.Time
+	allow   allowList
+}
+
+// NewServer takes the state directory and the port.
+func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s = &Server{cfg: cfg, started: time.Now()}
+	if cfg.StateDir != "" {
+		if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
+			return nil, err
+		}
+		if s.lock, err = disk.LockDir(cfg.StateDir); err != nil {
+			return nil, err
+		}
+		if err := checkSchema(cfg.StateDir); err != nil {
+			s.lock.Close()
+			return nil, err
+		}
+	}
+	if s.port, err = port.Listen(ctx, cfg.Listen); err != nil {
+		s.Close()
+		return nil, err
+	}
+	cfg.Swarm.Port = s.port.Number()
+	cfg.Swarm.Log = cfg.Log
+	s.node = swarm.New(cfg.Swarm)
+	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
+	if l := s.node.UploadLimit(); l != nil { // one limit for peers and HTTP together
+		sc.Limit = l
+	}
+	if cfg.Tracker {
+		sc.Announce = [][]string{{fmt.Sprintf("http://%s/announce", s.loopback())}}
+		if cfg.PublicURL != "" {
+			sc.Trackers = [][]string{{cfg.PublicURL + "/announce"}}
+		}
+	}
+	s.seeder = seeder.New(sc)
+	if cfg.Tracker {
+		tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL)}
+		switch {
+		case cfg.AllowFile != "":
+			s.allow.path = cfg.AllowFile
+			if err := s.allow.load(); err != nil {
+				s.Close()
+				return nil, err
+			}
+			tc.Allow = s.allow.has
+		case !cfg.Open:
+			tc.Allow = s.seeder.Allows
+		}
+		s.tracker = tracker.New(tc)
+	}
+	return s, nil
+}
+
+// publicAddress tells the tracker where peers on this machine are reached from outside, when its
+// operator has said so by a URL; nil when not, or when the name leads nowhere.
+func publicAddress(ctx context.Context, public string) func(netip.Addr) netip.Addr {
+	u, err := url.Parse(public)
+	if err != nil || u.Hostname() == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil || len(found) == 0 {
+		return nil
+	}
+	return func(peer netip.Addr) netip.Addr {
+		for _, a := range found {
+			if a.Unmap().Is4() == peer.Unmap().Is4() {
+				return a.Unmap()
+			}
+		}
+		return netip.Addr{}
+	}
+}
+
+// schemaVersion is that of the state directory.
+const schemaVersion = "1\n"
+
+// checkSchema refuses a state directory that a later version has written.
+func checkSchema(dir string) error {
+	path := filepath.Join(dir, "version")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return disk.WriteFile(path, []byte(schemaVersion), 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	if string(b) != schemaVersion {
+		return fmt.Errorf("%s: state of another version of shoal (schema %.20q): use another --state-dir", dir, b)
+	}
+	return nil
+}
+
+// loopback is an address at which this machine reaches its own port.
+func (s *Server) loopback() netip.AddrPort {
+	a := s.port.Addr()
+	if a.Addr().IsUnspecified() {
+		ip := netip.MustParseAddr("127.0.0.1")
+		if a.Addr().Is6() && !a.Addr().Is4In6() {
+			if _, err := net.ResolveTCPAddr("tcp4", "127.0.0.1:0"); err != nil {
+				ip = netip.IPv6Loopback()
+			}
+		}
+		return netip.AddrPortFrom(ip, a.Port())
+	}
+	return a
+}
+
+// Seeder is where content is added.
+func (s *Server) Seeder() *seeder.Seeder { return s.seeder }
+
+// Port is the number of the one port.
+func (s *Server) Port() int { return s.port.Number() }
+
+// Addr is what the port was taken on.
+func (s *Server) Addr() netip.AddrPort { return s.port.Addr() }
+
+// Close gives back what NewServer took. Only needed when Run is not called.
+func (s *Server) Close() {
+	if s.port != nil {
+		s.port.Close()
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+// Run serves until ctx is done.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	h := port.Handlers{BitTorrent: s.node.HandleConn, Log: s.cfg.Log}
+	if s.tracker != nil {
+		h.Tracker = s.tracker.HandleUDP
+		g.Go(func() error { return s.tracker.Run(ctx) })
+		if s.allow.path != "" {
+			g.Go(func() error { return s.allow.follow(ctx, s.cfg.Log) })
+		}
+	}
+	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })
+	if s.cfg.StateDir != "" {
+		ln, err := controlSocket(s.cfg.StateDir)
+		if err != nil {
+			s.cfg.Log.Warn("no control socket: shoal status needs a URL", "err", err)
+		} else {
+			g.Go(func() error { return s.serveHTTP(ctx, ln, s.control()) })
+		}
+	}
+	// The node ends first, so that it can say "stopped" to its own tracker.
+	g.Go(func() error { return s.node.Run(ctx) })
+	g.Go(func() error {
+		lingering, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		stop := context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, cancel) })
+		defer stop()
+		return s.port.Run(lingering, h)
+	})
+	return g.Wait()
+}
+
+// serveHTTP serves until ctx is done. Bodies of any length may be on their way, so only headers
+// and idle connections have a time limit.
+func (s *Server) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// Request says what to fetch and how long to wait for it.
+type Request struct {
+	Found
+	Dir       string              // content lands at Dir/NAME
+	Select    func(p string) bool // nil: everything
+	Stdout    io.Writer           // if set: the content goes there, in order, and Dir is only where it waits
+	Stall     time.Duration       // give up when no byte came for so long; 0: never
+	Deadline  time.Time           // zero: none
+	UserAgent string
+
+	// Metadata is called once when it is known what is fetched.
+	Metadata func(t *piece.Torrent)
+	// Progress is called about ten times a second.
+	Progress func(s swarm.Stats)
+}
+
+// Fetch fetches into Dir with node, which must be running. It returns when everything is verified
+// and in place; the transfer goes on seeding until it is closed.
+func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, error) {
+	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, Peers: r.Peers}
+	if m := r.Magnet; m != nil {
+		if r.Torrent == nil {
+			spec.V1, spec.V2, spec.HasV1, spec.HasV2 = m.V1, m.V2, m.HasV1, m.HasV2
+		}
+		if len(m.Files) > 0 {
+			spec.SelectIndex = m.Wants
+		}
+	}
+	if r.Stdout != nil {
+		spec.InOrder, spec.Keep = true, true
+	}
+	if !r.hasSource() && r.Torrent == nil {
+		return nil, noSource()
+	}
+	t, err := node.Add(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.follow(ctx, t); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func noSource() error {
+	return &Error{ErrNoSource, "there is no tracker, web seed or peer to get this from", "name one with --peer HOST:PORT"}
+}
+
+func (r *Request) hasSource() bool {
+	return len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
+}
+
+// follow waits for the end, tells progress, and gives up when it is time.
+func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
+	var out chan error
+	if r.Stdout != nil {
+		out = make(chan error, 1)
+		stop, cancel := context.WithCancel(ctx)
+		go func() { out <- r.pipe(stop, t) }()
+		defer func() {
+			cancel()
+			if out != nil {
+				<-out
+			}
+		}()
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var deadline <-chan time.Time
+	if !r.Deadline.IsZero() {
+		d := time.NewTimer(time.Until(r.Deadline))
+		defer d.Stop()
+		deadline = d.C
+	}
+	known, done := t.Known(), t.Done()
+	moved, last := time.Now(), int64(0)
+	for done != nil || out != nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-known:
+			known = nil
+			if r.Metadata != nil {
+				r.Metadata(t.Torrent())
+			}
+		case <-done:
+			done = nil
+			if err := t.Err(); err != nil {
+				return explain(t, err)
+			}
+		case err := <-out:
+			out = nil
+			if err != nil {
+				return err
+			}
+		case <-deadline:
+			return &Error{ErrDeadline, "the deadline passed: " + situation(t), "what is verified is kept: run it again to go on"}
+		case now := <-tick.C:
+			s := t.Stats()
+			if r.Progress != nil {
+				r.Progress(s)
+			}
+			if s.Prepared && s.Have < s.Wanted && !r.hasSource() {
+				return noSource()
+			}
+			if n := s.Have + s.Checked + sum(s.From) + s.Wasted; n != last {
+				moved, last = now, n
+			}
+			if r.Stall > 0 && now.Sub(moved) > r.Stall && done != nil {
+				return r.gaveUp(t, s)
+			}
+		}
+	}
+	if r.Progress != nil {
+		r.Progress(t.Stats())
+	}
+	return nil
+}
+
+func sum(a [swarm.Classes]int64) (n int64) {
+	for _, x := range a {
+		n += x
+	}
+	return n
+}
+
+// gaveUp says why nothing comes: nobody was ever there, or they stopped.
+func (r *Request) gaveUp(t *swarm.Transfer, s swarm.Stats) error {
+	fetched := sum(s.From) - s.From[swarm.Reuse]
+	if fetched == 0 && s.Connected == 0 {
+		return &Error{ErrNoSource, fmt.Sprintf("nobody has it: no answer in %s; %s", r.Stall, situation(t)), "does the origin run, and is its port reachable? --peer HOST:PORT names one"}
+	}
+	return &Error{ErrStalled, fmt.Sprintf("no byte came for %s: %s", r.Stall, situation(t)), "what is verified is kept: run it again to go on"}
+}
+
+// situation is a line about who was asked.
+func situation(t *swarm.Transfer) string {
+	s := t.Stats()
+	parts := []string{fmt.Sprintf("%d of %d bytes are here", s.Have, s.Wanted), fmt.Sprintf("%d peers, %d of them complete", s.Peers, s.Seeds)}
+	for _, tr := range t.Trackers() {
+		if tr.Err != "" {
+			parts = append(parts, fmt.Sprintf("tracker %s: %s", tr.URL, tr.Err))
+		}
+	}
+	if err := t.WebSeedErr(); err != nil {
+		parts = append(parts, err.Error())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// explain adds what the user needs to an engine's error.
+func explain(t *swarm.Transfer, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	if x := t.Torrent(); x != nil {
+		return fmt.Errorf("%s: %w", x.Name, err)
+	}
+	return err
+}
+
+// pipe writes the files' content to Stdout, in the torrent's order, as it becomes verified.
+func (r *Request) pipe(ctx context.Context, t *swarm.Transfer) error {
+	select {
+	case <-t.Known():
+	case <-t.Done():
+		return nil
+	case <-ctx.Done():
+		return nil
+	}
+	buf := make([]byte, 128<<10)
+	x := t.Torrent()
+	for i := range x.Files {
+		f := &x.Files[i]
+		if f.Length == 0 || !t.Wants(i) {
+			continue
+		}
+		for at := int64(0); at < f.Length; {
+			n := min(int64(len(buf)), f.Length-at)
+			if err := t.ReadAt(ctx, buf[:n], f.Offset+at); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+			if _, err := r.Stdout.Write(buf[:n]); err != nil {
+				return fmt.Errorf("writing to stdout: %w", err)
+			}
+			at += n
+		}
+	}
+	return nil
+}
+
+// Globs turns patterns into a selection: a path is wanted if one of them matches it, or one of the
+// directories above it. "*" does not match "/".
+func Globs(patterns []string) (func(string) bool, error) {
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	for _, p := range patterns {
+		if _, err := filepath.Match(p, "x"); err != nil {
+			return nil, &Error{ErrSource, fmt.Sprintf("pattern %q is malformed", p), "such as --select 'bin/*' or --select docs"}
+		}
+	}
+	return func(name string) bool {
+		for _, p := range patterns {
+			p = strings.TrimSuffix(p, "/")
+			for at := name; at != "." && at != "/" && at != ""; at = filepath.ToSlash(filepath.Dir(at)) {
+				if ok, _ := filepath.Match(p, at); ok {
+					return true
+				}
+			}
+			if base := filepath.Base(name); !strings.Contains(p, "/") {
+				if ok, _ := filepath.Match(p, base); ok {
+					return true
+				}
+			}
+		}
+		return false
+	}, nil
+}

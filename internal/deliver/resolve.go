@@ -1,0 +1,192 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"shoal/piece"
+)
+
+// Found is what a SOURCE leads to: a torrent, or for a magnet the hashes to ask peers about.
+type Found struct {
+	Torrent  *piece.Torrent // nil for a magnet
+	Magnet   *Magnet
+	Trackers [][]string
+	WebSeeds []string
+	// Origin is the web seed that the server of the metainfo itself is, when it is a Shoal node.
+	Origin []string
+	Peers  []string
+}
+
+// maxTorrentFile bounds a .torrent, in bytes: piece.Read refuses more.
+const maxTorrentFile = 64 << 20
+
+// Resolve finds out what to fetch. It asks the network only where the source is a URL.
+func Resolve(ctx context.Context, s Source, userAgent string) (*Found, error) {
+	switch s.Kind {
+	case KindMagnet:
+		m := s.Magnet
+		f := &Found{Magnet: m, WebSeeds: m.WebSeeds, Peers: m.Peers}
+		for _, t := range m.Trackers {
+			f.Trackers = append(f.Trackers, []string{t})
+		}
+		var why error
+		for _, u := range m.MetainfoURLs { // a shortcut; peers have the metadata too
+			x, err := fetchMetainfo(ctx, u, userAgent)
+			if err == nil && !m.names(x.torrent) {
+				err = fmt.Errorf("%s is another torrent than the magnet link names: %w", u, piece.ErrCorrupt)
+			}
+			if err != nil {
+				why = cmp.Or(why, err)
+				continue
+			}
+			g := x.found()
+			g.Magnet = m
+			g.Trackers = append(f.Trackers, g.Trackers...)
+			g.WebSeeds = append(g.WebSeeds, f.WebSeeds...)
+			g.Peers = append(g.Peers, f.Peers...)
+			return g, nil
+		}
+		if len(f.Trackers)+len(f.Peers) > 0 {
+			return f, nil
+		}
+		return f, why
+	case KindFile:
+		f, err := os.Open(s.Path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		t, err := piece.Read(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Path, err)
+		}
+		return &Found{Torrent: t, Trackers: t.Trackers}, nil
+	case KindMetainfoURL:
+		x, err := fetchMetainfo(ctx, s.URL.String(), userAgent)
+		if err != nil {
+			return nil, err
+		}
+		return x.found(), nil
+	case KindURL:
+		x, err := fetchMetainfo(ctx, s.URL.String(), userAgent)
+		if err == nil {
+			return x.found(), nil
+		}
+		beside := *s.URL
+		beside.Path += ".torrent"
+		if beside.RawPath != "" {
+			beside.RawPath += ".torrent"
+		}
+		y, second := fetchMetainfo(ctx, beside.String(), userAgent)
+		if second == nil {
+			return y.found(), nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if errors.Is(err, piece.ErrBadTorrent) {
+			return nil, err
+		}
+		return nil, second
+	}
+	return nil, &Error{ErrSource, s.Kind.String() + " cannot be fetched", ""}
+}
+
+// names says whether t is the torrent that the magnet link means.
+func (m *Magnet) names(t *piece.Torrent) bool {
+	return (!m.HasV1 || t.HasV1 && t.V1 == m.V1) && (!m.HasV2 || t.HasV2 && t.V2 == m.V2)
+}
+
+// fetched is metainfo from a URL.
+type fetched struct {
+	torrent *piece.Torrent
+	url     *url.URL // after redirects
+	shoal   bool     // a Shoal node serves it
+}
+
+// found derives what a Shoal node's address tells: it is a peer at the same port, and a web seed.
+func (x *fetched) found() *Found {
+	f := &Found{Torrent: x.torrent, Trackers: x.torrent.Trackers}
+	if !x.shoal {
+		return f
+	}
+	port := x.url.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[x.url.Scheme]
+	}
+	if x.url.Scheme == "http" {
+		f.Peers = []string{net.JoinHostPort(x.url.Hostname(), port)}
+	}
+	key := fmt.Sprintf("%x", x.torrent.V2)
+	if !x.torrent.HasV2 {
+		key = fmt.Sprintf("%x", x.torrent.V1)
+	}
+	base := *x.url
+	base.RawQuery, base.Fragment, base.RawPath = "", "", ""
+	base.Path = strings.TrimSuffix(path.Dir(base.Path), "/") + "/content/" + key + "/"
+	f.Origin = []string{base.String()}
+	return f
+}
+
+// metainfoTime bounds a request for metainfo; a large one comes at 64 KiB/s at least.
+const metainfoTime = 60 * time.Second
+
+// fetchMetainfo asks a URL for a .torrent.
+func fetchMetainfo(ctx context.Context, raw, userAgent string) (*fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, metainfoTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, nil)
+	if err != nil {
+		return nil, &Error{ErrSource, err.Error(), sourceForms}
+	}
+	req.Header.Set("Accept", "application/x-bittorrent")
+	req.Header.Set("User-Agent", userAgent)
+	tr := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true,
+	}
+	client := &http.Client{Transport: tr}
+	resp, err := client.Do(req)
+	if err != nil {
+		var op *url.Error
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return nil, &Error{ErrNoSource, fmt.Sprintf("asking %s: %v", raw, err), "is the address right, and does the server run?"}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", raw, resp.Status), "is the name right? the .torrent must lie beside the content"}
+	}
+	x := &fetched{url: resp.Request.URL, shoal: strings.HasPrefix(resp.Header.Get("Server"), "Shoal/")}
+	if t := resp.Header.Get("Content-Type"); strings.HasPrefix(t, "text/html") {
+		return nil, &Error{ErrNoSource, raw + " is a web page and not a .torrent", "give the URL of the .torrent, or of a content beside which one lies"}
+	}
+	body := &io.LimitedReader{R: resp.Body, N: maxTorrentFile + 1}
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(body, first); err != nil {
+		return nil, fmt.Errorf("%s: %w: it is empty", raw, piece.ErrBadTorrent)
+	}
+	if first[0] != 'd' { // the content itself: not a byte more of it
+		return nil, &Error{ErrNoSource, raw + " is not a .torrent, and there is none beside it",
+			"what cannot be verified is not downloaded: have the publisher run `shoal serve` or `shoal create`"}
+	}
+	if x.torrent, err = piece.Read(io.MultiReader(strings.NewReader("d"), body)); err != nil {
+		if ctx.Err() != nil {
+			return nil, &Error{ErrNoSource, fmt.Sprintf("asking %s: %v", raw, context.Cause(ctx)), ""}
+		}
+		return nil, fmt.Errorf("%s: %w", raw, err)
+	}
+	return x, nil
+}

@@ -1,0 +1,28 @@
+// Package port lets one TCP and one UDP port of the same number serve everything a node speaks, so that an operator has one number to open.
+//
+// Over TCP the first bytes decide, by exact prefix and never by a single byte, because an encrypted stranger begins with random ones:
+//
+//	\x13BitTorrent protocol     the peer wire protocol (BEP 3), to Handlers.BitTorrent
+//	a method and a space        HTTP, to the listener that HTTP returns ("PRI * HTTP/2.0" as well)
+//	16 03                       TLS, kept for later: closed
+//	anything else               closed at once, when no other can match any more: clients that tried encryption (MSE) then fall back to plaintext
+//
+// What was read to decide is read again by whoever gets the connection. A connection that has not decided within five seconds is closed, and
+// only so many may be undecided, from one address and in all; when there are too many, the one that has waited longest goes.
+// Connections handed on are still *net.TCPConn underneath: net/http reaches sendfile through them, and a test counts the system calls.
+//
+// Over UDP the first bytes of each datagram decide:
+//
+//	00                          the tracker (BEP 15): "connect" begins with 00 00 04 17 27 10 19 80, the others with our connection ids, whose
+//	                            first byte the tracker must keep 00
+//	'd'                         the DHT (BEP 5)
+//	41                          a uTP SYN (BEP 29): answered with ST_RESET. We do not speak uTP, but clients that try it first and hear nothing,
+//	                            not even an ICMP error, wait for their time-out before they try TCP
+//	anything else               dropped
+//
+// Answers leave from the address that was asked, where the system tells which one it was.
+//
+// Listen takes the numbers, Run serves until its context ends. Goroutines: Run has one that accepts, one for each UDP socket (IPv4 and IPv6 have
+// their own), and one for each connection that is undecided or with Handlers.BitTorrent. All end with Run's context: sockets and those
+// connections are closed, and Run waits for them. HTTP connections belong to whoever accepted them.
+package port

@@ -1,0 +1,156 @@
+package webseed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limiter waits until n more bytes may be sent, n ≤ 64 KiB. *rate.Limiter is one, if its burst is at least that.
+type Limiter interface {
+	WaitN(ctx context.Context, n int) error
+}
+
+// Handler serves contents. The zero value is ready and serves none. Its methods are safe for concurrent use.
+type Handler struct {
+	// Limit bounds what is sent, over all contents. Nil: no limit. Set before the first request.
+	Limit Limiter
+
+	sendTime time.Duration // how long a slice may take to leave; 0: two minutes
+	total    atomic.Int64
+
+	mu    sync.RWMutex
+	byKey map[string]*entry
+	plain map[string]*entry
+}
+
+// Add serves a content from now on. Its key must be new; of two Plain contents of one name the first has the plain URL.
+func (h *Handler) Add(c Content) error {
+	e, err := newEntry(c)
+	if err != nil {
+		return fmt.Errorf("web seed: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.byKey == nil {
+		h.byKey, h.plain = map[string]*entry{}, map[string]*entry{}
+	}
+	if h.byKey[e.Key] != nil {
+		return fmt.Errorf("web seed: %s is served already", e.Key)
+	}
+	h.byKey[e.Key] = e
+	if e.Plain && h.plain[e.Name] == nil {
+		h.plain[e.Name] = e
+	}
+	return nil
+}
+
+// Remove stops serving a content; transfers under way end within a slice. Unknown keys are ignored.
+func (h *Handler) Remove(key string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.byKey[strings.ToLower(key)]
+	if e == nil {
+		return
+	}
+	e.removed.Store(true)
+	delete(h.byKey, e.Key)
+	if h.plain[e.Name] != e {
+		return
+	}
+	delete(h.plain, e.Name)
+	for _, other := range h.byKey { // the next of that name gets the plain URL
+		if other.Plain && other.Name == e.Name {
+			h.plain[e.Name] = other
+			break
+		}
+	}
+}
+
+// Sent is how many bytes of a content's files were sent since it was added (with the few between several ranges), 0 for an unknown key.
+func (h *Handler) Sent(key string) int64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if e := h.byKey[strings.ToLower(key)]; e != nil {
+		return e.sent.Load()
+	}
+	return 0
+}
+
+// Total is how many bytes of all contents were sent, removed ones included.
+func (h *Handler) Total() int64 { return h.total.Load() }
+
+// find returns the file that the path of a URL, decoded, names.
+func (h *Handler) find(path string) (e *entry, i int, ok bool) {
+	rest, byKey := strings.CutPrefix(path, "/content/")
+	h.mu.RLock()
+	if byKey {
+		key, r, _ := strings.Cut(rest, "/")
+		e, rest = h.byKey[strings.ToLower(key)], r
+	} else if rest, ok = strings.CutPrefix(path, "/"); ok {
+		name, _, _ := strings.Cut(rest, "/")
+		e = h.plain[name]
+	}
+	h.mu.RUnlock()
+	if e == nil {
+		return nil, 0, false
+	}
+	i, ok = e.find(rest)
+	return e, i, ok
+}
+
+// maxRange is the longest Range header that is looked at: a dozen ranges. A server may ignore Range, and then sends the file once instead of
+// assembling thousands of parts.
+const maxRange = 512
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	e, i, ok := h.find(r.URL.Path)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	f, err := e.open(i)
+	if errors.Is(err, errBusy) {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "busy", http.StatusServiceUnavailable)
+		return
+	}
+	if err != nil {
+		http.Error(w, "this content is not here any more as it was", http.StatusGone)
+		return
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+
+	header := w.Header()
+	header.Set("ETag", e.tag(i))
+	// Never a type that a browser would run: the status page of the same origin may hold more rights than a published file should get.
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if strings.HasPrefix(r.URL.Path, "/content/") {
+		header.Set("Cache-Control", "public, max-age=31536000, immutable") // the hash in the URL names the bytes
+	} else {
+		header.Set("Cache-Control", "no-cache")
+	}
+	if len(r.Header.Get("Range")) > maxRange {
+		r.Header.Del("Range")
+	}
+	s := &sender{ResponseWriter: w, r: r, h: h, e: e, i: i, f: f}
+	http.ServeContent(s, r, "", fi.ModTime(), f)
+	if s.end(); s.err != nil {
+		panic(http.ErrAbortHandler) // the other side must not take it for whole
+	}
+}

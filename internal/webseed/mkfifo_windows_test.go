@@ -1,0 +1,5 @@
+package webseed
+
+import "errors"
+
+func mkfifo(string) error { return errors.ErrUnsupported }

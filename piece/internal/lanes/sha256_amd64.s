@@ -1,0 +1,205 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// Lane A has its state in X1, X2 and its message in X3–X6; lane B in X7, X8 and X9–X12. X0 is SHA256RNDS2's operand, X14 swaps bytes, X13 and X15 are spare.
+// The steps of a lane are those of Intel's "New instructions supporting the Secure Hash Algorithm on Intel architecture processors" (2013).
+
+// LOAD reads and swaps 16 bytes of both messages.
+#define LOAD(off, ma, mb) \
+	MOVOU  off(SI), ma; \
+	PSHUFB X14, ma; \
+	MOVOU  off(DX), mb; \
+	PSHUFB X14, mb
+
+// ROUNDS does four rounds on both lanes, with the message words in ma, mb and the constants at k.
+#define ROUNDS(k, ma, mb) \
+	MOVO        ma, X0; \
+	PADDD       k(AX), X0; \
+	SHA256RNDS2 X0, X1, X2; \
+	PSHUFD      $0x0e, X0, X13; \
+	MOVO        mb, X0; \
+	PADDD       k(AX), X0; \
+	SHA256RNDS2 X0, X7, X8; \
+	PSHUFD      $0x0e, X0, X15; \
+	MOVO        X13, X0; \
+	SHA256RNDS2 X0, X2, X1; \
+	MOVO        X15, X0; \
+	SHA256RNDS2 X0, X8, X7
+
+// NEXT finishes the words n from the words m and those before them, p.
+#define NEXT(m, p, n) \
+	MOVO       m, X13; \
+	PALIGNR    $4, p, X13; \
+	PADDD      X13, n; \
+	SHA256MSG2 m, n
+
+// func blocks256(state *[16]uint32, a, b *byte, n int)
+TEXT ·blocks256(SB), NOSPLIT, $64-32
+	MOVQ state+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), CX
+	LEAQ k256<>+0(SB), AX
+	MOVOU swap<>+0(SB), X14
+
+	// The instructions want the state as ABEF and CDGH.
+	MOVOU   (DI), X1
+	MOVOU   16(DI), X2
+	PSHUFD  $0xb1, X1, X1
+	PSHUFD  $0x1b, X2, X2
+	MOVO    X1, X13
+	PALIGNR $8, X2, X1
+	PBLENDW $0xf0, X13, X2
+	MOVOU   32(DI), X7
+	MOVOU   48(DI), X8
+	PSHUFD  $0xb1, X7, X7
+	PSHUFD  $0x1b, X8, X8
+	MOVO    X7, X13
+	PALIGNR $8, X8, X7
+	PBLENDW $0xf0, X13, X8
+
+loop:
+	MOVOU X1, 0(SP)
+	MOVOU X2, 16(SP)
+	MOVOU X7, 32(SP)
+	MOVOU X8, 48(SP)
+
+	LOAD(0, X3, X9)
+	ROUNDS(0, X3, X9)
+	LOAD(16, X4, X10)
+	ROUNDS(16, X4, X10)
+	SHA256MSG1 X4, X3
+	SHA256MSG1 X10, X9
+	LOAD(32, X5, X11)
+	ROUNDS(32, X5, X11)
+	SHA256MSG1 X5, X4
+	SHA256MSG1 X11, X10
+	LOAD(48, X6, X12)
+	ROUNDS(48, X6, X12)
+	NEXT(X6, X5, X3)
+	NEXT(X12, X11, X9)
+	SHA256MSG1 X6, X5
+	SHA256MSG1 X12, X11
+
+	ROUNDS(64, X3, X9)
+	NEXT(X3, X6, X4)
+	NEXT(X9, X12, X10)
+	SHA256MSG1 X3, X6
+	SHA256MSG1 X9, X12
+	ROUNDS(80, X4, X10)
+	NEXT(X4, X3, X5)
+	NEXT(X10, X9, X11)
+	SHA256MSG1 X4, X3
+	SHA256MSG1 X10, X9
+	ROUNDS(96, X5, X11)
+	NEXT(X5, X4, X6)
+	NEXT(X11, X10, X12)
+	SHA256MSG1 X5, X4
+	SHA256MSG1 X11, X10
+	ROUNDS(112, X6, X12)
+	NEXT(X6, X5, X3)
+	NEXT(X12, X11, X9)
+	SHA256MSG1 X6, X5
+	SHA256MSG1 X12, X11
+
+	ROUNDS(128, X3, X9)
+	NEXT(X3, X6, X4)
+	NEXT(X9, X12, X10)
+	SHA256MSG1 X3, X6
+	SHA256MSG1 X9, X12
+	ROUNDS(144, X4, X10)
+	NEXT(X4, X3, X5)
+	NEXT(X10, X9, X11)
+	SHA256MSG1 X4, X3
+	SHA256MSG1 X10, X9
+	ROUNDS(160, X5, X11)
+	NEXT(X5, X4, X6)
+	NEXT(X11, X10, X12)
+	SHA256MSG1 X5, X4
+	SHA256MSG1 X11, X10
+	ROUNDS(176, X6, X12)
+	NEXT(X6, X5, X3)
+	NEXT(X12, X11, X9)
+	SHA256MSG1 X6, X5
+	SHA256MSG1 X12, X11
+
+	ROUNDS(192, X3, X9)
+	NEXT(X3, X6, X4)
+	NEXT(X9, X12, X10)
+	SHA256MSG1 X3, X6
+	SHA256MSG1 X9, X12
+	ROUNDS(208, X4, X10)
+	NEXT(X4, X3, X5)
+	NEXT(X10, X9, X11)
+	ROUNDS(224, X5, X11)
+	NEXT(X5, X4, X6)
+	NEXT(X11, X10, X12)
+	ROUNDS(240, X6, X12)
+
+	MOVOU 0(SP), X13
+	PADDD X13, X1
+	MOVOU 16(SP), X13
+	PADDD X13, X2
+	MOVOU 32(SP), X13
+	PADDD X13, X7
+	MOVOU 48(SP), X13
+	PADDD X13, X8
+	ADDQ  $64, SI
+	ADDQ  $64, DX
+	DECQ  CX
+	JNZ   loop
+
+	PSHUFD  $0x1b, X1, X1
+	PSHUFD  $0xb1, X2, X2
+	MOVO    X1, X13
+	PBLENDW $0xf0, X2, X1
+	PALIGNR $8, X13, X2
+	MOVOU   X1, (DI)
+	MOVOU   X2, 16(DI)
+	PSHUFD  $0x1b, X7, X7
+	PSHUFD  $0xb1, X8, X8
+	MOVO    X7, X13
+	PBLENDW $0xf0, X8, X7
+	PALIGNR $8, X13, X8
+	MOVOU   X7, 32(DI)
+	MOVOU   X8, 48(DI)
+	RET
+
+DATA swap<>+0(SB)/8, $0x0405060700010203
+DATA swap<>+8(SB)/8, $0x0c0d0e0f08090a0b
+GLOBL swap<>(SB), RODATA|NOPTR, $16
+
+DATA k256<>+0(SB)/8, $0x71374491428a2f98
+DATA k256<>+8(SB)/8, $0xe9b5dba5b5c0fbcf
+DATA k256<>+16(SB)/8, $0x59f111f13956c25b
+DATA k256<>+24(SB)/8, $0xab1c5ed5923f82a4
+DATA k256<>+32(SB)/8, $0x12835b01d807aa98
+DATA k256<>+40(SB)/8, $0x550c7dc3243185be
+DATA k256<>+48(SB)/8, $0x80deb1fe72be5d74
+DATA k256<>+56(SB)/8, $0xc19bf1749bdc06a7
+DATA k256<>+64(SB)/8, $0xefbe4786e49b69c1
+DATA k256<>+72(SB)/8, $0x240ca1cc0fc19dc6
+DATA k256<>+80(SB)/8, $0x4a7484aa2de92c6f
+DATA k256<>+88(SB)/8, $0x76f988da5cb0a9dc
+DATA k256<>+96(SB)/8, $0xa831c66d983e5152
+DATA k256<>+104(SB)/8, $0xbf597fc7b00327c8
+DATA k256<>+112(SB)/8, $0xd5a79147c6e00bf3
+DATA k256<>+120(SB)/8, $0x1429296706ca6351
+DATA k256<>+128(SB)/8, $0x2e1b213827b70a85
+DATA k256<>+136(SB)/8, $0x53380d134d2c6dfc
+DATA k256<>+144(SB)/8, $0x766a0abb650a7354
+DATA k256<>+152(SB)/8, $0x92722c8581c2c92e
+DATA k256<>+160(SB)/8, $0xa81a664ba2bfe8a1
+DATA k256<>+168(SB)/8, $0xc76c51a3c24b8b70
+DATA k256<>+176(SB)/8, $0xd6990624d192e819
+DATA k256<>+184(SB)/8, $0x106aa070f40e3585
+DATA k256<>+192(SB)/8, $0x1e376c0819a4c116
+DATA k256<>+200(SB)/8, $0x34b0bcb52748774c
+DATA k256<>+208(SB)/8, $0x4ed8aa4a391c0cb3
+DATA k256<>+216(SB)/8, $0x682e6ff35b9cca4f
+DATA k256<>+224(SB)/8, $0x78a5636f748f82ee
+DATA k256<>+232(SB)/8, $0x8cc7020884c87814
+DATA k256<>+240(SB)/8, $0xa4506ceb90befffa
+DATA k256<>+248(SB)/8, $0xc67178f2bef9a3f7
+GLOBL k256<>(SB), RODATA|NOPTR, $256

@@ -1,0 +1,165 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// offered makes a file of random bytes and an origin for it.
+func (b *bench) offered(ctx context.Context, name string, n int64) (*origin, error) {
+	file := filepath.Join(b.dir, name)
+	if err := randomFile(file, n); err != nil {
+		return nil, err
+	}
+	return b.serve(ctx, file)
+}
+
+// get fetches an origin's first content anew.
+func (b *bench) get(ctx context.Context, o *origin, args ...string) (spent, error) {
+	dir := filepath.Join(b.dir, "got")
+	defer os.RemoveAll(dir)
+	return call(ctx, b.shoal, append([]string{"get", o.urls[0], "-o", dir, "-q", "--listen", "127.0.0.1:0"}, args...)...)
+}
+
+func (b *bench) curl(ctx context.Context, o *origin) (spent, error) {
+	file := filepath.Join(b.dir, "curled")
+	defer os.Remove(file)
+	return call(ctx, "curl", "-sf", "-o", file, o.urls[0])
+}
+
+// start is about small contents: what a get costs from the process's start to its exit.
+func (b *bench) start(ctx context.Context) error {
+	o, err := b.offered(ctx, "small.bin", 10*mib)
+	if err != nil {
+		return err
+	}
+	defer o.stop()
+	compare := installed("curl")
+	var get, curl series // ms
+	for range b.starts {
+		x, err := b.get(ctx, o)
+		if err != nil {
+			return err
+		}
+		get.add(x.wall.Seconds() * 1e3)
+		if compare {
+			x, err := b.curl(ctx, o)
+			if err != nil {
+				return err
+			}
+			curl.add(x.wall.Seconds() * 1e3)
+		}
+	}
+	row("`shoal get` of 10 MiB from an origin on loopback, process start to exit", "%.0f ms (median of %d; %s)", get.median(), b.starts, get.spread("%.0f"))
+	if compare {
+		row("`curl` of the same file from the same port, nothing verified", "%.0f ms", curl.median())
+	}
+	return nil
+}
+
+// oneToOne is about the rate between two machines, and what it costs them.
+func (b *bench) oneToOne(ctx context.Context) error {
+	const size = 256 * mib
+	o, err := b.offered(ctx, "large.bin", size)
+	if err != nil {
+		return err
+	}
+	defer o.stop()
+	var rate, web, mine, theirs, peak series
+	for range b.rounds {
+		before := o.cpu()
+		x, err := b.get(ctx, o)
+		if err != nil {
+			return err
+		}
+		rate.add(size / x.wall.Seconds() / 1e6)
+		mine.add(x.cpu.Seconds())
+		theirs.add((o.cpu() - before).Seconds())
+		peak.add(float64(x.peak) / mib)
+		if x, err = b.get(ctx, o, "--peers", "off"); err != nil {
+			return err
+		}
+		web.add(size / x.wall.Seconds() / 1e6)
+	}
+	row("`shoal get` of 256 MiB from one origin on loopback", "%.0f MB/s (median of %d; %s)", rate.median(), b.rounds, rate.spread("%.0f"))
+	row("its processor time", "%.2f s in `get`, %.2f s in `serve`", mine.median(), theirs.median())
+	row("the same with `--peers off`: verified HTTP", "%.0f MB/s", web.median())
+	row("most memory of that `get`", "%.0f MiB", peak.median())
+	return nil
+}
+
+// memory is about how a get's memory grows with the content.
+func (b *bench) memory(ctx context.Context) error {
+	if !b.large {
+		return nil
+	}
+	const size = 10 * gib
+	file := filepath.Join(b.dir, "huge.bin")
+	if err := randomFile(file, size); err != nil {
+		return err
+	}
+	defer os.Remove(file)
+	o, err := b.serve(ctx, file)
+	if err != nil {
+		return err
+	}
+	defer o.stop()
+	x, err := b.get(ctx, o)
+	if err != nil {
+		return err
+	}
+	row("`shoal get` of 10 GiB from one origin on loopback", "%.0f MB/s, most memory %d MiB", size/x.wall.Seconds()/1e6, x.peak/mib)
+	return nil
+}
+
+// idleSeeder is about what contents cost that nobody asks for.
+func (b *bench) idleSeeder(ctx context.Context) error {
+	const watched = 20 * time.Second
+	for _, n := range []int{1, b.idle} {
+		var paths []string
+		dir := filepath.Join(b.dir, fmt.Sprint("idle-", n))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		for i := range n {
+			paths = append(paths, filepath.Join(dir, fmt.Sprintf("content-%05d", i)))
+			if err := randomFile(paths[i], 64*kib); err != nil {
+				return err
+			}
+		}
+		begin := time.Now()
+		o, err := b.serve(ctx, paths...)
+		if err != nil {
+			return err
+		}
+		ready := time.Since(begin)
+		// The first announces, to its own tracker, are still under way.
+		if err := sleep(ctx, watched); err != nil {
+			return err
+		}
+		before := o.cpu()
+		if err := sleep(ctx, watched); err != nil {
+			return err
+		}
+		row(fmt.Sprintf("idle `shoal serve` of %d content%s", n, map[bool]string{false: "s"}[n == 1]), "%d MiB of memory, %.1f %% of one core; ready after %.1f s",
+			o.rss()/mib, 100*(o.cpu()-before).Seconds()/watched.Seconds(), ready.Seconds())
+		if err := o.stop(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

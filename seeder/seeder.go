@@ -1,0 +1,368 @@
+package seeder
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"shoal/internal/disk"
+	"shoal/internal/webseed"
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// Config configures a Seeder.
+type Config struct {
+	// StateDir is where metainfo is kept between runs.
+	StateDir string
+	// Node is the part in the swarm.
+	Node *swarm.Node
+	// Trackers and WebSeeds are written into descriptions that are handed out.
+	Trackers [][]string
+	WebSeeds []string
+	// Announce is where the node itself announces; usually its own tracker. May be empty.
+	Announce [][]string
+	// Plain contents are also served as /NAME and /NAME.torrent.
+	Plain bool
+	// Limit bounds what is sent over HTTP; nil is no limit.
+	Limit webseed.Limiter
+	// Progress, asked once for each path that is hashed, returns what is told how far that has come, from
+	// many goroutines.
+	Progress func(name string) func(done, total int64)
+	// Log receives the seeder's log. Nil discards it.
+	Log *slog.Logger
+}
+
+// Seeder offers contents.
+type Seeder struct {
+	cfg Config
+	web webseed.Handler
+
+	mu       sync.Mutex
+	contents []*Content
+	byName   map[string]*Content
+	ours     map[[20]byte]bool // what trackers may serve
+}
+
+// Content is one file or tree on offer.
+type Content struct {
+	Name     string
+	Path     string
+	Dir      bool
+	Length   int64
+	Files    int
+	Pieces   int
+	V1       piece.Hash20
+	V2       piece.Hash32
+	HasV1    bool
+	HasV2    bool
+	Private  bool
+	Magnet   string
+	Cached   bool     // the description was taken from the state directory
+	Notices  []string // what the publisher should know about the description
+	Transfer *swarm.Transfer
+
+	torrent string // path of the .torrent
+	mu      sync.Mutex
+	gone    error
+}
+
+// New makes a Seeder that offers nothing yet.
+func New(cfg Config) *Seeder {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), ours: make(map[[20]byte]bool)}
+	s.web.Limit = cfg.Limit
+	return s
+}
+
+// Key is the content's name in URLs: the hex v2 info hash, or the v1 hash of a v1-only torrent.
+func (c *Content) Key() string {
+	if c.HasV2 {
+		return hex.EncodeToString(c.V2[:])
+	}
+	return hex.EncodeToString(c.V1[:])
+}
+
+// Gone says why the content is not served any more; nil while it is.
+func (c *Content) Gone() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone == nil {
+		return c.Transfer.Err()
+	}
+	return c.gone
+}
+
+// ErrNameTaken says that two contents have the same name, which is their URL.
+var ErrNameTaken = errors.New("a content of this name is served already")
+
+// AddPath describes the file or directory at path, unless that was done before and nothing has
+// changed, and offers it.
+func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkName(filepath.Base(path)); err != nil {
+		return nil, err
+	}
+	if t, rec, err := s.recall(path); err == nil {
+		return s.offer(t, rec, true, nil)
+	}
+	dir := filepath.Join(s.cfg.StateDir, "metainfo")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	leaves, err := os.CreateTemp(dir, "leaves-*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(leaves.Name())
+	defer leaves.Close()
+	t, report, err := piece.Build(ctx, path, piece.BuildConfig{Leaves: leaves, Progress: s.progress(path)})
+	if err != nil {
+		return nil, fmt.Errorf("describing %s: %w", path, err)
+	}
+	rec := record{Path: path, Stamps: make([]disk.Stamp, len(t.Files))}
+	for i := range t.Files {
+		if rec.Stamps[i], err = stamp(path, t.Info, i); err != nil {
+			return nil, err
+		}
+		if was := report.Stats[i]; t.Files[i].Length > 0 && (was.Size != rec.Stamps[i].Size || was.ModTime != rec.Stamps[i].MtimeNs) {
+			return nil, fmt.Errorf("%s: %w", t.Files[i].Name(t.Info), swarm.ErrChanged)
+		}
+	}
+	if err := s.keep(t, rec, leaves); err != nil {
+		return nil, err
+	}
+	return s.offer(t, rec, false, report.Notices)
+}
+
+// AddTorrent offers the content of t that lies at path and was verified just now.
+func (s *Seeder) AddTorrent(t *piece.Torrent, path string) (*Content, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	rec := record{Path: path, Stamps: make([]disk.Stamp, len(t.Files))}
+	for i := range t.Files {
+		if rec.Stamps[i], err = stamp(path, t.Info, i); err != nil {
+			return nil, err
+		}
+	}
+	if s.cfg.StateDir != "" {
+		if err := s.keep(t, rec, nil); err != nil {
+			return nil, err
+		}
+	}
+	return s.offer(t, rec, false, nil)
+}
+
+func (s *Seeder) checkName(name string) error {
+	if err := piece.CheckName(name); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName[name] != nil && s.cfg.Plain {
+		return fmt.Errorf("%s: %w", name, ErrNameTaken)
+	}
+	return nil
+}
+
+func (s *Seeder) progress(path string) func(done, total int64) {
+	if s.cfg.Progress == nil {
+		return nil
+	}
+	return s.cfg.Progress(filepath.Base(path))
+}
+
+// offer adds a content to the swarm and to the web.
+func (s *Seeder) offer(t *piece.Torrent, rec record, cached bool, notices []string) (*Content, error) {
+	c := &Content{Name: t.Name, Path: rec.Path, Dir: t.Dir, Length: t.Length, Files: len(t.Files), Pieces: t.NumPieces(),
+		V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Cached: cached, Notices: notices}
+	shown := *t
+	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
+	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
+	c.Magnet = shown.Magnet()
+	spec := swarm.Spec{Torrent: t, Content: rec.Path, Stamps: rec.stamp, Trackers: append(slices.Clone(t.Trackers), s.cfg.Announce...)}
+	if s.cfg.StateDir != "" {
+		c.torrent = s.file(c.Key(), "torrent")
+		spec.Torrent, spec.V1, spec.V2, spec.HasV1, spec.HasV2, spec.Private = nil, t.V1, t.V2, t.HasV1, t.HasV2, t.Private
+		spec.Alias, _ = t.AliasV1()
+		spec.Load = func() (*piece.Torrent, error) { return piece.ReadFile(c.torrent) }
+		if p := s.file(c.Key(), "leaves"); exists(p) {
+			spec.Leaves = p
+		}
+	}
+	s.allow(t) // before the node announces: a tracker's refusal is not asked about again soon
+	tr, err := s.cfg.Node.Add(spec)
+	if err != nil {
+		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
+	}
+	c.Transfer = tr
+	w := webseed.Content{Key: c.Key(), Name: t.Name, Dir: t.Dir, Path: rec.Path, Plain: s.cfg.Plain, Gone: func(i int, why error) { s.changed(c, why) }}
+	var index []int // of w.Files in t.Files
+	for i := range t.Files {
+		f := &t.Files[i]
+		if f.Symlink == nil {
+			w.Files = append(w.Files, webseed.File{Path: strings.Join(f.Path, "/"), Length: f.Length, Root: f.Root})
+			index = append(index, i)
+		}
+	}
+	w.Unchanged = func(i int, f *os.File) error {
+		now, err := disk.StampOf(f)
+		if err != nil {
+			return err
+		}
+		if want, _ := rec.stamp(index[i]); !now.Equal(want) {
+			return swarm.ErrChanged
+		}
+		return nil
+	}
+	if err := s.web.Add(w); err != nil {
+		tr.Close()
+		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
+	}
+	s.mu.Lock()
+	s.contents = append(s.contents, c)
+	s.byName[c.Name] = c
+	s.mu.Unlock()
+	return c, nil
+}
+
+// changed stops a content whose files are not what was verified.
+func (s *Seeder) changed(c *Content, why error) {
+	c.mu.Lock()
+	first := c.gone == nil
+	if first {
+		c.gone = why
+	}
+	c.mu.Unlock()
+	if first {
+		s.cfg.Log.Warn("content has changed on disk and is not served any more: run serve again to offer what is there now", "name", c.Name, "err", why)
+		c.Transfer.Close()
+	}
+}
+
+// Contents lists what is on offer.
+func (s *Seeder) Contents() []*Content {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.contents)
+}
+
+// allow has trackers serve a content under all of its names.
+func (s *Seeder) allow(t *piece.Torrent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.HasV1 {
+		s.ours[t.V1] = true
+	}
+	if t.HasV2 {
+		s.ours[[20]byte(t.V2[:20])] = true
+	}
+	if alias, ok := t.AliasV1(); ok {
+		s.ours[alias] = true
+	}
+}
+
+// Allows says whether a tracker may serve this info hash because the content is ours.
+func (s *Seeder) Allows(hash [20]byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ours[hash]
+}
+
+// Sent is how many bytes went out over HTTP.
+func (s *Seeder) Sent(c *Content) int64 { return s.web.Sent(c.Key()) }
+
+// metainfoType is the media type of a .torrent.
+const metainfoType = "application/x-bittorrent"
+
+// ServeHTTP serves /NAME.torrent, /NAME (its metainfo, if that is asked for) and what webseed does.
+func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	s.mu.Lock()
+	c := s.byName[name]
+	asked := c != nil && strings.Contains(r.Header.Get("Accept"), metainfoType)
+	if base, ok := strings.CutSuffix(name, ".torrent"); ok && c == nil {
+		c = s.byName[base]
+		asked = c != nil
+	}
+	s.mu.Unlock()
+	if !asked {
+		s.web.ServeHTTP(w, r)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	if err := c.Gone(); err != nil {
+		http.Error(w, "content has changed since it was described", http.StatusGone)
+		return
+	}
+	b, err := s.metainfo(c, r)
+	if err != nil {
+		s.cfg.Log.Error("reading metainfo", "name", c.Name, "err", err)
+		http.Error(w, "metainfo cannot be read", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", metainfoType)
+	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.Name+".torrent"))
+	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	if r.Method == http.MethodGet {
+		w.Write(b)
+	}
+}
+
+// metainfo is the .torrent as it is handed out: with the trackers that were configured or, if
+// there are none, the one at the address that the client itself used to reach us.
+func (s *Seeder) metainfo(c *Content, r *http.Request) ([]byte, error) {
+	t, err := s.Torrent(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.Trackers) == 0 && r.Host != "" {
+		t.Trackers = [][]string{{"http://" + r.Host + "/announce"}}
+	}
+	if len(t.WebSeeds) == 0 && r.Host != "" { // clients that do not derive it
+		t.WebSeeds = []string{"http://" + r.Host + "/content/" + c.Key() + "/"}
+	}
+	var b bytes.Buffer
+	err = t.Write(&b)
+	return b.Bytes(), err
+}
+
+// Torrent is a content's description with the configured trackers and web seeds.
+func (s *Seeder) Torrent(c *Content) (*piece.Torrent, error) {
+	t := c.Transfer.Torrent()
+	if t == nil {
+		var err error
+		if t, err = piece.ReadFile(c.torrent); err != nil {
+			return nil, err
+		}
+	}
+	shown := *t
+	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
+	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
+	return &shown, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

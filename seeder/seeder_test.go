@@ -1,0 +1,162 @@
+package seeder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// start runs a node and a seeder that keeps its state in dir, and serves it over HTTP.
+func start(t *testing.T, dir string) (*Seeder, string, func()) {
+	t.Helper()
+	node := swarm.New(swarm.Config{Role: swarm.RoleOrigin})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); node.Run(ctx) }()
+	s := New(Config{StateDir: dir, Node: node, Plain: true})
+	web := httptest.NewServer(s)
+	stop := func() {
+		web.Close()
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return s, web.URL, stop
+}
+
+func get(t *testing.T, url, accept string) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", accept)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, b
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestContentIsDescribedAndServed(t *testing.T) {
+	tree := filepath.Join(t.TempDir(), "my release")
+	write(t, filepath.Join(tree, "a", "one.txt"), strings.Repeat("one ", 9999))
+	write(t, filepath.Join(tree, "two.txt"), "two")
+	s, base, _ := start(t, t.TempDir())
+	c, err := s.AddPath(context.Background(), tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, accept := range map[string]string{"/my%20release.torrent": "*/*", "/my%20release": metainfoType} {
+		code, b := get(t, base+name, accept)
+		if code != http.StatusOK {
+			t.Fatalf("GET %s = %d: %s", name, code, b)
+		}
+		x, err := piece.Read(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.V2 != c.V2 || len(x.Trackers) != 1 || x.Trackers[0][0] != base+"/announce" {
+			t.Errorf("GET %s: info hash %x, trackers %v; want %x and the address that was asked", name, x.V2, x.Trackers, c.V2)
+		}
+	}
+	for _, url := range []string{"/my%20release/two.txt", "/content/" + c.Key() + "/my%20release/two.txt"} {
+		if code, b := get(t, base+url, ""); code != http.StatusOK || string(b) != "two" {
+			t.Errorf("GET %s = %d %q", url, code, b)
+		}
+	}
+	if !s.Allows([20]byte(c.V2[:20])) || s.Allows([20]byte{}) || c.HasV1 && !s.Allows(c.V1) {
+		t.Error("the tracker is allowed something else than this content")
+	}
+	if _, err := s.AddPath(context.Background(), tree); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("adding it twice: %v, want ErrNameTaken", err)
+	}
+}
+
+func TestDescriptionIsKeptUntilSomethingChanges(t *testing.T) {
+	tree, state := filepath.Join(t.TempDir(), "tree"), t.TempDir()
+	file := filepath.Join(tree, "file")
+	write(t, file, strings.Repeat("x", 100_000))
+	add := func() *Content {
+		s, _, stop := start(t, state)
+		defer stop()
+		c, err := s.AddPath(context.Background(), tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := add()
+	if again := add(); first.Cached || !again.Cached || again.V2 != first.V2 {
+		t.Errorf("cached: %v, then %v; want no, then yes", first.Cached, again.Cached)
+	}
+	for name, change := range map[string]func() error{
+		"a new file": func() error { return os.WriteFile(filepath.Join(tree, "new"), []byte("new"), 0o644) },
+		"other bytes": func() error {
+			if err := os.WriteFile(file, []byte(strings.Repeat("y", 100_000)), 0o644); err != nil {
+				return err
+			}
+			return os.Chtimes(file, time.Now(), time.Unix(1e9, 0)) // whatever the clock says
+		},
+		"one file less": func() error { return os.Remove(filepath.Join(tree, "new")) },
+	} {
+		before := add()
+		if err := change(); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		} else if os.IsNotExist(err) {
+			continue // map order: nothing was there to remove yet
+		}
+		if after := add(); after.Cached || after.V2 == before.V2 {
+			t.Errorf("%s: cached = %v, same hash = %v; want a new description", name, after.Cached, after.V2 == before.V2)
+		}
+	}
+}
+
+func TestChangedContentIsNotServed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file.bin")
+	write(t, file, strings.Repeat("good", 50_000))
+	s, base, _ := start(t, t.TempDir())
+	c, err := s.AddPath(context.Background(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, strings.Repeat("evil", 50_000))
+	if err := os.Chtimes(file, time.Now(), time.Unix(1e9, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if code, b := get(t, base+"/file.bin", ""); code != http.StatusGone || bytes.Contains(b, []byte("evil")) {
+		t.Errorf("GET of a changed file = %d with %d bytes, want 410", code, len(b))
+	}
+	if c.Gone() == nil {
+		t.Error("the content does not say that it is gone")
+	}
+	if code, _ := get(t, base+"/file.bin.torrent", ""); code != http.StatusGone {
+		t.Errorf("GET of its .torrent = %d, want 410", code)
+	}
+}

@@ -1,0 +1,313 @@
+package announce
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Peer is a peer that a tracker names.
+type Peer struct {
+	Addr netip.AddrPort
+	ID   [20]byte // zero if it did not say
+}
+
+// State is what a torrent tells its trackers.
+type State struct {
+	Uploaded, Downloaded, Left int64 // bytes; Left < 0: not known yet
+	Hungry                     bool  // pieces are missing and peers are few: come back early
+	Idle                       bool  // a seed that nobody asks
+	Paused                     bool  // has what it wants and fetches no more, although Left is not 0 (BEP 21)
+}
+
+// Job is a torrent to announce. Its functions are called by workers and must be quick; Found may
+// be called once more while Close returns.
+type Job struct {
+	// InfoHashes are all announced: SHA-1, and the first 20 bytes of the SHA-256 (BEP 52).
+	InfoHashes [][20]byte
+	// Tiers are announce URLs (BEP 12): http, https or udp; others are left out.
+	Tiers [][]string
+	State func() State
+	Found func(from string, peers []Peer)
+}
+
+// Config configures a Scheduler. PeerID should be set; the rest may be zero.
+type Config struct {
+	PeerID    [20]byte
+	Port      int // that others can dial; 0: none
+	Key       uint32
+	NumWant   int    // 0: 50
+	Site      string // told to trackers, which name neighbours first; "": not told
+	UserAgent string
+	HTTP      *http.Client // nil: one with sane bounds
+	Workers   int          // 0: 8
+	Log       *slog.Logger
+}
+
+// Scheduler announces jobs.
+type Scheduler struct {
+	cfg  Config
+	ask  client
+	wake chan struct{}
+
+	mu    sync.Mutex
+	queue queue
+	tiers map[*tier]bool // all that are not closed, queued or not
+	hosts map[string]*host
+}
+
+// NewScheduler makes a Scheduler; nothing happens until Run.
+func NewScheduler(c Config) *Scheduler {
+	c.NumWant = cmp.Or(c.NumWant, 50)
+	c.Workers = cmp.Or(c.Workers, 8)
+	c.Key = cmp.Or(c.Key, rand.Uint32())
+	c.UserAgent = cmp.Or(c.UserAgent, "Shoal")
+	if c.HTTP == nil {
+		c.HTTP = newClient()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Scheduler{cfg: c, ask: client{http: c.HTTP, udp: new(sockets)}, wake: make(chan struct{}, 1),
+		tiers: make(map[*tier]bool), hosts: make(map[string]*host)}
+}
+
+// Entry is a job that was added.
+type Entry struct {
+	s     *Scheduler
+	tiers []*tier
+}
+
+// TrackerStatus is how a tier's tracker answered last.
+type TrackerStatus struct {
+	URL                      string
+	Last, Next               time.Time
+	Err                      string // "" if it did
+	Warning                  string
+	Seeders, Leechers, Peers int
+}
+
+// Add announces a job from now on.
+func (s *Scheduler) Add(j Job) *Entry {
+	e := &Entry{s: s}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, urls := range j.Tiers {
+		urls = slices.DeleteFunc(slices.Clone(urls), func(u string) bool { return !supported(u) })
+		if len(urls) == 0 {
+			continue
+		}
+		rand.Shuffle(len(urls), func(i, k int) { urls[i], urls[k] = urls[k], urls[i] })
+		t := &tier{job: j, urls: urls, index: -1}
+		t.status.URL = urls[0]
+		e.tiers = append(e.tiers, t)
+		s.tiers[t] = true
+		s.push(t, now)
+	}
+	return e
+}
+
+// Completed says that the last piece has come (BEP 3).
+func (e *Entry) Completed() {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	for _, t := range e.tiers {
+		t.completed = true
+		e.s.hurry(t, time.Now())
+	}
+}
+
+// Kick announces as soon as the trackers' min interval allows.
+func (e *Entry) Kick() {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	for _, t := range e.tiers {
+		at := time.Now()
+		if !t.status.Last.IsZero() {
+			if soonest := t.status.Last.Add(floor(t.reply, t.status.Peers, t.round)); soonest.After(at) {
+				at = soonest
+			}
+		}
+		e.s.hurry(t, at)
+	}
+}
+
+// Close says "stopped", in the background, and forgets the job.
+func (e *Entry) Close() {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	for _, t := range e.tiers {
+		if !t.closing {
+			t.closing = true
+			e.s.hurry(t, time.Now())
+		}
+	}
+}
+
+// Status says how each tier's tracker has answered.
+func (e *Entry) Status() []TrackerStatus {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	var l []TrackerStatus
+	for _, t := range e.tiers {
+		st := t.status
+		st.Next = t.next
+		l = append(l, st)
+	}
+	return l
+}
+
+// stopTime bounds the farewell to all trackers together.
+const stopTime = 2 * time.Second
+
+// Run announces until ctx is done, says farewell, and returns when everything has stopped.
+func (s *Scheduler) Run(ctx context.Context) error {
+	work := make(chan *tier)
+	var wg sync.WaitGroup
+	for range s.cfg.Workers {
+		wg.Go(func() {
+			for t := range work {
+				s.announce(ctx, t)
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		t, wait := s.due()
+		if t != nil {
+			select {
+			case work <- t:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-s.wake:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	close(work)
+	wg.Wait()
+	s.farewell()
+	s.ask.udp.close()
+	s.cfg.HTTP.CloseIdleConnections()
+	return nil
+}
+
+// farewell says "stopped" for everything that trackers know of.
+func (s *Scheduler) farewell() {
+	s.mu.Lock()
+	var known []*tier
+	for t := range s.tiers {
+		if h := s.hosts[hostOf(t.knower)]; t.knower != "" && (h == nil || h.fails == 0) {
+			known = append(known, t)
+		}
+	}
+	s.mu.Unlock()
+	if len(known) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	work := make(chan *tier)
+	var wg sync.WaitGroup
+	for range min(len(known), 32) {
+		wg.Go(func() {
+			for t := range work {
+				if err := s.sayStopped(ctx, t, t.knower); err != nil {
+					s.cfg.Log.Debug("tracker", "source", t.knower, "err", err)
+				}
+			}
+		})
+	}
+	for _, t := range known {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- t
+	}
+	close(work)
+	wg.Wait()
+}
+
+// due takes the tier that is due, or says how long until one is.
+func (s *Scheduler) due() (*tier, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		return nil, time.Hour
+	}
+	if wait := time.Until(s.queue[0].due); wait > 0 {
+		return nil, wait
+	}
+	return heap.Pop(&s.queue).(*tier), 0
+}
+
+// push queues a tier that is not queued. s.mu is held.
+func (s *Scheduler) push(t *tier, due time.Time) {
+	t.due = due
+	heap.Push(&s.queue, t)
+	if t.index == 0 {
+		s.poke()
+	}
+}
+
+// hurry makes a tier announce at a time, if not before. One that a worker or a full host has will
+// be looked at again afterwards. s.mu is held.
+func (s *Scheduler) hurry(t *tier, at time.Time) {
+	if t.hurried.IsZero() || at.Before(t.hurried) {
+		t.hurried = at
+	}
+	if t.index >= 0 && at.Before(t.due) {
+		t.due = at
+		heap.Fix(&s.queue, t.index)
+		if t.index == 0 {
+			s.poke()
+		}
+	}
+}
+
+// poke has Run look at the queue.
+func (s *Scheduler) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// queue is a heap of tiers by due time.
+type queue []*tier
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push is for container/heap.
+func (q *queue) Push(x any) {
+	t := x.(*tier)
+	t.index = len(*q)
+	*q = append(*q, t)
+}
+
+// Pop is for container/heap.
+func (q *queue) Pop() any {
+	old := *q
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	t.index = -1
+	return t
+}

@@ -1,0 +1,283 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+// book is what is known of peers' addresses: when to dial whom, and who is sent away for a while.
+type book struct {
+	known   map[netip.AddrPort]*entry
+	pinned  map[string]*entry // HOST:PORT as the user gave it
+	bans    map[who]time.Time
+	dialing int
+}
+
+// who is a peer as far as it can be told from others behind its address. Anybody can claim an
+// id, so that an id alone would let a liar have others sent away.
+type who struct {
+	id [20]byte
+	ip netip.Addr
+}
+
+type entry struct {
+	dialing bool
+	conn    bool     // connected now
+	self    bool     // it is us
+	id      [20]byte // who was met there
+	fails   int
+	next    time.Time
+	until   time.Time // banned
+	heard   time.Time
+}
+
+const (
+	maxKnown   = 1000
+	maxDials   = 16
+	banTime    = 10 * time.Minute
+	dialTime   = 5 * time.Second
+	maxBackoff = time.Minute
+	// seedBackoff is how long a seed leaves peers alone that want nothing of it, or can come by themselves.
+	seedBackoff = 10 * time.Minute
+	// twiceBackoff is for addresses of peers that we are connected to by another.
+	twiceBackoff = 30 * time.Second
+)
+
+func newBook() *book {
+	return &book{known: make(map[netip.AddrPort]*entry), pinned: make(map[string]*entry), bans: make(map[who]time.Time)}
+}
+
+// heard takes an address from a tracker.
+func (b *book) heard(a netip.AddrPort, now time.Time) {
+	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	if !a.IsValid() || a.Port() == 0 || a.Addr().IsMulticast() || a.Addr().IsUnspecified() {
+		return
+	}
+	if e := b.known[a]; e != nil {
+		e.heard = now
+		return
+	}
+	if len(b.known) >= maxKnown {
+		for old, e := range b.known { // any that failed makes room
+			if !e.conn && !e.dialing && (e.fails > 2 || now.Sub(e.heard) > 10*time.Minute) {
+				delete(b.known, old)
+				break
+			}
+		}
+		if len(b.known) >= maxKnown {
+			return
+		}
+	}
+	b.known[a] = &entry{heard: now}
+}
+
+// listens notes at which address a connected peer can be dialled, so that it is not dialled twice.
+func (b *book) listens(c *conn, now time.Time) {
+	a := netip.AddrPortFrom(c.addr.Addr(), c.listen)
+	e := b.known[a]
+	if e == nil {
+		if len(b.known) >= maxKnown {
+			return
+		}
+		e = &entry{heard: now}
+		b.known[a] = e
+	}
+	if e.id == ([20]byte{}) {
+		e.id = c.id
+	}
+	if e.id == c.id {
+		e.conn = true
+	}
+}
+
+// left notes the end of a connection; done says that we have everything.
+func (b *book) left(c *conn, now time.Time, done bool) {
+	for _, e := range b.of(c) {
+		e.conn = false
+		wait := time.Second << min(e.fails, 6)
+		if c.received+c.sent > 0 {
+			e.fails, wait = 0, time.Second
+		} else {
+			e.fails++
+		}
+		if done && (c.seed || c.pin == "") {
+			wait = seedBackoff
+		} else {
+			wait = min(wait, maxBackoff)
+		}
+		e.next = now.Add(wait)
+	}
+}
+
+// of lists the entries that a connected peer stands behind: where it was dialled, and where it
+// says it listens, unless somebody else was met there.
+func (b *book) of(c *conn) (l []*entry) {
+	add := func(e *entry) {
+		if e != nil && (e.id == ([20]byte{}) || e.id == c.id) {
+			l = append(l, e)
+		}
+	}
+	if c.pin != "" {
+		add(b.pinned[c.pin])
+	}
+	if !c.inbound {
+		add(b.known[c.addr])
+	}
+	if a := netip.AddrPortFrom(c.addr.Addr(), c.listen); c.listen != 0 && (c.inbound || a != c.addr) {
+		add(b.known[a])
+	}
+	return l
+}
+
+// ban sends a peer away for a while: by its id at its address and by where it listens, never by
+// its IP alone, behind which many machines may stand.
+func (b *book) ban(c *conn, now time.Time) {
+	if len(b.bans) > 10*maxKnown {
+		clear(b.bans)
+	}
+	b.bans[who{c.id, c.addr.Addr()}] = now.Add(banTime)
+	for _, e := range b.of(c) {
+		e.until = now.Add(banTime)
+	}
+}
+
+// banned says whether c is sent away at the moment.
+func (b *book) banned(c *conn, now time.Time) bool {
+	return now.Before(b.bans[who{c.id, c.addr.Addr()}])
+}
+
+func (e *entry) ready(now time.Time) bool {
+	return !e.dialing && !e.conn && !e.self && !now.Before(e.next) && !now.Before(e.until)
+}
+
+// addPinned takes addresses that the user named: they are dialled for as long as it takes.
+func (s *session) addPinned(peers []string) {
+	for _, p := range peers {
+		if s.book.pinned[p] == nil && len(s.book.pinned) < maxKnown {
+			s.book.pinned[p] = &entry{}
+		}
+	}
+	s.dialSome()
+}
+
+// dialSome dials addresses that are due, while there is room.
+func (s *session) dialSome() {
+	if s.failed != nil || s.t.node.cfg.Upload == UploadOff {
+		return
+	}
+	now := time.Now()
+	room := s.t.node.cfg.MaxPeers - len(s.conns)
+	for p, e := range s.book.pinned {
+		if e.ready(now) && s.book.dialing < maxDials {
+			s.dial(p, p, e)
+		}
+	}
+	if s.complete() && s.fetch != nil && s.placed {
+		room = min(room, 8) // nothing to get: leave it to those who want
+	}
+	var ready []netip.AddrPort
+	for a, e := range s.book.known {
+		if e.ready(now) && (e.fails <= 8 || now.Sub(e.heard) <= time.Minute) {
+			ready = append(ready, a)
+		}
+	}
+	if len(ready) > room { // not all: those that both ends prefer (BEP 40)
+		slices.SortFunc(ready, func(a, b netip.AddrPort) int { return cmp.Compare(priority(s.self, b), priority(s.self, a)) })
+	}
+	for _, a := range ready {
+		if s.book.dialing >= min(maxDials, room) {
+			return
+		}
+		s.dial(a.String(), "", s.book.known[a])
+	}
+}
+
+// dial opens a connection beside the loop. A failure is tried again, later and later.
+func (s *session) dial(addr, pin string, e *entry) {
+	e.dialing = true
+	s.book.dialing++
+	try := e.fails
+	s.wg.Go(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		s.wg.Go(func() {
+			select {
+			case <-s.ended:
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+		c, err := s.connect(ctx, addr, try)
+		s.do(func() {
+			s.book.dialing--
+			e.dialing = false
+			if err != nil {
+				e.self = err == errSelf
+				e.fails++
+				e.next = time.Now().Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
+				s.log.Debug("dialling", "peer", addr, "err", err)
+			} else {
+				e.conn, e.id = true, c.id
+			}
+		})
+		if err != nil {
+			return
+		}
+		c.pin = pin
+		err = s.runConn(ctx, c)
+		s.log.Debug("connection to a peer ended", "peer", addr, "err", err)
+		s.do(func() { // it may never have joined
+			e.conn = false
+			if now := time.Now(); e.next.Before(now) {
+				e.fails++
+				e.next = now.Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
+				if errors.Is(err, errTwice) {
+					e.next = now.Add(twiceBackoff)
+				}
+			}
+		})
+	})
+}
+
+// connect dials a peer and shakes hands, each time by another of the torrent's names.
+func (s *session) connect(ctx context.Context, addr string, try int) (*conn, error) {
+	d := net.Dialer{Timeout: dialTime}
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	nc.SetDeadline(time.Now().Add(handshakeTime))
+	ours := s.t.handshakeAs(s.t.node.cfg.PeerID, try)
+	if _, err = nc.Write(ours.Append(nil)); err == nil {
+		var h wire.Handshake
+		if h, err = readHandshake(ctx, nc); err == nil {
+			switch {
+			case h.PeerID == ours.PeerID:
+				err = errSelf
+			case !s.t.named(h.InfoHash):
+				err = errUnknownTorrent
+			default:
+				return newConn(s, nc, h, false), nil
+			}
+		}
+	}
+	nc.Close()
+	return nil, err
+}
+
+// named says whether h is one of the torrent's hashes on the wire.
+func (t *Transfer) named(h [20]byte) bool {
+	for _, x := range t.hashes() {
+		if x == h {
+			return true
+		}
+	}
+	return false
+}

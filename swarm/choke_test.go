@@ -1,0 +1,203 @@
+package swarm
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"shoal/piece"
+	"shoal/swarm/wire"
+)
+
+// While we fetch, those that give us most are unchoked, and one more.
+func TestTitForTat(t *testing.T) {
+	now := time.Now()
+	var want []*conn
+	for i := range 10 {
+		want = append(want, &conn{rateDown: float64(100 * (i % 7)), choking: true, sent: int64(i)})
+	}
+	regular, lucky := chooseUnchoked(want, false, now, rand.New(rand.NewPCG(1, 2)))
+	least := 1e9
+	for _, c := range regular {
+		least = min(least, c.rateDown)
+	}
+	for _, c := range want {
+		if c.rateDown > least && !slices.Contains(regular, c) {
+			t.Errorf("a peer that gives %v has no slot, one that gives %v has", c.rateDown, least)
+		}
+	}
+	if len(regular) != foreignSlots || lucky == nil || slices.Contains(regular, lucky) {
+		t.Errorf("%d slots and lucky %v, want %d and another one", len(regular), lucky, foreignSlots)
+	}
+}
+
+// A seed gives everybody a turn, which lasts.
+func TestSeedsGiveTurns(t *testing.T) {
+	now := time.Now()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var want []*conn
+	for range 13 {
+		want = append(want, &conn{choking: true})
+	}
+	served := map[*conn]time.Duration{}
+	for range 30 * 13 / 4 { // each round is ten seconds
+		regular, lucky := chooseUnchoked(want, true, now, rnd)
+		for _, c := range want {
+			in := c == lucky || slices.Contains(regular, c)
+			switch {
+			case in && c.choking:
+				c.choking, c.unchokedAt = false, now
+			case !in && !c.choking:
+				if d := now.Sub(c.unchokedAt); d < turnTime && !c.optimistic {
+					t.Fatalf("a turn was over after %v", d)
+				}
+				c.choking, c.chokedAt = true, now
+			}
+			c.optimistic = c == lucky
+			if in {
+				served[c] += chokeTime
+			}
+		}
+		now = now.Add(chokeTime)
+	}
+	var least, most time.Duration = 1 << 60, 0
+	for _, c := range want {
+		least, most = min(least, served[c]), max(most, served[c])
+	}
+	if least == 0 || most > 2*least {
+		t.Errorf("one had slots for %v, another for %v", most, least)
+	}
+}
+
+func TestChooseUnchokedProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Now()
+		var want []*conn
+		for range rapid.IntRange(0, 20).Draw(t, "peers") {
+			c := &conn{rateDown: float64(rapid.IntRange(0, 3).Draw(t, "rate")), sent: int64(rapid.IntRange(0, 3).Draw(t, "sent"))}
+			c.choking = rapid.Bool().Draw(t, "choked")
+			c.unchokedAt = now.Add(-time.Duration(rapid.IntRange(0, 60).Draw(t, "ago")) * time.Second)
+			want = append(want, c)
+		}
+		if len(want) > 0 {
+			want[0].optimistic = !want[0].choking
+		}
+		before := slices.Clone(want)
+		regular, lucky := chooseUnchoked(want, rapid.Bool().Draw(t, "seeding"), now, rand.New(rand.NewPCG(1, 1)))
+		if !slices.Equal(before, want) {
+			t.Fatal("it changed what it was given")
+		}
+		if len(regular) != min(len(want), foreignSlots) || (lucky != nil) != (len(want) > foreignSlots) || slices.Contains(regular, lucky) {
+			t.Fatalf("%d regular of %d, lucky %v", len(regular), len(want), lucky != nil)
+		}
+	})
+}
+
+// Free slots are filled at once, by those that have waited longest, and are never more than five.
+func TestFreeSlots(t *testing.T) {
+	tor, _, want := makeContent(t, 64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	var cs []*conn
+	for i := range 8 {
+		c := b.peer(byte(1 + i))
+		c.near = true
+		cs = append(cs, c)
+		b.handle(c, &wire.Message{Type: wire.Interested})
+	}
+	open := func() (n int) {
+		for _, c := range cs {
+			if !c.choking && !c.gone {
+				n++
+			}
+		}
+		return n
+	}
+	if open() != foreignSlots+1 {
+		t.Fatalf("%d are unchoked, want %d", open(), foreignSlots+1)
+	}
+	for _, c := range cs[:3] {
+		b.end(c, nil)
+		if open() != foreignSlots+1 {
+			t.Fatalf("%d are unchoked after one left, want %d", open(), foreignSlots+1)
+		}
+	}
+}
+
+func TestUploadOrder(t *testing.T) {
+	in := []upRank{ // as they are to be served
+		{late: true, held: 9, sent: 9, at: 9},
+		{held: 0, sent: 5, at: 4},
+		{held: 0, sent: 5, at: 7},
+		{held: 0, sent: 6, at: 1},
+		{held: 1, sent: 0, at: 0},
+	}
+	for i, a := range in {
+		for j, b := range in {
+			if a.before(b) != (i < j) {
+				t.Errorf("%+v before %+v: %v, want %v", a, b, a.before(b), i < j)
+			}
+		}
+	}
+}
+
+// The rarest piece goes first, then who has got least; four are served at a time, and a standard
+// peer that has waited too long is not forgotten.
+func TestServe(t *testing.T) {
+	tor, _, want := makeContent(t, 16*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	for p := range tor.NumPieces() {
+		b.pick.begin(p)
+		b.have.add(p)
+		b.v1ok.add(p)
+		b.pick.avail[p] = 5
+	}
+	b.pick.avail[7] = 1
+	var cs []*conn
+	for i := range 7 {
+		c := b.peer(byte(1 + i))
+		c.near, c.shoal = true, i < 6
+		c.choking = false
+		cs = append(cs, c)
+	}
+	ask := func(c *conn, p int) {
+		c.queue = append(c.queue, upRequest{piece: uint32(p), length: 16 << 10, at: int64(len(c.queue))})
+	}
+	now := time.Now()
+	for i, c := range cs {
+		c.sent = int64(i * 1000)
+		c.queuedAt = now
+		for p := range 16 {
+			ask(c, p)
+		}
+	}
+	served := func() (l []int) {
+		for i, c := range cs {
+			if c.inflight > 0 {
+				l = append(l, i)
+			}
+		}
+		return l
+	}
+	b.serve(now)
+	if got := served(); !slices.Equal(got, []int{0, 1, 2, 3}) {
+		t.Errorf("served are %v, want the four that got least", got)
+	}
+	for _, i := range served() {
+		if first := cs[i].out.blocks[0].piece; first != 7 {
+			t.Errorf("peer %d gets piece %d first, want the rarest", i, first)
+		}
+	}
+	for _, c := range cs[:4] { // all is written
+		c.inflight, c.lastSent = 0, now
+	}
+	now = now.Add(patience + time.Second)
+	b.serve(now)
+	if cs[6].inflight == 0 {
+		t.Error("a standard peer that has waited for six seconds is not served")
+	}
+}

@@ -1,0 +1,377 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"shoal/swarm/wire"
+)
+
+// conn is one connection to a peer. Its reader and its writer are goroutines of their own; what
+// is marked so belongs to the session's loop.
+type conn struct {
+	s       *session
+	nc      net.Conn
+	addr    netip.AddrPort // the connection's far end
+	id      [20]byte
+	claim   uint64 // its claim to pieces of its site
+	inbound bool
+	fast    bool   // BEP 6
+	ext     bool   // BEP 10
+	v2      bool   // BEP 52: speaks about the v2 torrent
+	shoal   bool   // by its peer id: a hint that decides nothing about trust
+	bit52   bool   // offers BEP 52 in its handshake
+	pin     string // the address the user named, if this is it
+	closing sync.Once
+	out     outbox
+
+	rmu      sync.Mutex
+	requests map[blockKey]*request // asked of the peer and not answered
+
+	// All below belongs to the loop.
+	joined, lastIn, lastOut time.Time
+	gone                    bool
+	why                     error
+	client                  string
+	role                    Role
+	site                    string
+	listen                  uint16 // the port it can be dialled at, 0 unknown
+	theirMetadata           byte   // its id for ut_metadata
+	theirShoal              byte
+	metadataSize            int
+	metadataAfter           time.Time // it is not asked before then
+	reqq                    int
+	class                   Class
+	near                    bool // on a network that we are attached to
+
+	early      []byte // what it has, from before we knew the torrent: a bitfield, or nil
+	earlyAll   bool
+	earlyHaves []uint32
+	introduced bool // have is valid
+	toldBits   bool // it has told what it has; only HAVEs may follow
+	seed       bool // it has everything
+	have       bitset
+	useful     int  // wanted pieces it has and we lack
+	fresh      int  // those of them that are to be begun
+	dry        bool // none of these may be asked of it now
+	nonsense   *budget
+
+	// What we ask of it.
+	choked      bool       // it chokes us
+	interested  bool       // we told it that we are
+	order       []*request // not answered, oldest first; some may be done
+	asked       int        // how many are not
+	askedAt     time.Time  // since when some are
+	outstanding int64      // bytes of them
+	askedEver   int64
+	window      int64             // bytes that may be outstanding
+	way         time.Duration     // the least time from asking to having
+	at          *openPiece        // the piece that it is asked for from front to back
+	refused     map[int]time.Time // pieces it does not give: not asked for until then
+	rejects     int               // in a row
+	restUntil   time.Time
+	snubbed     bool // it has not answered for long
+	received    int64
+	uninvited   int64 // bytes received that were not asked for, or no longer
+	lastBlock   time.Time
+	hashAsks    map[wire.HashSpec]bool // hashes asked and not answered
+	fetching    map[int]time.Time      // pieces it says it fetches for the site
+	leased      map[int]bool           // pieces that an origin shows to us
+	rateDown    float64                // bytes per second
+	recvMark    int64
+	idle        idleCounts
+
+	// What it asks of us.
+	choking        bool // we choke it
+	wants          bool // it is interested
+	queue          []upRequest
+	inflight       int64 // bytes handed to the writer
+	sent           int64
+	sentMark       int64
+	rateUp         float64
+	lastSent       time.Time
+	unchokedAt     time.Time
+	chokedAt       time.Time // when its last turn ended
+	queuedAt       time.Time // since when requests wait
+	optimistic     bool
+	metadataServed int
+	revealed       bitset // what we told it that we have
+	open           bool   // while leasing: it was told that we have everything
+}
+
+// idleCounts says why a connection had nothing outstanding, in ticks of 100 ms.
+type idleCounts struct{ Choked, NothingWanted, Refused int }
+
+func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
+	c := &conn{
+		s: s, nc: nc, id: h.PeerID, claim: claim(h.PeerID), inbound: inbound, fast: h.Fast, ext: h.Extended,
+		choked: true, choking: true, reqq: 250, window: startWindow,
+		requests: make(map[blockKey]*request), hashAsks: make(map[wire.HashSpec]bool),
+		refused: make(map[int]time.Time), fetching: make(map[int]time.Time), leased: make(map[int]bool),
+		nonsense: newBudget(maxNonsense),
+	}
+	c.out.overflow = c.close
+	c.out.notify = make(chan struct{}, 1)
+	id := s.t.id.Load()
+	c.v2 = id.hasV2 && h.V2 || id.v2OnWire(h.InfoHash)
+	c.bit52 = h.V2
+	c.shoal = strings.HasPrefix(string(h.PeerID[:]), PeerIDPrefix)
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		c.addr = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+	}
+	return c
+}
+
+// readHandshake reads the other side's handshake; ctx ends it.
+func readHandshake(ctx context.Context, nc net.Conn) (wire.Handshake, error) {
+	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
+	defer stop()
+	return wire.ReadHandshake(nc)
+}
+
+// runConn carries a connection until it ends and is closed.
+func (s *session) runConn(ctx context.Context, c *conn) error {
+	defer c.close()
+	tune(c.nc)
+	c.nc.SetDeadline(time.Time{})
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, c.close)
+	defer stop()
+	joined := make(chan error, 1)
+	if !s.do(func() { joined <- s.join(c) }) {
+		return errClosed
+	}
+	select {
+	case err := <-joined:
+		if err != nil {
+			return err
+		}
+	case <-s.ended:
+		select {
+		case err := <-joined:
+			if err == nil {
+				s.wg.Done()
+			}
+		default:
+		}
+		return errClosed
+	}
+	defer s.wg.Done()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.write(ctx); err != nil {
+			c.close()
+		}
+	})
+	wg.Go(func() { // the session's end is the connection's
+		select {
+		case <-s.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	err := c.read(ctx)
+	cancel()
+	c.close()
+	wg.Wait()
+	s.do(func() {
+		if c.why == nil {
+			c.why = err
+		}
+		s.leave(c)
+	})
+	return err
+}
+
+func (c *conn) close() { c.closing.Do(func() { c.nc.Close() }) }
+
+// read decodes messages until the connection ends. Content is checked and written here, so that
+// connections do it side by side; everything else goes to the loop.
+func (c *conn) read(ctx context.Context) error {
+	r := wire.NewReader(c.nc)
+	r.Want = func(index, begin, length uint32) bool { // taken only once it is all here: it may never be
+		return c.findRequest(index, begin, length, false) != nil
+	}
+	var m wire.Message
+	control := newBudget(maxControl)
+	bitfields := newBudget(maxBitfields)
+	for {
+		c.nc.SetReadDeadline(time.Now().Add(silentTime + 10*time.Second))
+		r.Bits = (c.out.pieces.Load() + 7) / 8
+		if err := r.Next(&m); err != nil {
+			return err
+		}
+		switch m.Type {
+		case wire.Piece:
+			err := c.block(ctx, &m)
+			m.Release()
+			if err != nil {
+				return err
+			}
+			continue
+		case wire.Have, wire.Request, wire.Cancel, wire.Reject, wire.HashRequest, wire.Hashes, wire.HashReject:
+			// The loop knows which make sense.
+		case wire.Bitfield, wire.HaveAll, wire.HaveNone:
+			if !bitfields.take(time.Now()) {
+				return errBitfields // not left to the loop: each may be long
+			}
+		default:
+			if !control.take(time.Now()) {
+				return errors.New("flood of messages")
+			}
+		}
+		x := m
+		if !c.s.do(func() {
+			if !c.gone {
+				c.lastIn = time.Now()
+				if err := c.s.handle(c, &x); err != nil {
+					c.s.end(c, err)
+				}
+			}
+		}) {
+			return errClosed
+		}
+	}
+}
+
+var errBitfields = errors.New("flood of bitfields")
+
+// maxBitfields bounds how often a peer says anew all that it has, per second. aria2 does so in place of many
+// HAVEs.
+const maxBitfields = 5
+
+// block takes a block: if it was asked for, it is verified if it can be, written, and reported.
+func (c *conn) block(ctx context.Context, m *wire.Message) error {
+	s := c.s
+	var q *request
+	if m.Payload != nil {
+		q = c.findRequest(m.Index, m.Begin, m.Length, true)
+	}
+	if q == nil { // cancelled meanwhile, or never asked for
+		n := int64(m.Length)
+		if !s.do(func() { s.unasked(c, n) }) {
+			return errClosed
+		}
+		return nil
+	}
+	if err := spend(ctx, s.t.node.down, int64(len(m.Payload))); err != nil {
+		return err
+	}
+	r := s.ingest(q.op, q.begin, m.Payload)
+	if !s.do(func() { s.arrived(c, q, r) }) {
+		return errClosed
+	}
+	return nil
+}
+
+// useless takes note of a message that makes no sense; an error when there are too many.
+func (c *conn) useless(what string) error {
+	if c.nonsense.take(time.Now()) {
+		return nil
+	}
+	return errors.New("flood of " + what)
+}
+
+// links finds out what kind of neighbour the connection leads to.
+func (c *conn) links(s *session) {
+	c.near = s.t.node.links.attached(c.addr.Addr())
+	c.classify(s)
+}
+
+// classify says which class the peer's bytes count as.
+func (c *conn) classify(s *session) {
+	site := s.t.node.cfg.Site
+	switch {
+	case c.role == RoleOrigin:
+		c.class = Origin
+	case c.role == RoleEdge:
+		c.class = Edges
+	case site != "" && c.site == site && (c.near || rtt(c.nc) <= nearRTT):
+		c.class = LAN
+	default:
+		c.class = Peers
+	}
+}
+
+// mayGive says whether our upload policy lets this peer have content from us.
+func (c *conn) mayGive() bool {
+	switch c.s.t.node.cfg.Upload {
+	case UploadAll:
+		return true
+	case UploadSite:
+		return c.near || c.class == LAN
+	case UploadLAN:
+		return c.near
+	}
+	return false
+}
+
+func (c *conn) lastUse() time.Time {
+	if c.lastSent.After(c.lastBlock) {
+		return c.lastSent
+	}
+	return c.lastBlock
+}
+
+func (c *conn) meterTick(d time.Duration) {
+	ewma := func(old float64, n int64) float64 {
+		now := float64(n) / d.Seconds()
+		if old == 0 {
+			return now
+		}
+		return 0.6*old + 0.4*now
+	}
+	c.rateDown = ewma(c.rateDown, c.received-c.recvMark)
+	c.rateUp = ewma(c.rateUp, c.sent-c.sentMark)
+	c.recvMark, c.sentMark = c.received, c.sent
+}
+
+func (c *conn) String() string { return fmt.Sprintf("%s (%s)", c.addr, c.client) }
+
+const (
+	// maxControl bounds messages that are neither content nor about it, per second.
+	maxControl = 2000
+	// maxNonsense bounds messages that are of no use, per second: HAVEs that say nothing new,
+	// cancels and refusals of what was not asked, requests that we turn down.
+	maxNonsense = 1000
+)
+
+// budget allows so many events a second, with a few seconds' worth saved up.
+type budget struct {
+	perSec, left float64
+	at           time.Time
+}
+
+const budgetSaved = 4 // seconds
+
+func newBudget(perSec float64) *budget { return &budget{perSec: perSec, left: budgetSaved * perSec} }
+
+func (b *budget) take(now time.Time) bool {
+	if !b.at.IsZero() {
+		b.left = min(budgetSaved*b.perSec, b.left+now.Sub(b.at).Seconds()*b.perSec)
+	}
+	b.at = now
+	b.left--
+	return b.left >= 0
+}
+
+// spend waits until l allows n bytes more; nil allows all.
+func spend(ctx context.Context, l *rate.Limiter, n int64) error {
+	for l != nil && n > 0 {
+		k := min(n, int64(l.Burst()))
+		if err := l.WaitN(ctx, int(k)); err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+// Package swarm is this machine's part in swarms: it fetches content from peers and web seeds,
+// verifies every byte, and gives it to others. It speaks standard BitTorrent over TCP: BEP 3, 6, 9,
+// 10, 12, 19, 20, 21, 27, 40, 47, 52 and 53.
+//
+// A [Node] is one identity; a [Transfer] is one torrent of it, fetched or seeded. A transfer that
+// is awake has a session: one event loop that owns all of its state.
+//
+// # The life of a block
+//
+// The loop picks a piece for a source (ask.go: rarest first, one source a piece, late binding) and
+// asks for it. The connection's reader (conn.go) receives the block, checks it against its leaf if
+// the leaves are known (hashes.go: BEP 52 hash requests), and writes it at its final offset in a
+// part file (store.go). When all blocks of a piece are there and not all were proven by leaves, the
+// piece is read back and hashed (fetch.go). A verified piece goes into the journal (journal.go) and
+// is offered to peers. When everything wanted is verified, parts get their names (store.place).
+//
+// # Giving
+//
+// upload.go decides whose request is next, outbox.go writes. Shoal peers are always unchoked;
+// others get BEP 3's slots. An origin leases pieces in a crowd (reveal.go), so that each leaves
+// about once. Inside a site a piece crosses the border once (site.go). Web seeds are the last
+// resort while peers deliver, and everything while there are none (webseed.go).
+//
+// # Trust
+//
+// Nothing a peer says is believed beyond a prior. Blame goes to the peer, by its id and the address
+// it listens at, for ten minutes; never to an IP address alone (book.go). Pieces that came from
+// several sources and are wrong are fetched again from one.
+//
+// # Goroutines
+//
+// Node.Run starts and awaits all: the announcer, a loop per awake transfer, and what loops start
+// (dials, hashing, web seed requests). A connection has a reader, on the goroutine of whoever
+// brought it, and a writer; both talk to the loop by functions put into its inbox, and the loop
+// never waits for them: outboxes are slices, bounded by windows, slots and the number of pieces. A
+// seed without connections puts its loop to sleep after half a minute and forgets its torrent.
+//
+// The package does not know what a version or a release is, and installs nothing.
+package swarm

@@ -1,0 +1,95 @@
+package swarm
+
+import (
+	"container/list"
+	"os"
+	"sync"
+)
+
+// handles keeps at most a bounded number of a torrent's files open; trees may have 50,000.
+type handles struct {
+	// openFile opens file i; write asks for a file that can be written, creating it if need be.
+	openFile func(i int, write bool) (*os.File, error)
+	most     int
+
+	mu   sync.Mutex
+	open map[int]*handle
+	lru  list.List // of *handle, most recently used first; only those in open
+}
+
+type handle struct {
+	file  int
+	f     *os.File
+	write bool
+	users int
+	stale bool // taken out of the cache: the last user closes it
+	elem  *list.Element
+}
+
+func newHandles(most int, openFile func(int, bool) (*os.File, error)) *handles {
+	return &handles{openFile: openFile, most: most, open: make(map[int]*handle)}
+}
+
+// get lends file i; the caller hands it back with put.
+func (h *handles) get(i int, write bool) (*handle, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if x := h.open[i]; x != nil && (x.write || !write) {
+		x.users++
+		h.lru.MoveToFront(x.elem)
+		return x, nil
+	}
+	f, err := h.openFile(i, write)
+	if err != nil {
+		return nil, err
+	}
+	h.dropLocked(i)
+	x := &handle{file: i, f: f, write: write, users: 1}
+	x.elem = h.lru.PushFront(x)
+	h.open[i] = x
+	for e := h.lru.Back(); e != nil && len(h.open) > h.most; {
+		old := e.Value.(*handle)
+		e = e.Prev()
+		if old.users == 0 {
+			h.dropLocked(old.file)
+		}
+	}
+	return x, nil
+}
+
+func (h *handles) put(x *handle) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x.users--
+	if x.stale && x.users == 0 {
+		x.f.Close()
+	}
+}
+
+// drop forgets file i, so that the next get opens it anew.
+func (h *handles) drop(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dropLocked(i)
+}
+
+func (h *handles) dropLocked(i int) {
+	x := h.open[i]
+	if x == nil {
+		return
+	}
+	delete(h.open, i)
+	h.lru.Remove(x.elem)
+	x.stale = true
+	if x.users == 0 {
+		x.f.Close()
+	}
+}
+
+func (h *handles) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.open {
+		h.dropLocked(i)
+	}
+}

@@ -1,0 +1,60 @@
+package swarm
+
+import (
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+// lease shows pieces to peers, and ends the exclusive phase when it is time.
+func (s *session) lease(now time.Time) {
+	v := s.reveal
+	if v == nil || !v.exclusive {
+		return
+	}
+	rate := float64(s.t.counts.peakUp.Load())
+	if l := s.t.node.cfg.LimitUp; l > 0 {
+		rate = float64(l)
+	}
+	grants, done := v.plan(now, crowd{
+		leechers: s.leechers(),
+		room:     min(max(int64(rate/5), 2*s.torrent.PieceLength, 1<<20), 64<<20),
+		rate:     rate,
+		wants:    func(c *conn, p int) bool { return c.introduced && !c.seed && !c.have.has(p) && c.mayGive() },
+		length:   s.torrent.PieceLen,
+	})
+	for _, g := range grants {
+		if g.to.revealed.add(g.piece) {
+			g.to.out.put(func(b []byte) []byte { return wire.AppendIndex(b, wire.Have, uint32(g.piece)) })
+		}
+	}
+	if done {
+		s.log.Debug("an ordinary seed from now on", "sent", s.t.counts.upTotal(), "left", v.left, "forgood", v.over)
+		for c := range s.conns {
+			s.showAll(c)
+		}
+	}
+}
+
+// showAll tells c that we have everything.
+func (s *session) showAll(c *conn) {
+	if !c.introduced {
+		return
+	}
+	c.open = true
+	c.out.put(func(b []byte) []byte {
+		for p := range s.have.n {
+			if c.revealed.add(p) {
+				b = wire.AppendIndex(b, wire.Have, uint32(p))
+			}
+		}
+		return b
+	})
+}
+
+func (c *counts) upTotal() (n int64) {
+	for i := range c.to {
+		n += c.to[i].Load()
+	}
+	return n
+}

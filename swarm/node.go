@@ -1,0 +1,245 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"shoal/internal/disk"
+	"shoal/swarm/announce"
+)
+
+// Config configures a Node. The zero value is usable: an ordinary peer without limits.
+type Config struct {
+	// PeerID identifies the node (BEP 20). Zero: a random one with Shoal's prefix.
+	PeerID [20]byte
+	// Port is the TCP port that others can dial, announced to trackers. Zero: none.
+	Port int
+	// Role and Site are told to other Shoal nodes.
+	Role Role
+	Site string
+	// Upload is whom the node gives content to.
+	Upload Upload
+	// LimitUp and LimitDown bound the payload's rate in bytes per second. Zero: no limit.
+	LimitUp, LimitDown int64
+	// MaxPeers bounds the connections of one torrent. Zero: 80.
+	MaxPeers int
+	// UserAgent is told to trackers, web seeds and peers.
+	UserAgent string
+	// Log receives the node's log. Nil discards it.
+	Log *slog.Logger
+
+	boot string // names the run of the operating system; tests make their own
+}
+
+// PeerIDPrefix opens the peer id of every Shoal node (BEP 20).
+const PeerIDPrefix = "-SH"
+
+func (c Config) withDefaults() Config {
+	if c.PeerID == ([20]byte{}) {
+		copy(c.PeerID[:], PeerIDPrefix+"0100-")
+		crand.Read(c.PeerID[8:])
+	}
+	c.MaxPeers = cmp.Or(c.MaxPeers, 80)
+	c.UserAgent = cmp.Or(c.UserAgent, "Shoal")
+	c.boot = cmp.Or(c.boot, disk.BootID())
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Node is this machine's part in swarms: any number of torrents behind one identity.
+type Node struct {
+	cfg       Config
+	links     links
+	announcer *announce.Scheduler
+	up, down  *rate.Limiter
+	verifying chan struct{} // slots for hashing pieces
+
+	mu        sync.Mutex
+	transfers map[[20]byte]*Transfer
+	starts    []*session // that Run is to start
+	wake      chan struct{}
+	closed    bool
+	accepted  int                // connections that others opened, in all
+	shaking   map[netip.Addr]int // those of them whose handshake has not come yet, by address
+}
+
+const (
+	// maxAccepted bounds the connections that others opened to a node.
+	maxAccepted = 2000
+	// maxShaking bounds those from one address whose handshake has not come yet.
+	maxShaking = 64
+)
+
+// New makes a node. Nothing happens until Run.
+func New(cfg Config) *Node {
+	cfg = cfg.withDefaults()
+	n := &Node{cfg: cfg, transfers: make(map[[20]byte]*Transfer), shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1)}
+	n.up, n.down = limiter(cfg.LimitUp), limiter(cfg.LimitDown)
+	n.verifying = make(chan struct{}, runtime.GOMAXPROCS(0))
+	n.announcer = announce.NewScheduler(announce.Config{
+		PeerID: cfg.PeerID, Port: cfg.Port, Site: cfg.Site, UserAgent: cfg.UserAgent, Log: cfg.Log,
+	})
+	return n
+}
+
+// limiter allows perSecond bytes, nil for any number.
+func limiter(perSecond int64) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), int(min(max(perSecond/20, 64<<10), 4<<20)))
+}
+
+// Run works until ctx is done, and returns once everything it started has stopped.
+func (n *Node) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { n.announcer.Run(ctx) })
+	defer func() {
+		n.mu.Lock()
+		n.closed = true
+		starts := n.starts
+		n.starts = nil
+		n.mu.Unlock()
+		for _, s := range starts {
+			s.run(ctx) // which ends at once
+		}
+	}()
+	for {
+		n.mu.Lock()
+		starts := n.starts
+		n.starts = nil
+		n.mu.Unlock()
+		for _, s := range starts {
+			wg.Go(func() { s.run(ctx) })
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.wake:
+		}
+	}
+}
+
+// spawn has Run start a session.
+func (n *Node) spawn(s *session) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return false
+	}
+	n.starts = append(n.starts, s)
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// unspawn takes back a session that Run has not started.
+func (n *Node) unspawn(s *session) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := slices.Index(n.starts, s)
+	if i < 0 {
+		return false
+	}
+	n.starts = slices.Delete(n.starts, i, i+1)
+	return true
+}
+
+// UploadLimit is what bounds uploads, for others that upload on the node's account; nil: nothing.
+func (n *Node) UploadLimit() *rate.Limiter { return n.up }
+
+// PeerID is the node's id.
+func (n *Node) PeerID() [20]byte { return n.cfg.PeerID }
+
+var errUnknownTorrent = errors.New("no such torrent here")
+
+func (n *Node) find(hash [20]byte) *Transfer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.transfers[hash]
+}
+
+// HandleConn takes part in swarms over a connection that somebody opened to us, and returns when
+// it has ended and is closed. It must be called while Run runs.
+func (n *Node) HandleConn(ctx context.Context, nc net.Conn) {
+	defer nc.Close()
+	var from netip.Addr
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		from = a.AddrPort().Addr().Unmap()
+	}
+	n.mu.Lock()
+	full := n.accepted >= maxAccepted || n.closed || n.shaking[from] >= maxShaking
+	if !full {
+		n.accepted++
+		n.shaking[from]++
+	}
+	n.mu.Unlock()
+	if full {
+		return
+	}
+	shaken := sync.OnceFunc(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.shaking[from]--; n.shaking[from] == 0 {
+			delete(n.shaking, from)
+		}
+	})
+	defer func() {
+		shaken()
+		n.mu.Lock()
+		n.accepted--
+		n.mu.Unlock()
+	}()
+	if err := n.accept(ctx, nc, shaken); err != nil && ctx.Err() == nil {
+		n.cfg.Log.Debug("connection from a peer ended", "peer", nc.RemoteAddr().String(), "err", err)
+	}
+}
+
+const handshakeTime = 10 * time.Second
+
+func (n *Node) accept(ctx context.Context, nc net.Conn, shaken func()) error {
+	nc.SetDeadline(time.Now().Add(handshakeTime))
+	h, err := readHandshake(ctx, nc)
+	shaken()
+	if err != nil {
+		return err
+	}
+	t := n.find(h.InfoHash)
+	if t == nil || n.cfg.Upload == UploadOff {
+		return errUnknownTorrent
+	}
+	if h.PeerID == n.cfg.PeerID {
+		return errSelf
+	}
+	s, err := t.session()
+	if err != nil {
+		return fmt.Errorf("waking the torrent: %w", err)
+	}
+	c := newConn(s, nc, h, true)
+	ours := t.handshake(n.cfg.PeerID)
+	ours.InfoHash = h.InfoHash
+	if c.v2 { // BEP 52: answering with the v2 hash is the upgrade
+		copy(ours.InfoHash[:], t.id.Load().v2[:])
+	}
+	if _, err := nc.Write(ours.Append(nil)); err != nil {
+		return err
+	}
+	return s.runConn(ctx, c)
+}

@@ -1,0 +1,193 @@
+package swarm
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+// outbox is what is to be written to a connection: control messages, which go first, and blocks.
+// Putting in never blocks. Blocks are bounded by those who put them in; a peer that lets control
+// messages pile up, by not reading the answers to its own, is left.
+type outbox struct {
+	notify   chan struct{}
+	overflow func() // called once too much lies here
+	pieces   atomic.Int64
+
+	mu      sync.Mutex
+	control []byte
+	spare   []byte
+	lazy    []func(b []byte) []byte
+	blocks  []upRequest
+}
+
+// maxUnsent is how many bytes of control messages may wait for a peer, besides HAVEs of all pieces.
+const maxUnsent = 256 << 10
+
+// maxLazy is how many answers may wait to be made for a peer.
+const maxLazy = 4096
+
+// upRequest is content that a peer has asked for.
+type upRequest struct {
+	piece, begin, length uint32
+	at                   int64 // order of arrival
+}
+
+func (o *outbox) poke() {
+	select {
+	case o.notify <- struct{}{}:
+	default:
+	}
+}
+
+// put appends control messages through f.
+func (o *outbox) put(f func(b []byte) []byte) {
+	o.mu.Lock()
+	o.control = f(o.control)
+	full := int64(len(o.control)) > maxUnsent+32*o.pieces.Load()
+	o.mu.Unlock()
+	if full {
+		o.overflow()
+	}
+	o.poke()
+}
+
+// later has the writer append an answer when it gets to it, ahead of blocks: what is long or has
+// to be computed takes no memory while the peer does not read.
+func (o *outbox) later(f func(b []byte) []byte) {
+	o.mu.Lock()
+	o.lazy = append(o.lazy, f)
+	full := len(o.lazy) > maxLazy
+	o.mu.Unlock()
+	if full {
+		o.overflow()
+	}
+	o.poke()
+}
+
+// nextLazy takes the next answer that is still to be made.
+func (o *outbox) nextLazy() func(b []byte) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.lazy) == 0 {
+		return nil
+	}
+	f := o.lazy[0]
+	o.lazy[0] = nil
+	o.lazy = o.lazy[1:]
+	return f
+}
+
+// lazyLen is how many answers are still to be made.
+func (o *outbox) lazyLen() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.lazy)
+}
+
+func (o *outbox) plain(t wire.Type) {
+	o.put(func(b []byte) []byte { return wire.AppendPlain(b, t) })
+}
+
+func (o *outbox) keepAlive() { o.put(wire.AppendKeepAlive) }
+
+func (o *outbox) span(t wire.Type, piece, begin, length int64) {
+	o.put(func(b []byte) []byte { return wire.AppendSpan(b, t, uint32(piece), uint32(begin), uint32(length)) })
+}
+
+func (o *outbox) block(r upRequest) {
+	o.mu.Lock()
+	o.blocks = append(o.blocks, r)
+	o.mu.Unlock()
+	o.poke()
+}
+
+// take empties the outbox: all control messages, and blocks up to about most bytes.
+func (o *outbox) take(most int64) (control []byte, blocks []upRequest) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	control, o.control, o.spare = o.control, o.spare[:0], o.control
+	n := 0
+	for ; n < len(o.blocks) && most > 0; n++ {
+		most -= int64(o.blocks[n].length)
+	}
+	blocks = append(blocks, o.blocks[:n]...)
+	o.blocks = append(o.blocks[:0], o.blocks[n:]...)
+	return control, blocks
+}
+
+// maxGather is about how many bytes of blocks go into one writev.
+const maxGather = 256 << 10
+
+// write writes the outbox until the connection ends.
+func (c *conn) write(ctx context.Context) error {
+	up := c.s.t.node.up
+	gather := int64(maxGather)
+	if up != nil {
+		gather = 1 // block by block, each when its turn has come
+	}
+	for {
+		control, blocks := c.out.take(gather)
+		for len(control) < maxGather/4 {
+			f := c.out.nextLazy()
+			if f == nil {
+				break
+			}
+			control = f(control)
+		}
+		if len(control) == 0 && len(blocks) == 0 {
+			select {
+			case <-c.out.notify:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+		if len(control) > 0 {
+			if _, err := c.nc.Write(control); err != nil {
+				return err
+			}
+		}
+		if len(blocks) > 0 {
+			if err := c.writeBlocks(ctx, blocks); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// writeTime is how long a peer may take to accept what is written at once.
+const writeTime = 2 * time.Minute
+
+// writeBlocks reads blocks from the store and writes them, with their headers, in one go.
+func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
+	info := c.s.torrent.Info
+	var bufs net.Buffers
+	var total int64
+	for _, r := range blocks {
+		b, release := wire.Block(int(r.length))
+		defer release()
+		if err := c.s.store.ReadAt(b, int64(r.piece)*info.PieceLength+int64(r.begin)); err != nil {
+			c.s.do(func() { c.s.cannotRead(err) })
+			return err
+		}
+		bufs = append(bufs, wire.AppendPieceHeader(make([]byte, 0, 13), r.piece, r.begin, len(b)), b)
+		total += int64(r.length)
+	}
+	if up := c.s.t.node.up; up != nil {
+		if err := spend(ctx, up, total); err != nil {
+			return err
+		}
+		c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+	}
+	if _, err := bufs.WriteTo(c.nc); err != nil {
+		return err
+	}
+	c.s.do(func() { c.s.wrote(c, blocks, total) })
+	return nil
+}

@@ -1,0 +1,388 @@
+package swarm
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// revealer decides to whom an origin shows which piece. In a crowd each piece is leased to one
+// peer, which passes it on to all others, so that the origin sends about one copy; when every
+// piece has left once, or the peers do not pass things on, the origin is an ordinary seed.
+// (BEP 16's own rule, the next piece once the last was seen elsewhere, costs a round trip per
+// piece and stalls among peers that cannot reach each other.)
+//
+// Invariants, which reveal_test.go holds:
+//  1. a lease is settled only after its lessee had the piece, never because another claims it;
+//  2. the lessee's end returns its unspread leases, whatever others claim;
+//  3. a stall is measured against the lessee's progress, not the piece's age;
+//  4. the exclusive phase always ends by time.
+//
+// It does no I/O and belongs to the loop. A nil revealer allows everything.
+type revealer struct {
+	rnd       *rand.Rand
+	exclusive bool
+	over      bool // the exclusive phase has ended for good
+	order     []int
+	next      int            // order[next:] was never leased
+	returned  []int          // leased and given back, longest ago first
+	leases    map[int]*lease // unsettled
+	unsent    int64          // bytes leased and not yet sent
+	sentOf    []int64        // bytes of each piece that went out, ever
+	left      int            // pieces of which no full copy has gone out
+	since     time.Time      // when the exclusive phase began
+	firstOut  time.Time      // when the first leased piece was out as a whole
+	progress  time.Time      // last time anything was sent, leased or spread
+	spreads   int            // copies seen at peers that we did not send
+	total     int64          // bytes sent
+	markAt    time.Time      // when the uplink's use was last looked at
+	mark      int64          // total at that time
+	planned   time.Time      // last look at all leases
+	peers     map[*conn]*relay
+}
+
+// lease is a piece shown to one peer.
+type lease struct {
+	piece int
+	to    *conn
+	at    time.Time
+	bytes int64
+	out   int64     // bytes of it that went to the lessee
+	mark  int64     // bytes that had gone to anybody when it began
+	full  time.Time // when a whole copy had gone to the lessee
+	asked bool      // the lessee has asked for some of it
+	given bool      // the lessee says it has it
+}
+
+// sent says that a whole copy went to the lessee.
+func (l *lease) sent() bool { return l.out >= l.bytes }
+
+// relay is what is known of a peer's passing on.
+type relay struct {
+	leases  map[int]*lease
+	spread  int           // copies seen elsewhere of what it was leased
+	busy    time.Duration // for how long it has had something to pass on
+	moved   time.Time     // when it last took something
+	passed  time.Time     // when something of it was last seen elsewhere
+	stalls  int           // leases taken from it since
+	penalty time.Time     // no leases until then
+}
+
+// The exclusive phase's clocks.
+const (
+	askTime     = 5 * time.Second // a lease that was not asked for by then goes to another
+	stallTime   = 3 * time.Second // nothing has moved for so long: something is wrong
+	penaltyTime = 60 * time.Second
+	relayTime   = 5 * time.Second  // what has left is to be seen elsewhere by then
+	phaseTime   = 30 * time.Second // plus four times what it should take is the phase's end
+	slack       = 4                // times longer than it should take is too long
+)
+
+func newRevealer(pieces int, rnd *rand.Rand) *revealer {
+	return &revealer{rnd: rnd, order: rnd.Perm(pieces), leases: make(map[int]*lease),
+		sentOf: make([]int64, pieces), left: pieces, peers: make(map[*conn]*relay)}
+}
+
+// joins takes in a new peer, and says whether it is shown pieces one by one. leechers counts it.
+func (v *revealer) joins(c *conn, leechers int, now time.Time) bool {
+	if !v.exclusive && !v.over && leechers >= 2 && v.left > 0 {
+		v.exclusive, v.since, v.progress, v.markAt, v.mark = true, now, now, now, v.total
+	}
+	v.peers[c] = &relay{leases: make(map[int]*lease), moved: now}
+	return v.exclusive
+}
+
+// allows says whether c may have p now: in the exclusive phase only what it was shown, and, for
+// those who were shown everything before that, what has never left; and nothing that another has
+// the lease of.
+func (v *revealer) allows(c *conn, p int) bool {
+	if v == nil || !v.exclusive {
+		return true
+	}
+	if l := v.leases[p]; l != nil {
+		return l.to == c
+	}
+	if c.open {
+		return v.sentOf[p] == 0
+	}
+	return c.revealed.has(p)
+}
+
+// asked takes note that c has asked for some of p.
+func (v *revealer) asked(c *conn, p int) {
+	if v == nil {
+		return
+	}
+	if l := v.leases[p]; l != nil && l.to == c {
+		l.asked = true
+	}
+}
+
+// has takes note that c says it has p. Only what is seen elsewhere after the lessee had it counts
+// as passed on.
+func (v *revealer) has(c *conn, p int, now time.Time) {
+	l := v.leases[p]
+	if l == nil {
+		return
+	}
+	r := v.peers[l.to]
+	switch {
+	case l.to == c:
+		l.given = true
+	case l.sent() || l.given:
+		v.spreads++
+		v.progress = now
+		r.spread++
+		r.stalls, r.passed = 0, now
+		v.end(l)
+	}
+}
+
+// end takes a lease off the books.
+func (v *revealer) end(l *lease) {
+	delete(v.leases, l.piece)
+	if !l.sent() {
+		v.unsent -= l.bytes
+	}
+	if r := v.peers[l.to]; r != nil {
+		delete(r.leases, l.piece)
+	}
+}
+
+// giveBack ends a lease of which nothing was seen elsewhere: the piece is leased anew.
+func (v *revealer) giveBack(l *lease) {
+	v.end(l)
+	v.returned = append(v.returned, l.piece)
+}
+
+// sent takes note of n bytes of p, which is length long, that went to c.
+func (v *revealer) sent(c *conn, p int, n, length int64, now time.Time) {
+	before := v.sentOf[p]
+	v.sentOf[p] += n
+	if before < length && v.sentOf[p] >= length {
+		v.left--
+	}
+	v.total += n
+	v.progress = now
+	l := v.leases[p]
+	if l == nil || l.to != c || l.sent() {
+		return
+	}
+	v.peers[c].moved = now
+	if l.out += n; l.sent() {
+		l.full = now
+		v.unsent -= l.bytes
+		if v.firstOut.IsZero() {
+			v.firstOut = now
+		}
+	}
+}
+
+// gone returns what c was leased and has not been seen to pass on.
+func (v *revealer) gone(c *conn) {
+	if r := v.peers[c]; r != nil {
+		for _, l := range r.leases {
+			v.giveBack(l)
+		}
+	}
+	delete(v.peers, c)
+}
+
+// crowd is what a revealer is told of the swarm when it plans.
+type crowd struct {
+	leechers int
+	room     int64                 // how many bytes may be leased and unsent
+	rate     float64               // bytes per second that we can send; 0: not known yet
+	wants    func(*conn, int) bool // whether a peer lacks a piece and can be given it
+	length   func(p int) int64     // of a piece
+}
+
+// grant is a piece to show to a peer.
+type grant struct {
+	piece int
+	to    *conn
+}
+
+// plan decides what to lease now. done says that the exclusive phase is over, for now or for good.
+func (v *revealer) plan(now time.Time, w crowd) (grants []grant, done bool) {
+	if !v.exclusive {
+		return nil, false
+	}
+	if look := now.Sub(v.planned); look >= tickTime {
+		v.review(now, min(look, time.Second), w)
+		v.planned = now
+	}
+	for tries := min(len(v.returned), maxTries); v.unsent < w.room; tries-- {
+		p, ok := v.candidate(tries > 0)
+		if !ok {
+			break
+		}
+		to, wanted := v.lessee(now, p, w)
+		if to != nil {
+			l := &lease{piece: p, to: to, at: now, bytes: w.length(p), mark: v.total}
+			v.leases[p], v.peers[to].leases[p] = l, l
+			v.unsent += l.bytes
+			v.progress = now
+			grants = append(grants, grant{p, to})
+			continue
+		}
+		if !wanted {
+			continue // it is spread already; late-comers get it when the phase is over
+		}
+		if tries <= 0 { // those who want it may have no lease at the moment: try again later
+			v.next--
+			break
+		}
+		v.returned = append(v.returned, p)
+	}
+	switch {
+	case v.next == len(v.order) && len(v.returned) == 0 && v.unsent <= 0, now.Sub(v.progress) > stallTime, v.idle(now, w), v.late(now, w):
+		v.exclusive, v.over = false, true
+	case w.leechers < 2:
+		v.exclusive = false // it may begin again
+		for _, l := range v.leases {
+			v.giveBack(l)
+		}
+	}
+	return grants, !v.exclusive
+}
+
+// maxTries is how many pieces that were given back are looked at in one go.
+const maxTries = 8
+
+// candidate is the next piece to lease: one that was given back, or one that was never leased.
+func (v *revealer) candidate(again bool) (p int, ok bool) {
+	if again {
+		p = v.returned[0]
+		v.returned = v.returned[1:]
+		return p, true
+	}
+	for v.next < len(v.order) {
+		p = v.order[v.next]
+		v.next++
+		if v.sentOf[p] == 0 { // else it left before the phase began
+			return p, true
+		}
+	}
+	return 0, false
+}
+
+// review ends leases of peers that do not ask, ask too slowly, or do not pass on.
+func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
+	for _, r := range v.peers {
+		var oldest *lease // of those that it is to pass on
+		unasked := false
+		for p, l := range r.leases {
+			switch {
+			case !l.sent():
+				deaf := !l.asked && now.Sub(l.at) > askTime && now.Sub(r.moved) > stallTime
+				slow := v.total-l.mark-l.out > slack*(w.room+l.bytes) // others have taken much more meanwhile
+				if deaf || slow {
+					unasked = true
+					v.giveBack(l)
+				}
+			case !v.anyLacks(p, l.to, w):
+				v.end(l) // nobody is left to pass it on to
+			case oldest == nil || l.full.Before(oldest.full):
+				oldest = l
+			}
+		}
+		if oldest != nil {
+			r.busy += passed
+			if now.Sub(oldest.full) > stallTime && now.Sub(r.passed) > stallTime { // one goes to another, in case it is the peer's fault
+				r.passed = now
+				v.takeFrom(oldest, now)
+			}
+		}
+		if unasked {
+			r.penalty, r.moved = now.Add(penaltyTime), now
+		}
+	}
+	v.wake(now, w)
+}
+
+// takeFrom gives back a lease of a peer that is in the way; the second time it gets no others.
+func (v *revealer) takeFrom(l *lease, now time.Time) {
+	r := v.peers[l.to]
+	v.giveBack(l)
+	if r.stalls++; r.stalls >= 2 {
+		r.penalty = now.Add(penaltyTime)
+	}
+}
+
+// wake looks whether lessees keep the uplink from its work: if little leaves though as much as may
+// be is leased, the lease that has waited longest goes to another.
+func (v *revealer) wake(now time.Time, w crowd) {
+	if now.Sub(v.markAt) < askTime {
+		return
+	}
+	used := float64(v.total-v.mark) / now.Sub(v.markAt).Seconds()
+	v.markAt, v.mark = now, v.total
+	if v.unsent < w.room || used > w.rate/8 {
+		return
+	}
+	var oldest *lease
+	for _, l := range v.leases {
+		if !l.sent() && now.Sub(l.at) > askTime && (oldest == nil || l.at.Before(oldest.at)) {
+			oldest = l
+		}
+	}
+	if oldest != nil {
+		v.takeFrom(oldest, now)
+	}
+}
+
+func (v *revealer) anyLacks(p int, but *conn, w crowd) bool {
+	for c := range v.peers {
+		if c != but && w.wants(c, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// idle says whether the peers pass nothing on: then hiding pieces only slows everybody.
+func (v *revealer) idle(now time.Time, w crowd) bool {
+	if v.spreads > 0 || v.firstOut.IsZero() || len(v.order) == 0 {
+		return false
+	}
+	piece := 0.0
+	if w.rate > 0 {
+		piece = float64(w.length(v.order[0])) / w.rate
+	}
+	return now.Sub(v.firstOut) > relayTime+time.Duration(slack*piece*float64(time.Second))
+}
+
+// late says whether the phase takes so long that it cannot be of use any more.
+func (v *revealer) late(now time.Time, w crowd) bool {
+	took := now.Sub(v.since)
+	if took < phaseTime {
+		return false
+	}
+	if w.rate <= 0 {
+		return true
+	}
+	all := float64(w.length(v.order[0])) * float64(len(v.order))
+	return took.Seconds() > phaseTime.Seconds()+slack*all/w.rate
+}
+
+// lessee is the peer with the shortest relay queue: (copies it still owes + neighbours) over the
+// rate at which its leases were seen to spread. wanted says whether anybody lacks the piece.
+func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted bool) {
+	var least float64
+	n := float64(len(v.peers))
+	for c, r := range v.peers {
+		if !w.wants(c, p) {
+			continue
+		}
+		wanted = true
+		if now.Before(r.penalty) {
+			continue
+		}
+		rate := (float64(r.spread) + 1) / (r.busy.Seconds() + 0.3)
+		score := (float64(len(r.leases))*n + n) / rate
+		if best == nil || score < least {
+			best, least = c, score
+		}
+	}
+	return best, wanted
+}

@@ -1,0 +1,378 @@
+package swarm
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// leasing is an origin with a clock of its own and peers that are only their habits.
+type leasing struct {
+	*revealer
+	now   time.Time
+	crowd crowd
+	rate  int64 // bytes per second that the origin sends
+	peers []*habits
+}
+
+const leasePiece = 64 << 10
+
+// habits is what a peer does with what it is leased.
+type habits struct {
+	*conn
+	has   []bool
+	asks  bool    // for what it is shown
+	slow  bool    // takes a block in two seconds, whatever is there for it
+	relay float64 // pieces per second that it passes on
+	lies  bool    // claims what it has not
+	owed  float64
+	gone  bool
+	slept time.Duration
+}
+
+func newLeasing(pieces int, rnd *rand.Rand) *leasing {
+	l := &leasing{revealer: newRevealer(pieces, rnd), now: time.Unix(1e9, 0), rate: 10 * leasePiece}
+	l.crowd = crowd{
+		room: 4 * leasePiece, rate: float64(l.rate),
+		wants: func(c *conn, p int) bool {
+			for _, h := range l.peers {
+				if h.conn == c {
+					return !h.gone && !h.has[p]
+				}
+			}
+			return false
+		},
+		length: func(int) int64 { return leasePiece },
+	}
+	return l
+}
+
+func (l *leasing) join(h *habits) *habits {
+	h.conn = &conn{revealed: newBitset(len(l.order))}
+	h.has = make([]bool, len(l.order))
+	l.peers = append(l.peers, h)
+	l.crowd.leechers++
+	h.open = !l.joins(h.conn, l.crowd.leechers, l.now)
+	return h
+}
+
+func (l *leasing) leave(h *habits) {
+	h.gone = true
+	l.crowd.leechers--
+	l.gone(h.conn)
+}
+
+// step lets a tenth of a second pass: the origin sends, peers pass on, leases are granted.
+func (l *leasing) step() {
+	l.now = l.now.Add(tickTime)
+	budget := l.rate / 10
+	for p, x := range l.leases {
+		h := l.of(x.to)
+		if h.asks {
+			l.asked(h.conn, p)
+		}
+		if x.sent() || !h.asks || h.slow && h.slept < 2*time.Second {
+			continue
+		}
+		n := min(budget, x.bytes-x.out)
+		if h.slow {
+			n, h.slept = min(n, 16<<10), 0
+		}
+		budget -= n
+		if n > 0 {
+			l.sent(h.conn, p, n, x.bytes, l.now)
+		}
+		if x.sent() && !h.has[p] {
+			h.has[p] = true
+			l.revealer.has(h.conn, p, l.now)
+		}
+	}
+	for _, h := range l.peers {
+		h.slept += tickTime
+		if h.gone {
+			continue
+		}
+		if h.lies {
+			l.revealer.has(h.conn, l.rnd.IntN(len(l.order)), l.now)
+		}
+		for h.owed += h.relay / 10; h.owed >= 1; h.owed-- {
+			l.pass(h)
+		}
+	}
+	grants, _ := l.plan(l.now, l.crowd)
+	for _, g := range grants {
+		g.to.revealed.add(g.piece)
+	}
+}
+
+// pass has h give some piece to somebody who lacks it.
+func (l *leasing) pass(h *habits) {
+	for _, i := range l.rnd.Perm(len(l.peers)) {
+		to := l.peers[i]
+		for p := range h.has {
+			if h.has[p] && !to.has[p] && !to.gone && to != h {
+				to.has[p] = true
+				l.revealer.has(to.conn, p, l.now)
+				return
+			}
+		}
+	}
+}
+
+func (l *leasing) of(c *conn) *habits {
+	for _, h := range l.peers {
+		if h.conn == c {
+			return h
+		}
+	}
+	return nil
+}
+
+// audit checks the revealer's books.
+func (l *leasing) audit(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}) {
+	t.Helper()
+	var unsent int64
+	n := 0
+	for p, x := range l.leases {
+		if !x.sent() {
+			unsent += x.bytes
+		}
+		if x.piece != p || l.revealer.peers[x.to] == nil || l.revealer.peers[x.to].leases[p] != x {
+			t.Fatalf("lease of piece %d is not in its lessee's books", p)
+		}
+	}
+	if unsent != l.unsent {
+		t.Fatalf("%d bytes are leased and unsent, the books say %d", unsent, l.unsent)
+	}
+	for _, r := range l.revealer.peers {
+		n += len(r.leases)
+	}
+	if n != len(l.leases) {
+		t.Fatalf("peers have %d leases, there are %d", n, len(l.leases))
+	}
+	seen := map[int]int{}
+	for _, p := range l.returned {
+		seen[p]++
+	}
+	for p := range l.leases {
+		seen[p]++
+	}
+	for _, p := range l.order[l.next:] {
+		seen[p]++
+	}
+	for p, times := range seen {
+		if times > 1 {
+			t.Fatalf("piece %d is %d times among those to lease and leased", p, times)
+		}
+	}
+}
+
+// Whatever the peers do, the books balance, no claim of another settles a lease whose lessee has
+// nothing, and the exclusive phase ends by time.
+func TestRevealerInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
+		pieces := rapid.IntRange(1, 60).Draw(t, "pieces")
+		l := newLeasing(pieces, rnd)
+		for range rapid.IntRange(2, 12).Draw(t, "peers") {
+			h := &habits{asks: rnd.IntN(5) > 0, slow: rnd.IntN(4) == 0, lies: rnd.IntN(4) == 0}
+			if rnd.IntN(4) > 0 {
+				h.relay = 20 * rnd.Float64()
+			}
+			l.join(h)
+		}
+		bound := phaseTime + 2*time.Minute + time.Duration(slack*float64(pieces)/10*float64(time.Second))
+		began := l.now
+		for l.exclusive {
+			if rnd.IntN(50) == 0 {
+				h := l.peers[rnd.IntN(len(l.peers))]
+				if !h.gone {
+					had := map[int]bool{}
+					for p, x := range l.leases {
+						had[p] = x.to == h.conn
+					}
+					l.leave(h)
+					l.audit(t)
+					for p, his := range had {
+						if his && l.leases[p] != nil {
+							t.Fatalf("piece %d is still leased to a peer that is gone", p)
+						}
+					}
+				}
+			}
+			before := map[int]bool{} // leases whose lessee has nothing yet
+			for p, x := range l.leases {
+				before[p] = x.out == 0 && !x.given
+			}
+			for _, h := range l.peers { // everybody claims everything
+				if !h.gone && rnd.IntN(30) == 0 {
+					for p := range pieces {
+						if x := l.leases[p]; x == nil || x.to != h.conn {
+							l.revealer.has(h.conn, p, l.now)
+						}
+					}
+				}
+			}
+			for p, bare := range before {
+				if bare && l.leases[p] == nil {
+					t.Fatalf("the lease of piece %d was settled by another's claim", p)
+				}
+			}
+			l.step()
+			l.audit(t)
+			if l.now.Sub(began) > bound {
+				t.Fatalf("the exclusive phase lasts for %v", l.now.Sub(began))
+			}
+		}
+		for _, h := range l.peers {
+			for p := range pieces {
+				if !h.gone && !l.allows(h.conn, p) {
+					t.Fatalf("piece %d is still withheld", p)
+				}
+			}
+		}
+	})
+}
+
+// Among peers that pass on, each piece leaves the origin once.
+func TestEachPieceLeavesOnce(t *testing.T) {
+	l := newLeasing(200, rand.New(rand.NewPCG(1, 2)))
+	for range 8 {
+		l.join(&habits{asks: true, relay: 20})
+	}
+	for l.exclusive {
+		l.step()
+		l.audit(t)
+	}
+	var sent int64
+	for _, n := range l.sentOf {
+		sent += n
+	}
+	if l.left != 0 || sent > 204*leasePiece {
+		t.Errorf("%d pieces did not leave, and %.2f copies did, want one of each", l.left, float64(sent)/(200*leasePiece))
+	}
+	if took := l.now.Sub(time.Unix(1e9, 0)); took > 22*time.Second {
+		t.Errorf("one copy took %v, want 20 s at this rate", took)
+	}
+}
+
+// A lessee that gets and passes on its pieces keeps them, however long the queue is.
+func TestAQueueIsNoStall(t *testing.T) {
+	l := newLeasing(100, rand.New(rand.NewPCG(3, 4)))
+	l.crowd.room = 100 * leasePiece // all of it is leased at once
+	a := l.join(&habits{})
+	b := l.join(&habits{})
+	a.open, b.open = false, false
+	l.step()
+	var queue []*lease
+	for _, x := range l.leases {
+		queue = append(queue, x)
+	}
+	if len(queue) != 100 {
+		t.Fatalf("%d leases, want all", len(queue))
+	}
+	slices.SortFunc(queue, func(x, y *lease) int { return len(l.revealer.peers[x.to].leases) - len(l.revealer.peers[y.to].leases) })
+	for i, x := range queue[:50] { // 25 s for half of it, each seen elsewhere half a second after it left
+		l.now = l.now.Add(500 * time.Millisecond)
+		for _, x := range queue {
+			l.asked(x.to, x.piece)
+		}
+		l.sent(x.to, x.piece, x.bytes, x.bytes, l.now)
+		if i > 0 {
+			before := queue[i-1]
+			l.revealer.has(map[*conn]*conn{a.conn: b.conn, b.conn: a.conn}[before.to], before.piece, l.now)
+		}
+		l.plan(l.now, l.crowd)
+		l.audit(t)
+	}
+	if len(l.returned) > 0 {
+		t.Errorf("%d leases were taken from peers that were at work", len(l.returned))
+	}
+	for _, r := range l.revealer.peers {
+		if !r.penalty.IsZero() {
+			t.Error("a peer at work was penalised")
+		}
+	}
+}
+
+// Each way of doing nothing costs a lease, by time.
+func TestLeasesEnd(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		h    habits
+		most time.Duration
+	}{
+		{"never asks", habits{}, askTime + stallTime},
+		{"takes a block in two seconds", habits{asks: true, slow: true}, 12 * time.Second},
+		{"does not pass on", habits{asks: true}, 2*stallTime + 2*time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLeasing(1000, rand.New(rand.NewPCG(5, 6)))
+			bad := l.join(&c.h)
+			for range 3 {
+				l.join(&habits{asks: true, relay: 50})
+			}
+			bad.open = false
+			began := l.now
+			for l.revealer.peers[bad.conn].penalty.IsZero() {
+				if len(l.revealer.peers[bad.conn].leases) == 0 {
+					began = l.now
+				}
+				l.step()
+				l.audit(t)
+				if !l.exclusive {
+					t.Fatal("the phase ended before")
+				}
+				if l.now.Sub(began) > c.most+2*time.Second {
+					t.Fatalf("it still has leases after %v", l.now.Sub(began))
+				}
+			}
+		})
+	}
+}
+
+// Peers that cannot reach each other end the phase soon: the origin gives to each what it asks.
+func TestNobodyPassesOn(t *testing.T) {
+	l := newLeasing(1000, rand.New(rand.NewPCG(7, 8)))
+	for range 5 {
+		l.join(&habits{asks: true})
+	}
+	began := l.now
+	for l.exclusive {
+		l.step()
+		l.audit(t)
+	}
+	if took := l.now.Sub(began); took > relayTime+2*time.Second {
+		t.Errorf("it took %v to see that nobody passes on", took)
+	}
+}
+
+// A swarm of one needs no leases; when a second comes the phase begins again.
+func TestAloneAgain(t *testing.T) {
+	l := newLeasing(100, rand.New(rand.NewPCG(9, 1)))
+	a := l.join(&habits{asks: true, relay: 5})
+	if l.exclusive || !l.allows(a.conn, 3) {
+		t.Error("a single leecher is not shown everything")
+	}
+	b := l.join(&habits{asks: true, relay: 5})
+	if !l.exclusive {
+		t.Fatal("two leechers are no crowd")
+	}
+	l.step()
+	l.leave(b)
+	l.step()
+	l.audit(t)
+	if l.exclusive || l.over || len(l.leases) > 0 {
+		t.Errorf("alone again: exclusive %v, over %v, %d leases", l.exclusive, l.over, len(l.leases))
+	}
+	l.join(&habits{asks: true, relay: 5})
+	if !l.exclusive {
+		t.Error("a new second leecher does not begin the phase again")
+	}
+}

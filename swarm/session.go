@@ -1,0 +1,521 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"shoal/piece"
+)
+
+// session is a transfer while it is awake: one goroutine, run, owns all of its state, and
+// everything else talks to it by functions that do puts into its queue.
+type session struct {
+	t      *Transfer
+	log    *slog.Logger
+	inbox  chan func()
+	ended  chan struct{} // closed when the loop has ended
+	closed chan struct{} // closed when everything else has, and the files are closed
+	stop   func()        // ends run
+	wg     sync.WaitGroup
+
+	// All below belongs to run.
+	torrent     *piece.Torrent // nil until a magnet's metadata is here
+	store       storage
+	fetch       *store // store, when it is a fetch
+	leaves      *leafStore
+	me          uint64 // our claim to pieces of the site
+	wanted      bitset // pieces that are wanted
+	have        bitset // pieces that are verified and here
+	v1ok        bitset // hybrids: those of them whose SHA-1 was checked too
+	pick        *picker
+	open        map[int]*openPiece      // begun and not verified
+	spare       map[*openPiece]struct{} // those of them with blocks that nobody was asked for
+	suspects    map[int][]suspicion     // pieces that failed their hash, until they are right
+	outstanding int64                   // bytes asked of all peers and not answered
+	conns       map[*conn]struct{}
+	lan         []*conn // conns of our site
+	lanStale    bool    // lan is to be made anew
+	seeds       int     // conns that have everything
+	book        *book
+	self        netip.AddrPort // as others see us, if they said
+	metas       map[*conn]*metaFetch
+	webs        []*webSeed
+	reveal      *revealer // nil unless this is an origin that leases
+	layers      layerState
+	computed    leafCache
+	rnd         *rand.Rand
+
+	fresh      []int // verified since the last HAVEs went out
+	haveSoon   bool  // they go out within haveDelay
+	checksV1   int   // SHA-1 checks of hybrids under way
+	placing    bool
+	placed     bool
+	failed     error
+	started    time.Time
+	lastUseful time.Time // last content from anyone
+	lastPeer   time.Time // last content from a peer
+	lastChoke  time.Time
+	lastSync   time.Time
+	syncing    bool
+	slowSince  time.Time // since when peers bring too little
+	idleSince  time.Time
+	learned    bool // the metadata has just come: prepare
+	meter      meter
+	slotTurn   uint64
+	siteWait   waits // pieces that another machine of the site should fetch
+}
+
+func newSession(t *Transfer, x *piece.Torrent) *session {
+	return &session{
+		t: t, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
+		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
+		open: make(map[int]*openPiece), spare: make(map[*openPiece]struct{}), suspects: make(map[int][]suspicion),
+		conns: make(map[*conn]struct{}), metas: make(map[*conn]*metaFetch),
+		book: newBook(), rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		started: time.Now(),
+	}
+}
+
+// do has the loop run f. It says no when the loop has ended.
+func (s *session) do(f func()) bool {
+	select {
+	case s.inbox <- f:
+		return true
+	case <-s.ended:
+		return false
+	}
+}
+
+// idleTime is how long a seed without connections stays awake.
+const idleTime = 30 * time.Second
+
+// tickTime is how often a session looks at the clock, quietTime how often when it has nothing to do.
+const (
+	tickTime  = 100 * time.Millisecond
+	quietTime = time.Second
+)
+
+func (s *session) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.stop = cancel
+	defer func() {
+		cancel()
+		s.t.asleep(s)
+		close(s.ended) // nobody waits for the loop any more
+		s.wg.Wait()
+		s.drain()
+		if s.store != nil {
+			s.store.Close()
+		}
+		s.leaves.close()
+		for _, w := range s.webs {
+			w.src.Close()
+		}
+		s.t.counts.peers.Store(0)
+		s.t.counts.seeds.Store(0)
+		s.t.counts.downRate.Store(0)
+		s.t.counts.upRate.Store(0)
+		s.t.forget(s)
+		close(s.closed)
+	}()
+	s.addPinned(s.t.spec.Peers)
+	s.wg.Go(func() { // the loop's context also ends with the transfer
+		select {
+		case <-s.t.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	s.learned = s.torrent != nil
+	s.idleSince = time.Now()
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	slow := false
+	haves := time.NewTimer(time.Hour) // runs while haveSoon is set
+	defer haves.Stop()
+	for s.failed == nil {
+		if s.learned && ctx.Err() == nil {
+			s.learned = false
+			if err := s.prepare(ctx); err != nil {
+				s.fail(err)
+				return
+			}
+			s.dialSome()
+		}
+		select {
+		case <-ctx.Done():
+			s.t.finish(ctx.Err())
+			return
+		case f := <-s.inbox:
+			f()
+			for n := len(s.inbox); n > 0 && s.failed == nil && !s.learned; n-- { // what has piled up, before looking around
+				f := <-s.inbox
+				f()
+			}
+			if len(s.fresh) >= manyHaves {
+				s.flushHaves()
+			} else if len(s.fresh) > 0 && !s.haveSoon {
+				s.haveSoon = true
+				haves.Reset(haveDelay)
+			}
+		case <-haves.C:
+			s.haveSoon = false
+			s.flushHaves()
+		case now := <-tick.C:
+			s.tick(ctx, now)
+			if !slow && s.quiet() {
+				slow = true
+				tick.Reset(quietTime)
+			}
+		}
+		if slow && !s.quiet() {
+			slow = false
+			tick.Reset(tickTime)
+		}
+		if s.asleepNow() {
+			return
+		}
+	}
+}
+
+// quiet says whether there is nothing to do but to wait for others: a seed that nobody asks.
+func (s *session) quiet() bool {
+	if !s.complete() || s.fetch != nil && !s.placed || s.reveal != nil && s.reveal.exclusive || s.book.dialing > 0 {
+		return false
+	}
+	for c := range s.conns {
+		if len(c.queue) > 0 || c.inflight > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// drain empties the inbox after the end, so that blocks' buffers are not lost sight of.
+func (s *session) drain() {
+	for {
+		select {
+		case <-s.inbox:
+		default:
+			return
+		}
+	}
+}
+
+// asleepNow says whether a seed has been without company for long enough to forget its torrent.
+func (s *session) asleepNow() bool {
+	if len(s.conns) > 0 || s.t.spec.Content == "" || s.book.dialing > 0 {
+		s.idleSince = time.Now()
+		return false
+	}
+	return time.Since(s.idleSince) > idleTime && len(s.t.spec.Peers) == 0
+}
+
+// fail ends the session and, if it was still fetching, the transfer.
+func (s *session) fail(err error) {
+	if s.failed != nil {
+		return
+	}
+	s.failed = err
+	if !errors.Is(err, context.Canceled) {
+		s.log.Debug("transfer ends", "err", err)
+	}
+	s.t.finish(err)
+}
+
+// prepare opens the storage once the torrent is known, and finds out what is here already.
+func (s *session) prepare(ctx context.Context) error {
+	info := s.torrent.Info
+	n := info.NumPieces()
+	s.wanted, s.have, s.v1ok = newBitset(n), newBitset(n), newBitset(n)
+	s.pick = newPicker(n, s.rnd, s.t.spec.InOrder)
+	if s.t.spec.Content != "" {
+		c, err := openContent(s.t.spec.Content, info, s.t.spec.Stamps)
+		if err != nil {
+			return err
+		}
+		s.store = c
+		s.have.fill()
+		s.v1ok.fill()
+		s.wanted.fill()
+		s.t.counts.wanted.Store(info.Length)
+		s.t.counts.have.Store(info.Length)
+		s.leaves, err = openLeaves(s.t.spec.Leaves, info)
+		if err != nil {
+			s.log.Debug("leaves are computed as they are asked for", "err", err)
+		}
+		if s.t.node.cfg.Role == RoleOrigin {
+			s.reveal = newRevealer(n, s.rnd)
+		}
+	} else {
+		if err := s.prepareFetch(ctx); err != nil {
+			return err
+		}
+	}
+	s.t.learn(s.torrent)
+	s.t.counts.prepared.Store(true)
+	if s.fetch != nil && !info.HasLayers() {
+		s.beginLayers(time.Now())
+	}
+	for c := range s.conns {
+		s.introduce(c)
+	}
+	if s.fetch != nil {
+		s.tickLayers(time.Now())
+	}
+	s.checkDone()
+	if s.failed == nil {
+		s.startWebSeeds(ctx)
+	}
+	return s.failed
+}
+
+// tick is what happens by the clock.
+func (s *session) tick(ctx context.Context, now time.Time) {
+	s.meterTick(now)
+	if s.torrent == nil {
+		s.tickMetadata(now)
+		s.dialSome()
+		return
+	}
+	s.flushHaves()
+	s.dropSilent(now)
+	if !s.complete() {
+		s.tickLayers(now)
+		s.snub(now)
+		s.loosen(now)
+		for c := range s.conns {
+			c.dry = false
+			s.fill(c)
+		}
+		s.steal(now)
+		s.retellFetching(now)
+	}
+	s.choke(now)
+	if s.reveal != nil {
+		s.lease(now)
+	}
+	s.serve(now)
+	s.dialSome()
+	s.syncSometimes(now)
+}
+
+// complete says whether everything that is wanted is verified and here.
+func (s *session) complete() bool {
+	return s.pick != nil && s.missing() == 0
+}
+
+// missing counts wanted pieces that are not here.
+func (s *session) missing() int { return s.pick.left() + len(s.open) }
+
+// join takes in a connection whose handshakes are done.
+func (s *session) join(c *conn) error {
+	if s.failed != nil {
+		return errClosed
+	}
+	now := time.Now()
+	if s.book.banned(c, now) {
+		return errBanned
+	}
+	for o := range s.conns {
+		if o.id == c.id {
+			if !s.replaces(c, o, now) {
+				return errTwice
+			}
+			s.end(o, errTwice)
+		}
+	}
+	if !s.admits(c, now) {
+		return errFull
+	}
+	s.wg.Add(1) // runConn's: it may be called by an acceptor that the session knows nothing of
+	s.conns[c] = struct{}{}
+	s.t.counts.peers.Store(int64(len(s.conns)))
+	s.t.counts.everConnected.Add(1)
+	c.joined, c.lastIn, c.lastOut = now, now, now
+	c.links(s)
+	s.lanStale = true
+	s.greet(c)
+	if s.torrent != nil {
+		s.introduce(c)
+	}
+	return nil
+}
+
+var (
+	errTwice  = errors.New("connected to this peer already")
+	errFull   = errors.New("enough peers")
+	errBanned = errors.New("peer is sent away for a while")
+)
+
+// replaces says whether connection c is to take the place of o, which claims the same peer id.
+func (s *session) replaces(c, o *conn, now time.Time) bool {
+	age := now.Sub(o.joined)
+	if o.inbound != c.inbound && o.addr.Addr() == c.addr.Addr() && age < crossTime {
+		// Both ends dialled at the same moment: both keep what the lower id opened.
+		ours := string(s.t.node.cfg.PeerID[:]) < string(c.id[:])
+		return ours == o.inbound
+	}
+	// Anybody can claim an id: who has brought or taken something stays.
+	return now.Sub(o.lastIn) > deadTime || age > probation && o.received+o.sent+o.inflight == 0
+}
+
+const (
+	crossTime = 3 * time.Second
+	deadTime  = 30 * time.Second
+	probation = 10 * time.Second // to show some use in
+)
+
+// admits says whether there is room for c, after ending another connection if need be. Those that
+// others open may not take every place while there is something to fetch: the peers that we want
+// to dial need some.
+func (s *session) admits(c *conn, now time.Time) bool {
+	most, n := s.t.node.cfg.MaxPeers, 0
+	if c.inbound && !s.complete() {
+		most = max(most*3/4, 1)
+	}
+	for o := range s.conns {
+		if !c.inbound || o.inbound || s.complete() {
+			n++
+		}
+	}
+	return n < most || s.makeRoom(c, now)
+}
+
+// makeRoom ends the connection that is of least use, if one is of none. Of those it takes one
+// from the address that has most, so that nobody can hold all places from one machine.
+func (s *session) makeRoom(c *conn, now time.Time) bool {
+	per := make(map[netip.Addr]int)
+	for o := range s.conns {
+		per[o.addr.Addr()]++
+	}
+	least := per[c.addr.Addr()] + 1
+	var worst *conn
+	for o := range s.conns {
+		n := per[o.addr.Addr()]
+		useless := o.outstanding == 0 && len(o.queue) == 0 && o.inflight == 0 && (!c.inbound || o.inbound)
+		old := now.Sub(o.joined) > 30*time.Second
+		crowd := n > least && now.Sub(o.joined) > time.Second && o.received+o.sent == 0
+		if !useless || !old && !crowd {
+			continue
+		}
+		if worst == nil || n > per[worst.addr.Addr()] || n == per[worst.addr.Addr()] && o.lastUse().Before(worst.lastUse()) {
+			worst = o
+		}
+	}
+	if worst == nil {
+		return false
+	}
+	s.end(worst, errFull)
+	return true
+}
+
+// banish sends a peer away for a while.
+func (s *session) banish(c *conn, why string) {
+	s.book.ban(c, time.Now())
+	s.end(c, errors.New(why))
+}
+
+// end closes a connection; its goroutines notice and leave.
+func (s *session) end(c *conn, why error) {
+	if c.gone {
+		return
+	}
+	c.why = why
+	c.close()
+	s.leave(c)
+}
+
+// leave forgets a connection.
+func (s *session) leave(c *conn) {
+	if _, here := s.conns[c]; !here || c.gone {
+		return
+	}
+	c.gone = true
+	delete(s.conns, c)
+	delete(s.metas, c)
+	s.t.counts.peers.Store(int64(len(s.conns)))
+	s.lanStale = true
+	if s.pick != nil && c.introduced {
+		if c.seed {
+			s.seeds--
+			s.t.counts.seeds.Store(int64(s.seeds))
+		} else {
+			for p := range c.have.n {
+				if c.have.has(p) {
+					s.pick.lost(p)
+				}
+			}
+		}
+	}
+	s.releaseAll(c)
+	if s.reveal != nil {
+		s.reveal.gone(c)
+	}
+	s.fillSlots()
+	s.book.left(c, time.Now(), s.complete())
+	s.log.Debug("peer left", "peer", c.addr, "client", c.client, "err", c.why,
+		"received", c.received, "sent", c.sent, "idle", c.idle)
+	s.fillAll()
+}
+
+// dropSilent ends connections that bring nothing and never will.
+func (s *session) dropSilent(now time.Time) {
+	done := s.complete()
+	for c := range s.conns {
+		switch {
+		case done && c.seed && now.Sub(c.joined) > time.Second:
+			s.end(c, errors.New("both have everything"))
+		case now.Sub(c.lastIn) > silentTime:
+			s.end(c, errors.New("silent"))
+		case now.Sub(c.lastOut) > keepAliveTime:
+			c.lastOut = now
+			c.out.keepAlive()
+		}
+	}
+}
+
+const (
+	silentTime    = 150 * time.Second
+	keepAliveTime = 100 * time.Second
+)
+
+// meter measures rates over seconds.
+type meter struct {
+	at       time.Time
+	down, up int64
+}
+
+func (s *session) meterTick(now time.Time) {
+	c := &s.t.counts
+	var down, up int64
+	for i := range c.from {
+		if Class(i) != Reuse {
+			down += c.from[i].Load()
+		}
+		up += c.to[i].Load()
+	}
+	if s.meter.at.IsZero() {
+		s.meter = meter{now, down, up}
+		return
+	}
+	d := now.Sub(s.meter.at)
+	if d < time.Second {
+		return
+	}
+	perSec := func(n int64) int64 { return int64(float64(n) / d.Seconds()) }
+	c.downRate.Store(perSec(down - s.meter.down))
+	c.upRate.Store(perSec(up - s.meter.up))
+	c.peakUp.Store(max(c.peakUp.Load(), c.upRate.Load()))
+	c.peakDownPerSec.Store(max(c.peakDownPerSec.Load(), c.downRate.Load()))
+	s.meter = meter{now, down, up}
+	for p := range s.conns {
+		p.meterTick(d)
+	}
+}

@@ -1,0 +1,152 @@
+package swarm
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+// Inside a site a piece crosses the border once: what a neighbour has, or says that it is
+// fetching, is not asked outside. Otherwise only the piece's owner asks: the machine of the site
+// that comes first in rendezvous order (HRW, Thaler & Ravishankar 1998); the next one follows
+// when nothing has happened for a while.
+
+const (
+	// ownerTime is how long each further machine in a piece's order waits.
+	ownerTime = time.Second
+	// fetchingTime is how long a neighbour's word that it fetches a piece holds; it is given anew
+	// every tellTime.
+	fetchingTime = 5 * time.Second
+	tellTime     = 2 * time.Second
+	// helpTime is how long a neighbour may leave us waiting before what it has is asked elsewhere.
+	helpTime = 4 * time.Second
+)
+
+// siteAllows says whether c may be asked for piece p by the site's rule.
+func (s *session) siteAllows(c *conn, p int) bool {
+	if s.lanStale {
+		s.findNeighbours()
+	}
+	if len(s.lan) == 0 || c.class == LAN || c.leased[p] {
+		return true
+	}
+	now := time.Now()
+	rank, mine := 0, weight(s.me, p)
+	for _, o := range s.lan {
+		if o.have.has(p) {
+			if o.gives(now) {
+				return false
+			}
+			continue
+		}
+		if at, ok := o.fetching[p]; ok && now.Sub(at) < fetchingTime {
+			return false
+		}
+		if !o.seed && weight(o.claim, p) > mine {
+			rank++
+		}
+	}
+	return rank == 0 || s.siteWait.since(p, s.have.n, now) >= time.Duration(rank)*ownerTime
+}
+
+// findNeighbours lists the connections to machines of our site.
+func (s *session) findNeighbours() {
+	s.lanStale = false
+	s.lan = s.lan[:0]
+	for c := range s.conns {
+		if c.class == LAN && c.introduced {
+			s.lan = append(s.lan, c)
+		}
+	}
+	if len(s.lan) > 0 {
+		s.me = claim(s.t.node.cfg.PeerID)
+	}
+}
+
+// gives says whether a neighbour can be relied on for what it has.
+func (c *conn) gives(now time.Time) bool {
+	return !c.choked && (c.asked == 0 || now.Sub(c.heard()) < helpTime)
+}
+
+// waits says for how long pieces have been left to others of the site. Its zero value is empty.
+type waits struct {
+	start time.Time
+	at    []uint32 // per piece: milliseconds from start, plus one; 0: not left to others
+}
+
+// since is for how long piece p, of n, has been left to others; from now on if it was not.
+func (w *waits) since(p, n int, now time.Time) time.Duration {
+	if w.at == nil {
+		w.start, w.at = now, make([]uint32, n)
+	}
+	ms := uint32(now.Sub(w.start) / time.Millisecond)
+	if w.at[p] == 0 {
+		w.at[p] = ms + 1
+	}
+	return time.Duration(ms-(w.at[p]-1)) * time.Millisecond
+}
+
+// forget has piece p not be waited for any more.
+func (w *waits) forget(p int) {
+	if w.at != nil {
+		w.at[p] = 0
+	}
+}
+
+// claim is a machine's part of its weights.
+func claim(id [20]byte) uint64 {
+	h := sha256.Sum256(id[:])
+	return binary.BigEndian.Uint64(h[:])
+}
+
+// weight is a machine's claim to a piece: both mixed well (the finalizer of SplitMix64), so that
+// each machine owns its share of the pieces and no two orders are alike.
+func weight(claim uint64, p int) uint64 {
+	x := claim + uint64(p)*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// tellFetching tells the site that we fetch a piece from outside of it.
+func (s *session) tellFetching(from *conn, op *openPiece) {
+	if from.class == LAN || len(s.lan) == 0 {
+		return
+	}
+	op.told = time.Now()
+	for _, o := range s.lan {
+		if o.theirShoal != 0 && !o.have.has(op.index) {
+			o.out.put(func(b []byte) []byte { return wire.AppendFetching(b, o.theirShoal, uint32(op.index)) })
+		}
+	}
+}
+
+// retellFetching says so again while a piece is on its way: a word that is not kept up is forgotten.
+func (s *session) retellFetching(now time.Time) {
+	if len(s.lan) == 0 {
+		return
+	}
+	for _, op := range s.open {
+		if !op.told.IsZero() && now.Sub(op.told) > tellTime && len(op.asks) > 0 {
+			s.tellFetching(op.asks[0].of, op)
+		}
+	}
+}
+
+// shoalMessage takes a message of our own extension: a neighbour fetches a piece for the site.
+func (s *session) shoalMessage(c *conn, b []byte) error {
+	p, ok, err := wire.ParseShoal(b)
+	if err != nil || !ok || !c.introduced {
+		return err
+	}
+	if int64(p) >= int64(c.have.n) {
+		return errors.New("fetching a piece that does not exist")
+	}
+	if c.class == LAN {
+		c.fetching[int(p)] = time.Now()
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package swarm
+
+import (
+	"testing"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm/wire"
+)
+
+// site is the machines of one site as each of them sees the others, and one outside of it that has
+// everything.
+type site struct {
+	machines  []*bench
+	neighbour [][]*conn // neighbour[i][j] is j as i sees it
+	outside   []*conn
+}
+
+func newSite(t testing.TB, n int, tor *piece.Torrent, want []byte) *site {
+	t.Helper()
+	x := &site{}
+	for i := range n {
+		b := newBench(tor, want)
+		t.Cleanup(b.stop)
+		b.t.node.cfg.PeerID = [20]byte{byte(1 + i)}
+		row := make([]*conn, n)
+		for j := range n {
+			if j != i {
+				row[j] = b.peer(byte(1 + j))
+				row[j].class, row[j].theirShoal, row[j].choked = LAN, 2, false
+			}
+		}
+		origin := b.peer(200)
+		origin.choked = false
+		if err := b.handle(origin, &wire.Message{Type: wire.HaveAll}); err != nil {
+			t.Fatal(err)
+		}
+		b.lanStale = true
+		x.machines, x.neighbour, x.outside = append(x.machines, b), append(x.neighbour, row), append(x.outside, origin)
+	}
+	return x
+}
+
+// Of each piece exactly one machine of the site may ask outside; the others follow one by one.
+func TestEachPieceHasOneOwner(t *testing.T) {
+	const pieces = 400
+	tor, _, want := makeContent(t, pieces*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	const n = 5
+	x := newSite(t, n, tor, want)
+	owned := make([]int, n)
+	for p := range pieces {
+		may := 0
+		for i, b := range x.machines {
+			if b.siteAllows(x.outside[i], p) {
+				may++
+				owned[i]++
+			}
+		}
+		if may != 1 {
+			t.Fatalf("%d machines may ask for piece %d outside, want one", may, p)
+		}
+	}
+	for i, k := range owned {
+		if k < pieces/n/2 || k > pieces*2/n {
+			t.Errorf("machine %d owns %d of %d pieces, want about %d", i, k, pieces, pieces/n)
+		}
+	}
+	for i, b := range x.machines { // everybody has waited for long enough
+		b.siteWait.start = b.siteWait.start.Add(-time.Duration(n) * ownerTime)
+		for p := range pieces {
+			if !b.siteAllows(x.outside[i], p) {
+				t.Fatalf("machine %d may not ask for piece %d though its owner did nothing", i, p)
+			}
+		}
+	}
+}
+
+// What a neighbour has, or says that it fetches, is not asked outside, as long as it gives it.
+func TestNeighboursComeFirst(t *testing.T) {
+	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	x := newSite(t, 2, tor, want)
+	b, out, next := x.machines[0], x.outside[0], x.neighbour[0][1]
+	mine := -1
+	for p := range 20 {
+		if b.siteAllows(out, p) {
+			mine = p
+		}
+	}
+	if mine < 0 {
+		t.Fatal("no piece is ours")
+	}
+	fetching := wire.AppendFetching(nil, wire.IDShoal, uint32(mine))[6:]
+	if err := b.shoalMessage(next, fetching); err != nil {
+		t.Fatal(err)
+	}
+	if b.siteAllows(out, mine) {
+		t.Error("asked outside what a neighbour says it fetches")
+	}
+	if !b.siteAllows(next, mine) {
+		t.Error("the neighbour itself may not be asked")
+	}
+	next.fetching[mine] = time.Now().Add(-fetchingTime)
+	if !b.siteAllows(out, mine) {
+		t.Error("a neighbour's word holds for ever")
+	}
+	b.handle(next, &wire.Message{Type: wire.Have, Index: uint32(mine)})
+	if b.siteAllows(out, mine) {
+		t.Error("asked outside what a neighbour has")
+	}
+	next.choked = true
+	if !b.siteAllows(out, mine) {
+		t.Error("not asked outside what the neighbour keeps to itself")
+	}
+	next.choked = false
+	next.asked, next.askedAt = 1, time.Now().Add(-helpTime)
+	if !b.siteAllows(out, mine) {
+		t.Error("not asked outside though the neighbour does not answer")
+	}
+	next.asked = 0
+	if b.siteAllows(out, mine) {
+		t.Error("asked outside what a neighbour has and gives")
+	}
+	out.leased[mine] = true
+	if !b.siteAllows(out, mine) {
+		t.Error("what the origin shows to us alone is not fetched")
+	}
+	if err := b.shoalMessage(next, wire.AppendFetching(nil, wire.IDShoal, 1<<30)[6:]); err == nil {
+		t.Error("a piece that does not exist is being fetched")
+	}
+}
+
+// A stranger's word about the site means nothing.
+func TestStrangersAreNotOfTheSite(t *testing.T) {
+	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	out, stranger := b.peer(200), b.peer(2)
+	b.handle(out, &wire.Message{Type: wire.HaveAll})
+	b.handle(stranger, &wire.Message{Type: wire.Have, Index: 3})
+	if err := b.shoalMessage(stranger, wire.AppendFetching(nil, wire.IDShoal, 4)[6:]); err != nil {
+		t.Fatal(err)
+	}
+	for p := range 20 {
+		if !b.siteAllows(out, p) {
+			t.Errorf("piece %d is not asked for because of a stranger", p)
+		}
+	}
+	if len(stranger.fetching) > 0 {
+		t.Error("a stranger's word is kept")
+	}
+}

@@ -1,0 +1,166 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+
+	"shoal/piece"
+)
+
+const (
+	// stealAge is how long a request must have waited before an idle source may take it over.
+	stealAge = 300 * time.Millisecond
+	// silence is how long a source that was asked may say nothing before all of it may be.
+	silence = time.Second
+	// snubTime is how long it may, before it is asked for no more than a block at a time.
+	snubTime = 5 * time.Second
+	// stuckWait stands for "no idea when".
+	stuckWait = time.Hour
+	// stealChecks bounds the work of one tick.
+	stealChecks = 20_000
+)
+
+// wait is how long c will take to answer all it was asked, as far as one can tell.
+func (c *conn) wait(now time.Time) time.Duration {
+	if c.asked == 0 {
+		return 0
+	}
+	if c.choked || now.Sub(c.heard()) > silence {
+		return stuckWait
+	}
+	if c.rateDown == 0 {
+		return queueDelay
+	}
+	return time.Duration(float64(c.outstanding) / c.rateDown * float64(time.Second))
+}
+
+// heard is since when c has been asked and has not sent anything.
+func (c *conn) heard() time.Time {
+	if c.lastBlock.After(c.askedAt) {
+		return c.lastBlock
+	}
+	return c.askedAt
+}
+
+// snub puts sources that do not answer on short rations: what they were asked is left to others
+// where there are any, and their word that they deliver a piece is not relied on.
+func (s *session) snub(now time.Time) {
+	for c := range s.conns {
+		if c.asked == 0 || c.snubbed || now.Sub(c.heard()) < snubTime {
+			continue
+		}
+		c.snubbed = true
+		c.window = minWindow
+		for _, q := range c.order {
+			if q.op.owner == c {
+				q.op.owner = nil
+			}
+		}
+	}
+}
+
+// victim is a source with requests that wait.
+type victim struct {
+	c     *conn
+	wait  time.Duration
+	stuck bool
+}
+
+// steal has sources that ran dry take over what waits elsewhere: late binding. What stands at the
+// end of a long queue moves; when nothing is left to begin, what is late is asked a second time,
+// once.
+func (s *session) steal(now time.Time) {
+	var idle []*conn
+	var busy []victim
+	for c := range s.conns {
+		if c.asked > 0 {
+			w := c.wait(now)
+			busy = append(busy, victim{c, w, w == stuckWait})
+		}
+		switch {
+		case !c.introduced || c.useful == 0:
+			c.idle.NothingWanted++
+		case c.choked:
+			c.idle.Choked++
+		case c.outstanding < c.window/2 && s.canAsk(c):
+			idle = append(idle, c)
+		}
+	}
+	if len(idle) > 0 && len(busy) > 0 {
+		slices.SortFunc(busy, func(a, b victim) int { return int(b.wait - a.wait) })
+		checks := stealChecks
+		for _, c := range idle {
+			for s.room(c) && s.stealOne(c, busy, now, &checks) {
+			}
+		}
+	}
+	s.stealFromWeb()
+}
+
+// stealOne has c take over one request, that of the source with the longest queue.
+func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) bool {
+	mine := c.wait(now)
+	for k := range busy {
+		v := &busy[k]
+		if v.c == c || v.c.gone || !v.stuck && v.wait < mine+stealAge {
+			continue
+		}
+		for i := len(v.c.order) - 1; i >= 0; i-- {
+			q := v.c.order[i]
+			if *checks--; *checks < 0 {
+				return false
+			}
+			if q.done || now.Sub(q.at) < stealAge || q.op.only != nil || q.op.closed || !s.mayAsk(c, q.op.index) || c.holds(q) {
+				continue
+			}
+			head := !v.stuck && q == v.c.oldest()
+			if head && s.pick.left() > 0 || !head && !s.takeBack(q) {
+				continue
+			}
+			if s.askAgain(c, q) {
+				v.wait = v.c.wait(now)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// oldest is the request that c is answering.
+func (c *conn) oldest() *request {
+	for _, q := range c.order {
+		if !q.done {
+			return q
+		}
+	}
+	return nil
+}
+
+// askAgain asks c for those blocks of q that are not here and not asked of two already.
+func (s *session) askAgain(c *conn, q *request) (some bool) {
+	op, most := q.op, int(c.maxAsk()/piece.BlockSize)
+	first, end := q.blocks()
+	for b := first; b < end; {
+		if op.got[b] || op.asked[b] > 1 {
+			b++
+			continue
+		}
+		to := b + 1
+		for to < end && to-b < most && !op.got[to] && op.asked[to] <= 1 {
+			to++
+		}
+		s.send(c, op, b, to)
+		some, b = true, to
+	}
+	return some
+}
+
+// holds says whether c was asked for any of what q asks for.
+func (c *conn) holds(q *request) bool {
+	for _, r := range q.op.asks {
+		if r.of == c && r.begin < q.begin+q.length && q.begin < r.begin+r.length {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,413 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/disk"
+	"shoal/piece"
+	"shoal/swarm/announce"
+	"shoal/swarm/wire"
+)
+
+// Spec says what to take part in. Exactly one of Torrent, Load, or an info hash alone (a magnet)
+// says which content; exactly one of Dir and Content says where it lies.
+type Spec struct {
+	// Torrent is the content when it is known.
+	Torrent *piece.Torrent
+	// Load reads the torrent when it is first needed, so that idle seeds cost nothing; V1, V2
+	// and their flags must be set too.
+	Load func() (*piece.Torrent, error)
+	// V1 and V2 name the content of a magnet: its metadata comes from peers (BEP 9).
+	V1           piece.Hash20
+	V2           piece.Hash32
+	HasV1, HasV2 bool
+	Private      bool
+	// Alias is piece.Info.AliasV1 for content that is loaded when needed; zero: none.
+	Alias piece.Hash20
+
+	// Dir is where the content is fetched to: it lands at Dir/NAME.
+	Dir string
+	// Keep leaves the content in its part files: Dir is then a place of the caller's to remove.
+	Keep bool
+	// Content is the path of a verified file or tree that is seeded and never written.
+	Content string
+	// Stamps says what each file of Content looked like when it was verified; nil: as it is now.
+	Stamps func(file int) (disk.Stamp, bool)
+	// Leaves is a file with the SHA-256 of each 16 KiB leaf, for Content; may be empty.
+	Leaves string
+
+	// Select says which files are wanted, by File.Path joined by "/"; nil: all.
+	Select func(path string) bool
+	// SelectIndex does the same by the file's index, counted as BEP 53 does; nil: all.
+	SelectIndex func(i int) bool
+	// InOrder fetches from front to back.
+	InOrder bool
+
+	Trackers [][]string // tiers (BEP 12)
+	WebSeeds []string   // BEP 19
+	// OriginSeeds are web seeds that the origin itself serves: the last resort.
+	OriginSeeds []string
+	Peers       []string // HOST:PORT, dialled again and again
+}
+
+// Transfer is one torrent of a node. Its methods are safe for concurrent use.
+type Transfer struct {
+	node   *Node
+	spec   Spec
+	id     atomic.Pointer[infoHashes] // a magnet learns the other half of a hybrid
+	entry  *announce.Entry
+	known  chan struct{} // closed when the metadata is known
+	done   chan struct{} // closed when everything wanted is verified and in place, or when it failed
+	ended  chan struct{} // closed by Close
+	closed sync.Once
+
+	mu      sync.Mutex
+	sess    *session
+	last    *session // sess, or the one before; it may still be closing its files
+	torrent *piece.Torrent
+	err     error
+	over    bool // done is closed
+	gone    bool // Close was called, or the content is not what it was
+	webErr  error
+
+	counts counts
+}
+
+// counts is written by many goroutines.
+type counts struct {
+	from, to         [Classes]atomic.Int64
+	wasted, have     atomic.Int64
+	wanted           atomic.Int64
+	peers, seeds     atomic.Int64
+	fromWeb          atomic.Int64
+	everConnected    atomic.Int64
+	badBlocks, bans  atomic.Int64
+	peakDownPerSec   atomic.Int64
+	downRate, upRate atomic.Int64
+	peakUp           atomic.Int64
+	prepared         atomic.Bool  // what lies on disk is known
+	checking         atomic.Int64 // bytes hashed while looking at what lies on disk
+	proven           atomic.Int64 // bytes whose leaf vouched for them as they came
+}
+
+// Stats is a snapshot of a transfer. All sizes are bytes of content, rates are bytes per second.
+type Stats struct {
+	Wanted, Have int64 // what is wanted, and how much of it is verified and here
+	Prepared     bool  // what is here already is known
+	Checked      int64 // hashed while looking for content that is here already
+	From, To     [Classes]int64
+	Wasted       int64 // received twice or wrong
+	FromWebSeeds int64 // part of From
+	Peers, Seeds int   // connected now; how many of them have everything
+	Connected    int64 // connections that got as far as a handshake, ever
+	Bad, Bans    int64 // blocks or pieces that failed their hash, peers sent away for it
+	Down, Up     int64 // rates
+	PeakDown     int64 // the best second
+}
+
+// Stats answers what has happened so far.
+func (t *Transfer) Stats() Stats {
+	c := &t.counts
+	s := Stats{
+		Wanted: c.wanted.Load(), Have: c.have.Load(), Prepared: c.prepared.Load(), Checked: c.checking.Load(), Wasted: c.wasted.Load(),
+		FromWebSeeds: c.fromWeb.Load(), Peers: int(c.peers.Load()), Seeds: int(c.seeds.Load()),
+		Connected: c.everConnected.Load(), Bad: c.badBlocks.Load(), Bans: c.bans.Load(),
+		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(),
+	}
+	for i := range s.From {
+		s.From[i], s.To[i] = c.from[i].Load(), c.to[i].Load()
+	}
+	return s
+}
+
+// Add starts to fetch or seed. Torrents are told apart by info hash; adding one twice is an error.
+func (n *Node) Add(spec Spec) (*Transfer, error) {
+	t := &Transfer{node: n, spec: spec}
+	id := infoHashes{v1: spec.V1, v2: spec.V2, hasV1: spec.HasV1, hasV2: spec.HasV2, alias: spec.Alias, hasAlias: spec.Alias != piece.Hash20{}}
+	if x := spec.Torrent; x != nil {
+		id = infoHashes{v1: x.V1, v2: x.V2, hasV1: x.HasV1, hasV2: x.HasV2}
+		id.alias, id.hasAlias = x.AliasV1()
+		t.spec.Private = x.Private
+	}
+	t.id.Store(&id)
+	if !id.hasV1 && !id.hasV2 || (spec.Dir == "") == (spec.Content == "") {
+		return nil, errors.New("a transfer needs an info hash and one place for its content")
+	}
+	t.known, t.done, t.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	n.mu.Lock()
+	for _, h := range t.hashes() {
+		if n.transfers[h] != nil {
+			n.mu.Unlock()
+			return nil, fmt.Errorf("torrent %x is here already", h)
+		}
+	}
+	for _, h := range t.hashes() {
+		n.transfers[h] = t
+	}
+	n.mu.Unlock()
+	if spec.Torrent != nil {
+		t.learn(spec.Torrent)
+	}
+	if spec.Content != "" {
+		t.finish(nil)
+	}
+	if len(spec.Trackers) > 0 && n.cfg.Upload != UploadOff {
+		t.entry = n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found})
+	}
+	if spec.Content == "" || len(spec.Peers) > 0 {
+		if _, err := t.session(); err != nil {
+			t.Close()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// infoHashes are the names of a torrent that are known.
+type infoHashes struct {
+	v1           piece.Hash20
+	v2           piece.Hash32
+	hasV1, hasV2 bool
+	// What aria2 takes a hybrid for: see piece.Info.AliasV1.
+	alias    piece.Hash20
+	hasAlias bool
+}
+
+// v2OnWire says whether h is the v2 name as it goes on the wire.
+func (id *infoHashes) v2OnWire(h [20]byte) bool { return id.hasV2 && h == [20]byte(id.v2[:20]) }
+
+// hashes are the 20-byte info hashes under which the torrent goes on the wire and at trackers.
+func (t *Transfer) hashes() (h [][20]byte) {
+	id := t.id.Load()
+	if id.hasV1 {
+		h = append(h, id.v1)
+	}
+	if id.hasV2 {
+		h = append(h, [20]byte(id.v2[:20]))
+	}
+	if id.hasAlias {
+		h = append(h, id.alias)
+	}
+	return h
+}
+
+// handshake is how we open or answer a connection (BEP 3, 6, 10, 52).
+func (t *Transfer) handshake(peer [20]byte) wire.Handshake {
+	return t.handshakeAs(peer, 0)
+}
+
+// handshakeAs opens a connection by one of the torrent's names: who did not know it by the first
+// may know it by another.
+func (t *Transfer) handshakeAs(peer [20]byte, try int) wire.Handshake {
+	id, names := t.id.Load(), t.hashes()
+	name := names[try%len(names)]
+	return wire.Handshake{Fast: true, Extended: true, V2: id.hasV2 && !(id.hasAlias && name == id.alias), PeerID: peer, InfoHash: name}
+}
+
+// session returns the running event loop, starting it if the torrent was idle.
+func (t *Transfer) session() (*session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone {
+		return nil, errClosed
+	}
+	if t.over && t.err != nil { // a fetch that failed does not begin again by itself
+		return nil, t.err
+	}
+	if t.sess != nil {
+		return t.sess, nil
+	}
+	if t.torrent == nil && t.spec.Load != nil {
+		x, err := t.spec.Load()
+		if err != nil {
+			return nil, err
+		}
+		t.torrent = x
+	}
+	s := newSession(t, t.torrent)
+	if !t.node.spawn(s) {
+		return nil, errClosed
+	}
+	t.sess, t.last = s, s
+	return s, nil
+}
+
+var (
+	errClosed = errors.New("closed")
+	errSelf   = errors.New("connected to ourselves")
+)
+
+// asleep is called by a session that ends.
+func (t *Transfer) asleep(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sess == s {
+		t.sess = nil
+		if t.spec.Load != nil {
+			t.torrent = nil
+		}
+	}
+}
+
+// forget is called when all of a session has ended.
+func (t *Transfer) forget(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == s {
+		t.last = nil
+	}
+}
+
+func (t *Transfer) learn(x *piece.Torrent) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.torrent = x
+	select {
+	case <-t.known:
+	default:
+		close(t.known)
+	}
+}
+
+// finish ends the fetching half of the transfer's life. The first call counts.
+func (t *Transfer) finish(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return
+	}
+	t.over, t.err = true, err
+	close(t.done)
+	if err == nil && t.spec.Content == "" && t.entry != nil {
+		t.entry.Completed()
+	}
+}
+
+// Known is closed when the metadata is known: at once but for magnets.
+func (t *Transfer) Known() <-chan struct{} { return t.known }
+
+// Torrent is the metadata, nil while it is not known.
+func (t *Transfer) Torrent() *piece.Torrent {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.torrent
+}
+
+// Done is closed when all that was wanted is verified and in place, or when the transfer failed.
+func (t *Transfer) Done() <-chan struct{} { return t.done }
+
+// Err says why a transfer that is done failed; nil if it did not.
+func (t *Transfer) Err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// Wait waits until the transfer is done.
+func (t *Transfer) Wait(ctx context.Context) error {
+	select {
+	case <-t.done:
+		return t.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *Transfer) webError(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.webErr = err
+}
+
+// WebSeedErr is the last thing that went wrong with a web seed.
+func (t *Transfer) WebSeedErr() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.webErr
+}
+
+// Trackers says how the trackers answered.
+func (t *Transfer) Trackers() []announce.TrackerStatus {
+	if t.entry == nil {
+		return nil
+	}
+	return t.entry.Status()
+}
+
+// AddPeers adds addresses to dial.
+func (t *Transfer) AddPeers(peers ...string) {
+	if s, err := t.session(); err == nil {
+		s.do(func() { s.addPinned(peers) })
+	}
+}
+
+// Close leaves the swarm and waits until the transfer's files are closed.
+func (t *Transfer) Close() error {
+	t.closed.Do(func() {
+		t.finish(errClosed)
+		t.mu.Lock()
+		t.gone = true
+		s := t.last
+		t.mu.Unlock()
+		close(t.ended)
+		if t.entry != nil {
+			t.entry.Close()
+		}
+		n := t.node
+		n.mu.Lock()
+		for _, h := range t.hashes() {
+			delete(n.transfers, h)
+		}
+		n.mu.Unlock()
+		if s != nil && !n.unspawn(s) {
+			<-s.closed
+		}
+	})
+	return nil
+}
+
+// announceState is what trackers are told.
+func (t *Transfer) announceState() announce.State {
+	c := &t.counts
+	st := announce.State{Left: c.wanted.Load() - c.have.Load()}
+	for i := range c.from {
+		if Class(i) != Reuse {
+			st.Downloaded += c.from[i].Load()
+		}
+		st.Uploaded += c.to[i].Load()
+	}
+	if t.spec.Content != "" {
+		st.Left = 0
+		st.Idle = c.peers.Load() == 0
+		return st
+	}
+	if !c.prepared.Load() {
+		st.Left = 1 << 20 // not known yet: anything but a seed
+	}
+	st.Hungry = st.Left > 0 && c.peers.Load() < 8
+	if x := t.Torrent(); x != nil && c.wanted.Load() < x.Length { // BEP 21: a part was selected
+		st.Paused = st.Left == 0
+		st.Left += x.Length - c.wanted.Load()
+	}
+	return st
+}
+
+// found takes peers from a tracker.
+func (t *Transfer) found(_ string, peers []announce.Peer) {
+	if len(peers) == 0 {
+		return
+	}
+	if s, err := t.session(); err == nil {
+		s.do(func() {
+			for _, p := range peers {
+				s.book.heard(p.Addr, time.Now())
+			}
+			s.dialSome()
+		})
+	}
+}

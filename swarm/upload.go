@@ -1,0 +1,179 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+const (
+	// maxQueue is how many requests of one peer wait here; we say so in reqq.
+	maxQueue = 1024
+	// slots is how many peers are sent content at the same moment.
+	slots = 4
+	// foreignSlots is how many peers that are not Shoal are unchoked, plus one in turn (BEP 3).
+	foreignSlots = 4
+	stalledTime  = time.Second
+	// patience is how long a peer that is not Shoal may wait for its next block: it takes us for
+	// dead soon after.
+	patience = 5 * time.Second
+)
+
+// ahead is how many bytes the writer of one connection is given beyond what it has written: what
+// goes next is decided late.
+func (s *session) ahead() int64 {
+	if l := s.t.node.cfg.LimitUp; l > 0 {
+		return min(max(l/40, 16<<10), maxGather)
+	}
+	return 2 * maxGather
+}
+
+// requested queues a peer's request, or turns it down.
+func (s *session) requested(c *conn, m *wire.Message) error {
+	if !c.introduced {
+		return errors.New("request before we know the torrent")
+	}
+	if int64(m.Index) >= int64(s.have.n) || m.Length == 0 || m.Length > wire.MaxBlock {
+		return fmt.Errorf("request for %d bytes of piece %d", m.Length, m.Index)
+	}
+	p := int(m.Index)
+	// libtorrent (seen: 2.0.8) asks for the last piece of a file with the gap behind it in v2 torrents too, even
+	// for the last of all if an empty file follows.
+	length := s.torrent.PieceLength
+	if s.torrent.HasV1 {
+		length = s.torrent.PieceLenV1(p)
+	}
+	if int64(m.Begin)+int64(m.Length) > length {
+		return fmt.Errorf("request behind the end of piece %d", p)
+	}
+	r := upRequest{piece: m.Index, begin: m.Begin, length: m.Length}
+	if c.choking || len(c.queue) >= maxQueue || !s.have.has(p) || !s.mayShow(c, p) || !s.reveal.allows(c, p) {
+		s.refuse(c, r)
+		return c.useless("requests that are turned down")
+	}
+	s.reveal.asked(c, p)
+	s.slotTurn++
+	r.at = int64(s.slotTurn)
+	if len(c.queue) == 0 {
+		c.queuedAt = time.Now()
+	}
+	c.queue = append(c.queue, r)
+	s.serve(time.Now())
+	return nil
+}
+
+// refuse says no (BEP 6); peers that do not know how are left to find out.
+func (s *session) refuse(c *conn, r upRequest) {
+	if c.fast {
+		c.out.span(wire.Reject, int64(r.piece), int64(r.begin), int64(r.length))
+	}
+}
+
+func (s *session) cancelled(c *conn, m *wire.Message) error {
+	for i, r := range c.queue {
+		if r.piece == m.Index && r.begin == m.Begin && r.length == m.Length {
+			c.queue = append(c.queue[:i], c.queue[i+1:]...)
+			s.refuse(c, r) // BEP 6: a cancelled request still gets an answer
+			return nil
+		}
+	}
+	return c.useless("cancels of what was not asked") // or of what has just gone out
+}
+
+// serve hands requests to writers while there are free slots.
+func (s *session) serve(now time.Time) {
+	ahead := s.ahead()
+	for {
+		busy := 0
+		for c := range s.conns {
+			if c.inflight > 0 && now.Sub(c.lastSent) < stalledTime {
+				busy++
+			}
+		}
+		var best *conn
+		at, rank := 0, upRank{}
+		for c := range s.conns {
+			if len(c.queue) == 0 || c.inflight >= ahead || c.inflight == 0 && busy >= slots {
+				continue
+			}
+			i, r := s.nextOf(c, now)
+			if best == nil || r.before(rank) {
+				best, at, rank = c, i, r
+			}
+		}
+		if best == nil {
+			return
+		}
+		r := best.queue[at]
+		best.queue = append(best.queue[:at], best.queue[at+1:]...)
+		if best.inflight == 0 {
+			best.lastSent = now
+		}
+		best.inflight += int64(r.length)
+		best.out.block(r)
+	}
+}
+
+// upRank orders requests: those of peers that have waited too long, then the piece that fewest
+// have, then the peer that got least, then the oldest.
+type upRank struct {
+	late bool
+	held int32
+	sent int64
+	at   int64
+}
+
+func (a upRank) before(b upRank) bool {
+	if a.late != b.late {
+		return a.late
+	}
+	if a.held != b.held {
+		return a.held < b.held
+	}
+	if a.sent != b.sent {
+		return a.sent < b.sent
+	}
+	return a.at < b.at
+}
+
+// nextOf finds the request of c to answer first.
+func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
+	late := c.foreign() && c.inflight == 0 && now.Sub(c.queuedAt) > patience && now.Sub(c.lastSent) > patience
+	best, rank := 0, upRank{}
+	for i, r := range c.queue[:min(len(c.queue), 64)] {
+		k := upRank{late, s.pick.avail[r.piece], c.sent + c.inflight, r.at}
+		if i == 0 || k.held < rank.held {
+			best, rank = i, k
+		}
+	}
+	return best, rank
+}
+
+// wrote takes note of blocks that went out.
+func (s *session) wrote(c *conn, blocks []upRequest, n int64) {
+	now := time.Now()
+	c.inflight -= n
+	c.sent += n
+	c.lastSent, c.lastOut = now, now
+	s.t.counts.to[c.class].Add(n)
+	if s.reveal != nil {
+		for _, r := range blocks {
+			s.reveal.sent(c, int(r.piece), int64(r.length), s.torrent.PieceLen(int(r.piece)), now)
+		}
+		s.lease(now)
+	}
+	s.serve(now)
+}
+
+// cannotRead ends a seed whose content is no longer what was verified.
+func (s *session) cannotRead(err error) {
+	if errors.Is(err, ErrChanged) {
+		s.log.Warn("content has changed and is not served any more", "err", err)
+		s.fail(err)
+		s.t.withdrawn(err)
+		return
+	}
+	s.log.Error("reading content", "err", err)
+}

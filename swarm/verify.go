@@ -1,0 +1,269 @@
+package swarm
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+
+	"shoal/piece"
+)
+
+// took counts content from any supplier and completes pieces.
+func (s *session) took(from supplier, op *openPiece, begin, n int64, r outcome) {
+	now := time.Now()
+	cnt := &s.t.counts
+	cnt.from[from.sourceClass()].Add(r.fresh)
+	cnt.wasted.Add(s.contentIn(op.offset+begin, n) - r.fresh)
+	if r.err != nil {
+		s.fail(fmt.Errorf("writing: %w", r.err))
+		return
+	}
+	if r.fresh > 0 {
+		s.lastUseful = now
+	}
+	if !r.unproven {
+		cnt.proven.Add(r.fresh)
+	}
+	if r.bad != 0 {
+		cnt.badBlocks.Add(int64(bits.OnesCount64(r.bad)))
+		s.blame(from, "a block does not match its leaf", op.index)
+	}
+	if op.closed {
+		return
+	}
+	first := int(begin / piece.BlockSize)
+	for i := 0; r.claimed>>i != 0; i++ {
+		if r.claimed>>i&1 == 0 {
+			continue
+		}
+		s.arrivedBlock(op, first+i)
+		if r.unproven {
+			if op.by == nil {
+				op.by = make([]supplier, op.blocks())
+			}
+			op.by[first+i] = from
+		}
+		op.moved = now
+	}
+	s.sort(op)
+	s.dropDuplicates(op)
+	if op.here == op.blocks() && !op.checking {
+		s.finishPiece(op)
+	}
+}
+
+// finishPiece verifies a piece of which every block is here.
+func (s *session) finishPiece(op *openPiece) {
+	if leaves := op.leaves.Load(); leaves != nil {
+		proven := true
+		for b := range op.state {
+			proven = proven && op.state[b].Load() == blockVerified
+		}
+		if proven {
+			s.leaves.put(s.torrent.FirstLeaf(op.index), *leaves)
+			s.verified(op, *leaves, false)
+			return
+		}
+	}
+	op.checking = true
+	s.check(op.index, allHashes, func(r checkResult) { s.checked(op, r) })
+}
+
+// checked takes what a look at a piece without proof has found.
+func (s *session) checked(op *openPiece, r checkResult) {
+	switch {
+	case op.closed:
+		return
+	case r.err != nil:
+		s.fail(fmt.Errorf("reading back piece %d: %w", op.index, r.err))
+		return
+	case r.leaves == nil && (!r.ok || s.suspects[op.index] != nil): // to tell who gave what
+		s.check(op.index, onlySHA256, func(blocks checkResult) {
+			r.leaves, r.err = blocks.leaves, blocks.err
+			s.checked(op, r)
+		})
+		return
+	}
+	op.checking = false
+	if r.ok {
+		s.verified(op, r.leaves, true)
+	} else {
+		s.badPiece(op, r)
+	}
+}
+
+// verified takes in a piece whose content is proven; leaves, where known, are its blocks' hashes.
+// bySHA1 says that a hybrid's SHA-1 was part of the proof.
+func (s *session) verified(op *openPiece, leaves []piece.Hash32, bySHA1 bool) {
+	p := op.index
+	s.close(op)
+	owed := s.torrent.HasV1 && s.torrent.HasV2 && !bySHA1
+	kind := byte('R')
+	if owed {
+		kind = 'L'
+	}
+	if !s.recordPiece(p, kind) {
+		return
+	}
+	s.gained(p)
+	s.withdraw(op)
+	if owed {
+		s.owedSHA1(p)
+	} else {
+		s.v1ok.add(p)
+	}
+	s.fresh = append(s.fresh, p)
+	s.convict(p, leaves)
+	s.checkDone()
+}
+
+// owedSHA1 has a hybrid's piece that its leaves have proven checked against SHA-1 as well: v1
+// peers get it only then, and a torrent whose halves disagree is found out.
+func (s *session) owedSHA1(p int) {
+	s.checksV1++
+	s.check(p, onlySHA1, func(r checkResult) {
+		if r.err != nil {
+			s.fail(fmt.Errorf("reading back piece %d: %w", p, r.err))
+			return
+		}
+		if !r.ok { // whose fault is it?
+			s.check(p, allHashes, func(r checkResult) {
+				s.fetch.distrust()
+				s.fail(fmt.Errorf("piece %d on disk is not what was written there: %w", p, ErrChanged))
+			})
+			return
+		}
+		s.checksV1--
+		if !s.recordPiece(p, 'R') {
+			return
+		}
+		s.v1ok.add(p)
+		s.fresh = append(s.fresh, p)
+		s.checkDone()
+	})
+}
+
+// gained counts a piece that is verified and here.
+func (s *session) gained(p int) {
+	s.have.add(p)
+	if s.wanted.has(p) {
+		s.t.counts.have.Add(s.contentOf(p))
+	}
+	for c := range s.conns {
+		if c.introduced && c.have.has(p) {
+			c.useful--
+			s.interest(c)
+		}
+	}
+}
+
+// suspicion is a piece that failed its hash: what each block was, and who gave it.
+type suspicion struct {
+	by   []supplier
+	sums []piece.Hash32
+}
+
+// Suspicions that are kept: rounds of one piece, and pieces.
+const (
+	maxRounds   = 8
+	maxSuspects = 256
+)
+
+// badPiece starts over what is wrong of a piece. Leaves say which blocks that is. Without them a
+// piece from one source convicts it; one from several is fetched again, from a single source if
+// it delivers, and once it is right every block that was different convicts its giver.
+func (s *session) badPiece(op *openPiece, r checkResult) {
+	s.t.counts.badBlocks.Add(1)
+	guilty := make(map[supplier]bool)
+	if leaves := op.leaves.Load(); leaves != nil {
+		for b := range op.state {
+			if r.leaves[b] == (*leaves)[b] {
+				op.state[b].Store(blockVerified)
+				continue
+			}
+			s.t.counts.wasted.Add(op.blockLen(b))
+			if op.by != nil && op.by[b] != nil {
+				guilty[op.by[b]] = true
+				op.by[b] = nil
+			}
+			s.lostBlock(op, b)
+			op.state[b].Store(blockFree)
+		}
+		s.sort(op)
+	} else {
+		s.t.counts.wasted.Add(op.length)
+		s.close(op)
+		s.withdraw(op)
+		s.wantAgain(op.index)
+		from := make(map[supplier]bool)
+		for _, x := range op.by {
+			if x != nil {
+				from[x] = true
+			}
+		}
+		if len(from) == 1 {
+			guilty = from
+		} else {
+			s.suspect(op, r.leaves)
+		}
+	}
+	for x := range guilty {
+		s.blame(x, "a piece does not match its hash", op.index)
+	}
+	s.fillAll()
+}
+
+// suspect remembers who gave what of a piece that failed.
+func (s *session) suspect(op *openPiece, sums []piece.Hash32) {
+	rounds := s.suspects[op.index]
+	if len(rounds) == maxRounds {
+		rounds = rounds[1:]
+	}
+	if rounds != nil || len(s.suspects) < maxSuspects {
+		s.suspects[op.index] = append(rounds, suspicion{op.by, sums})
+	}
+}
+
+// convict blames those who gave other blocks of p than the right ones, now that these are known.
+func (s *session) convict(p int, right []piece.Hash32) {
+	rounds := s.suspects[p]
+	delete(s.suspects, p)
+	guilty := make(map[supplier]bool)
+	for _, r := range rounds {
+		for b, x := range r.by {
+			if x != nil && b < len(right) && b < len(r.sums) && r.sums[b] != right[b] {
+				guilty[x] = true
+			}
+		}
+	}
+	for x := range guilty {
+		s.blame(x, "blocks of a piece were wrong", p)
+	}
+}
+
+// loosen frees pieces that were reserved for one source which does not give them.
+func (s *session) loosen(now time.Time) {
+	if len(s.suspects) == 0 {
+		return
+	}
+	for _, op := range s.open {
+		if op.only != nil && (op.only.gone || now.Sub(op.moved) > onlyTime) {
+			op.only = nil
+		}
+	}
+}
+
+const onlyTime = 3 * time.Second
+
+// blame sends a supplier away for a while.
+func (s *session) blame(x supplier, why string, p int) {
+	now := time.Now()
+	s.t.counts.bans.Add(1)
+	s.log.Warn("bad content", "source", x.String(), "piece", p, "why", why)
+	switch x := x.(type) {
+	case *conn:
+		s.banish(x, why)
+	case *webSeed:
+		x.ban(now)
+	}
+}

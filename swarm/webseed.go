@@ -1,0 +1,374 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm/webfetch"
+)
+
+// webSeed is a BEP 19 source. It is the last resort: asked at once if no peer has what is
+// missing, at full speed while there is no useful peer at all, and else not.
+type webSeed struct {
+	s     *session
+	src   *webfetch.Source
+	url   string
+	class atomic.Uint32
+
+	// All below belongs to the loop.
+	runs    map[*webRun]struct{} // under way
+	got     int64                // bytes it brought
+	until   time.Time            // not asked before
+	fails   int                  // in a row
+	without map[int]bool         // files that it does not have, or not as the torrent has them
+	whole   bool                 // it ignores ranges: whole files from the front, one at a time
+	dead    bool
+}
+
+func (w *webSeed) sourceClass() Class { return Class(w.class.Load()) }
+func (w *webSeed) String() string     { return w.url }
+
+// ban leaves a web seed alone for a while that gives wrong content.
+func (w *webSeed) ban(now time.Time) {
+	w.until = now.Add(banTime)
+	for r := range w.runs {
+		r.stop()
+	}
+}
+
+const (
+	maxWebSeeds = 16
+	webWorkers  = 4  // requests at once to one web seed
+	tinyWorkers = 12 // the same where files are so small that latency decides
+	tinyFile    = 256 << 10
+	webGrace    = 250 * time.Millisecond // for peers to turn up
+	minRun      = 1 << 20
+	maxRun      = 64 << 20
+	webStall    = 2 * time.Second // peers that bring nothing for so long are no peers
+	maxWithout  = 16              // files that a web seed without any other may lack
+	slowSwarm   = 64 << 10        // bytes per second; below that web seeds help
+	slowTime    = 5 * time.Second // after so long
+)
+
+// startWebSeeds begins to use the torrent's web seeds.
+func (s *session) startWebSeeds(ctx context.Context) {
+	if s.fetch == nil || s.complete() {
+		return
+	}
+	seen := map[string]bool{}
+	add := func(url string, class Class, probe bool) {
+		if seen[url] || len(s.webs) >= maxWebSeeds {
+			return
+		}
+		seen[url] = true
+		src, err := webfetch.New(webfetch.Config{URL: url, Info: s.torrent.Info, UserAgent: s.t.node.cfg.UserAgent})
+		if err != nil {
+			s.log.Warn("web seed left out", "source", url, "err", err)
+			return
+		}
+		w := &webSeed{s: s, src: src, url: url, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
+		w.class.Store(uint32(class))
+		s.webs = append(s.webs, w)
+		if probe {
+			s.wg.Go(func() {
+				if role, err := src.Probe(ctx); err == nil && role == RoleEdge.String() {
+					w.class.Store(uint32(Edges))
+				}
+			})
+		}
+	}
+	for _, u := range s.t.spec.OriginSeeds {
+		add(u, Origin, false)
+	}
+	for _, list := range [][]string{s.torrent.WebSeeds, s.t.spec.WebSeeds} {
+		for _, u := range list {
+			add(u, Origin, true)
+		}
+	}
+	workers := webWorkers
+	if n := int64(len(s.torrent.Files)); n > 2*tinyWorkers && s.torrent.Length/n < tinyFile {
+		workers = tinyWorkers
+	}
+	for _, w := range s.webs {
+		for range max(2, min(workers, 32/len(s.webs))) {
+			s.wg.Go(func() { s.webWorker(ctx, w) })
+		}
+	}
+}
+
+// webWorker fetches runs from a web seed until there is nothing left to fetch.
+func (s *session) webWorker(ctx context.Context, w *webSeed) {
+	type order struct {
+		run  *webRun
+		over bool
+	}
+	reply := make(chan order, 1)
+	for {
+		runCtx, cancel := context.WithCancel(ctx)
+		var o order
+		if !s.do(func() { reply <- order{s.webWork(w, cancel), w.dead || s.complete()} }) {
+			cancel()
+			return
+		}
+		select {
+		case o = <-reply:
+		case <-s.ended:
+			o.over = true
+		}
+		switch {
+		case o.run != nil:
+			a := assembler{s: s, ctx: runCtx, run: o.run}
+			err := a.fetch()
+			cancel()
+			if !s.do(func() { s.webDone(o.run, err) }) {
+				return
+			}
+			continue
+		case o.over:
+			cancel()
+			return
+		}
+		cancel()
+		select {
+		case <-time.After(tickTime / 2):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// webWork says what a web seed is to fetch next; nil: nothing now.
+func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
+	now := time.Now()
+	if s.failed != nil || w.dead || now.Before(w.until) || s.missing() == 0 || w.whole && len(w.runs) > 0 {
+		return nil
+	}
+	company := s.usefulPeers(now)
+	if !company && now.Sub(s.started) < webGrace && s.peersMayCome() {
+		return nil
+	}
+	ops, start := s.webPieces(w, company, now)
+	if len(ops) == 0 && !company && s.splitWeb(w, now) {
+		ops, start = s.webPieces(w, company, now)
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	run := &webRun{w: w, stop: stop, ops: ops, start: start, limit: len(ops), begun: now}
+	for _, op := range ops {
+		s.lend(op, run)
+	}
+	run.at.Store(start)
+	run.moved.Store(now.UnixNano())
+	w.runs[run] = struct{}{}
+	return run
+}
+
+// peersMayCome says whether there is anybody who could know a peer.
+func (s *session) peersMayCome() bool {
+	return s.t.node.cfg.Upload != UploadOff && (s.t.entry != nil || len(s.book.pinned)+len(s.book.known) > 0)
+}
+
+// usefulPeers says whether peers do deliver, or may be about to: then web seeds only fill gaps.
+// An origin that leases pieces shows none at first, and is company all the same.
+func (s *session) usefulPeers(now time.Time) bool {
+	useful := false
+	var rate float64
+	for c := range s.conns {
+		last := s.lastPeer
+		if c.joined.After(last) {
+			last = c.joined
+		}
+		switch {
+		case now.Sub(last) >= webStall:
+		case c.role == RoleOrigin:
+			s.slowSince = now
+			return true
+		case !c.introduced, c.useful > 0 && (!c.choked || now.Sub(c.joined) < webGrace):
+			useful = true
+		}
+		rate += c.rateDown
+	}
+	if !useful || now.Sub(s.started) < slowTime {
+		s.slowSince = now
+		return useful
+	}
+	least := float64(slowSwarm)
+	if l := s.t.node.cfg.LimitDown; l > 0 {
+		least = min(least, float64(l)/2)
+	}
+	if rate >= least {
+		s.slowSince = now
+	}
+	return now.Sub(s.slowSince) < slowTime // a swarm is never much slower than a plain download
+}
+
+// mayWeb says whether w can be asked for piece p.
+func (s *session) mayWeb(w *webSeed, p int) bool {
+	if !s.provable(p) {
+		return false
+	}
+	if len(w.without) > 0 {
+		for seg := range s.torrent.Segments(s.torrent.PieceSpan(p)) {
+			if w.without[seg.File] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// webPieces chooses what w fetches next, in the order of piece space, and from where on. In
+// company that is one piece that no peer has.
+func (s *session) webPieces(w *webSeed, company bool, now time.Time) (ops []*openPiece, start int64) {
+	if company {
+		for c := range s.conns {
+			if c.role == RoleOrigin {
+				return nil, 0 // it has everything, even what it does not show yet
+			}
+		}
+		p := s.pick.pick(func(p int) bool { return s.seeds == 0 && s.pick.avail[p] == 0 && s.mayWeb(w, p) })
+		if p < 0 {
+			return nil, 0
+		}
+		if w.whole {
+			return s.wholeFile(w, nil, p, now)
+		}
+		return []*openPiece{s.begin(p)}, int64(p) * s.torrent.PieceLength
+	}
+	var left *openPiece // half done, and nobody at it
+	for _, op := range s.open {
+		if (left == nil || op.index < left.index) && s.mayWeb(w, op.index) && s.abandoned(op, now) {
+			left = op
+		}
+	}
+	first := 0
+	for first < s.have.n && !(s.pick.waits(first) && s.mayWeb(w, first)) {
+		first++
+	}
+	switch {
+	case w.whole:
+		return s.wholeFile(w, left, first, now)
+	case left != nil:
+		b := 0
+		for left.got[b] {
+			b++
+		}
+		s.takeOver(left)
+		return []*openPiece{left}, left.offset + int64(b)*piece.BlockSize
+	}
+	size, files := int64(0), 0
+	share := max(1, s.pick.left()/(2*webWorkers*len(s.webs)))
+	most := min(max(int64(share)*s.torrent.PieceLength, minRun), maxRun)
+	if s.t.spec.InOrder {
+		most = minRun
+	}
+	for p := first; p < s.have.n && s.pick.waits(p) && s.mayWeb(w, p) && size < most && (files <= share || files < 2); p++ {
+		op := s.begin(p)
+		ops = append(ops, op)
+		size += op.length
+		for range s.torrent.Segments(op.offset, op.length) {
+			files++
+		}
+		if s.torrent.HasV2 && p+1 < s.have.n && s.torrent.FileOfPiece(p) == s.torrent.FileOfPiece(p+1) {
+			files-- // counted once, with its last piece
+		}
+	}
+	if len(ops) == 0 {
+		return nil, 0
+	}
+	return ops, ops[0].offset
+}
+
+// abandoned says whether op lacks blocks, and no source is at it that delivers.
+func (s *session) abandoned(op *openPiece, now time.Time) bool {
+	if op.web != nil || op.closed || op.here == op.blocks() || op.only != nil && !op.only.gone {
+		return false
+	}
+	for _, q := range op.asks {
+		if now.Sub(q.of.heard()) < webStall {
+			return false
+		}
+	}
+	return true
+}
+
+// takeOver takes back what sources were asked of op that do not answer.
+func (s *session) takeOver(op *openPiece) {
+	s.withdraw(op)
+	op.owner = nil
+}
+
+// wholeFile is what a server without ranges is asked for: the file that the first missing piece
+// begins in, from the front, with all that is missing of it.
+func (s *session) wholeFile(w *webSeed, left *openPiece, first int, now time.Time) (ops []*openPiece, start int64) {
+	if left != nil {
+		first = min(first, left.index)
+	}
+	if first >= s.have.n {
+		return nil, 0
+	}
+	f := s.torrent.FileOfPiece(first)
+	if f < 0 {
+		return nil, 0
+	}
+	_, end := s.torrent.FilePieces(f)
+	for p := first; p < end; p++ {
+		switch op := s.open[p]; {
+		case !s.mayWeb(w, p):
+		case op != nil && s.abandoned(op, now):
+			s.takeOver(op)
+			ops = append(ops, op)
+		case s.pick.waits(p):
+			ops = append(ops, s.begin(p))
+		}
+	}
+	return ops, s.torrent.Files[f].Offset
+}
+
+// webDone takes back what a run did not bring.
+func (s *session) webDone(run *webRun, err error) {
+	w, now := run.w, time.Now()
+	delete(w.runs, run)
+	for _, op := range run.ops {
+		if op.web == run {
+			s.lend(op, nil)
+			s.giveBack(op)
+		}
+	}
+	s.fillAll()
+	if run.at.Load() > run.start {
+		w.fails = 0
+	}
+	var gone *webfetch.Gone
+	var changed *webfetch.Changed
+	var busy *webfetch.Busy
+	switch {
+	case err == nil || errors.Is(err, errShortened) || errors.Is(err, context.Canceled) && !run.hung:
+		return
+	case errors.As(err, &gone):
+		w.lacks(gone.File)
+	case errors.As(err, &changed):
+		w.lacks(changed.File)
+	case errors.As(err, &busy):
+		w.until = now.Add(max(busy.RetryAfter, time.Second))
+	case errors.Is(err, webfetch.ErrNoRange):
+		w.whole = true
+	case now.Before(w.until): // several requests fail together: that is one failure
+	default:
+		w.until = now.Add(min(200*time.Millisecond<<min(w.fails, 8), 30*time.Second))
+		w.fails++
+	}
+	s.t.webError(fmt.Errorf("web seed %s: %w", w.url, err))
+	s.log.Debug("web seed", "source", w.url, "err", err)
+}
+
+// lacks notes a file that w does not have. One that seems to have none is not asked again.
+func (w *webSeed) lacks(file int) {
+	w.without[file] = true
+	w.dead = w.dead || w.got == 0 && len(w.without) >= min(maxWithout, len(w.s.torrent.Files))
+}

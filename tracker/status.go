@@ -1,0 +1,86 @@
+package tracker
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Stats are a server's numbers at one moment; the counters count from its start.
+type Stats struct {
+	Swarms   int `json:"swarms"`
+	Peers    int `json:"peers"`    // all addresses, seeds too
+	Seeds    int `json:"seeds"`    // of these, those that have everything
+	Partial  int `json:"partial"`  // of these, those that have all they want (BEP 21)
+	Leechers int `json:"leechers"` // of these, those that want pieces
+
+	AnnouncesHTTP uint64 `json:"announces_http"`
+	AnnouncesUDP  uint64 `json:"announces_udp"`
+	ConnectsUDP   int64  `json:"connects_udp"`
+	Scrapes       int64  `json:"scrapes"`
+	Refused       int64  `json:"refused"`   // announces of info hashes that are not served
+	Malformed     int64  `json:"malformed"` // requests that made no sense, among them those with an old connection id
+}
+
+// Stats counts. It looks at each swarm, not at each peer.
+func (s *Server) Stats() Stats {
+	out := Stats{
+		ConnectsUDP: s.connects.Load(),
+		Scrapes:     s.scrapes.Load(),
+		Refused:     s.refused.Load(),
+		Malformed:   s.malformed.Load(),
+	}
+	for i := range s.store.shards {
+		sh := &s.store.shards[i]
+		sh.mu.Lock()
+		out.AnnouncesHTTP += sh.announces[doorHTTP]
+		out.AnnouncesUDP += sh.announces[doorUDP]
+		out.Swarms += len(sh.swarms)
+		for _, sw := range sh.swarms {
+			out.Peers += sw.len()
+			out.Seeds += sw.seeds()
+			out.Leechers += sw.leechers()
+		}
+		sh.mu.Unlock()
+	}
+	out.Partial = out.Peers - out.Seeds - out.Leechers
+	return out
+}
+
+// SwarmStats is one swarm at one moment.
+type SwarmStats struct {
+	InfoHash   [20]byte
+	Seeds      int
+	Partial    int
+	Leechers   int
+	Downloaded int           // how many said that they had completed it, since the tracker knows the swarm
+	Age        time.Duration // for how long the tracker has known it
+}
+
+func (s *SwarmStats) peers() int { return s.Seeds + s.Partial + s.Leechers }
+
+// Top returns up to n swarms, those with the most peers first.
+func (s *Server) Top(n int) []SwarmStats {
+	bigger := func(a, b SwarmStats) int {
+		return cmp.Or(cmp.Compare(b.peers(), a.peers()), slices.Compare(a.InfoHash[:], b.InfoHash[:]))
+	}
+	now := s.now()
+	var top []SwarmStats
+	for i := range s.store.shards {
+		sh := &s.store.shards[i]
+		sh.mu.Lock()
+		for hash, sw := range sh.swarms {
+			if len(top) >= n && (n <= 0 || sw.len() < top[n-1].peers()) {
+				continue
+			}
+			c := sw.counts()
+			one := SwarmStats{InfoHash: hash, Seeds: c.complete, Partial: c.incomplete - c.downloaders, Leechers: c.downloaders,
+				Downloaded: int(c.downloaded), Age: time.Duration(now-sw.born) * time.Second}
+			at, _ := slices.BinarySearchFunc(top, one, bigger)
+			top = slices.Insert(top, at, one)
+			top = top[:min(len(top), n)]
+		}
+		sh.mu.Unlock()
+	}
+	return top
+}

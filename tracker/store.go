@@ -1,0 +1,268 @@
+package tracker
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const shardCount = 64
+
+// store holds all swarms in memory.
+type store struct {
+	settled             time.Duration
+	maxPeers, maxSwarms int64
+	peers, swarms       atomic.Int64
+	shards              [shardCount]shard
+}
+
+// shard holds the swarms whose info hashes begin alike.
+type shard struct {
+	mu        sync.Mutex
+	swarms    map[[20]byte]*swarm
+	announces [doors]uint64 // counted here, where the lock is held anyway
+	_         [64]byte      // neighbours do not share a cache line
+}
+
+// swarm is all peers of one info hash. Those that named a site stand a second time in its group, and so do those at home.
+type swarm struct {
+	group
+	sites      map[uint32]*group // nil while nobody has named one
+	home       *group            // the peers on the tracker's own machine, see home.go; nil: none
+	born       uint32
+	downloaded uint32
+}
+
+// group is peers of both families.
+type group struct {
+	v4 table[[4]byte]
+	v6 table[[16]byte]
+}
+
+func (g *group) len() int      { return g.v4.len() + g.v6.len() }
+func (g *group) leechers() int { return int(g.v4.wanting + g.v6.wanting) }
+func (g *group) seeds() int    { return int(g.v4.seeds + g.v6.seeds) }
+
+func v4of(g *group) *table[[4]byte]  { return &g.v4 }
+func v6of(g *group) *table[[16]byte] { return &g.v6 }
+
+func (sw *swarm) counts() counts {
+	complete := sw.seeds()
+	return counts{complete: complete, incomplete: sw.len() - complete, downloaders: sw.leechers(), downloaded: sw.downloaded}
+}
+
+func newStore(c Config) *store {
+	st := &store{settled: c.Interval, maxPeers: int64(c.MaxPeers), maxSwarms: int64(c.MaxSwarms)}
+	for i := range st.shards {
+		st.shards[i].swarms = make(map[[20]byte]*swarm)
+	}
+	return st
+}
+
+// shard picks by the hash's first byte. Whoever crafts info hashes can crowd one shard, which costs parallelism and nothing else.
+func (st *store) shard(hash *[20]byte) *shard { return &st.shards[hash[0]%shardCount] }
+
+// announce carries out r and fills a, whose slices it reuses.
+func (st *store) announce(now uint32, d door, r *request, a *answer) {
+	*a = answer{v4: a.v4[:0], v6: a.v6[:0], home4: a.home4[:0], home6: a.home6[:0]}
+	random := rand.Uint64()
+	sh := st.shard(&r.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.announces[d]++
+
+	sw := sh.swarms[r.hash]
+	if r.event == eventStopped {
+		if sw != nil {
+			if r.from.Is4() {
+				leave(st, sw, v4of, endpoint[[4]byte]{r.from.As4(), r.port}, r.id)
+			} else {
+				leave(st, sw, v6of, endpoint[[16]byte]{r.from.As16(), r.port}, r.id)
+			}
+			a.counts = sw.counts()
+		}
+		a.interval, a.minInterval = cadence(st.settled, youngFor, 0, 0, 0, 0)
+		return
+	}
+	if sw == nil {
+		if r.port != 0 && st.swarms.Load() >= st.maxSwarms {
+			a.warning = warnFull
+		}
+		sw = &swarm{born: now}
+		if r.port != 0 && a.warning == "" {
+			sh.swarms[r.hash] = sw
+			st.swarms.Add(1)
+		}
+	}
+	leechers := sw.leechers()
+	if r.kind() == leecher {
+		leechers++
+	}
+	a.interval, a.minInterval = cadence(st.settled, now-sw.born, leechers, sw.len(), int(st.peers.Load()), uint32(random))
+	if r.port != 0 && a.warning == "" {
+		expires := now + lifetime(a.interval)
+		var listed bool
+		if r.from.Is4() {
+			listed = join(st, sw, v4of, peer[[4]byte]{addr: r.from.As4(), port: r.port, kind: r.kind(), local: r.from.IsLoopback(),
+				id: r.id, expires: expires, site: r.site}, r.event)
+		} else {
+			listed = join(st, sw, v6of, peer[[16]byte]{addr: r.from.As16(), port: r.port, kind: r.kind(), local: r.from.IsLoopback(),
+				id: r.id, expires: expires, site: r.site}, r.event)
+		}
+		if !listed {
+			a.warning = warnFull
+		}
+	}
+	a.counts = sw.counts()
+	sw.answer(now, r, random, a)
+}
+
+// answer chooses the peers for r: its own family first, and up to a quarter of the other where the answer can hold both.
+func (sw *swarm) answer(now uint32, r *request, random uint64, a *answer) {
+	who := asker{id: r.id, wants: r.wants(), local: r.from.IsLoopback(), site: r.site, now: now, random: random}
+	if sw.home != nil && !who.local {
+		sw.answerHome(&who, a)
+	}
+	site := &group{}
+	if g := sw.sites[r.site]; r.site != 0 && g != nil {
+		site = g
+	}
+	other := 0
+	if r.from.Is4() {
+		if r.families {
+			other = min(r.want/4, sw.v6.len())
+		}
+		a.v4 = choose(&sw.v4, &site.v4, endpoint[[4]byte]{r.from.As4(), r.port}, &who, r.want-other, a.v4)
+		if r.families {
+			a.v6 = choose(&sw.v6, &site.v6, endpoint[[16]byte]{}, &who, r.want-len(a.v4), a.v6)
+		}
+		return
+	}
+	if r.families {
+		other = min(r.want/4, sw.v4.len())
+	}
+	a.v6 = choose(&sw.v6, &site.v6, endpoint[[16]byte]{r.from.As16(), r.port}, &who, r.want-other, a.v6)
+	if r.families {
+		a.v4 = choose(&sw.v4, &site.v4, endpoint[[4]byte]{}, &who, r.want-len(a.v6), a.v4)
+	}
+}
+
+// join lists p in sw and in its site. It does not if p is new and the tracker is full.
+func join[A address](st *store, sw *swarm, of func(*group) *table[A], p peer[A], e event) bool {
+	t := of(&sw.group)
+	if st.peers.Load() >= st.maxPeers && t.find(p.addr, p.port) < 0 {
+		return false
+	}
+	old, had := t.put(p)
+	if !had {
+		st.peers.Add(1)
+	}
+	if e == eventCompleted && p.kind == seed && !(had && old.kind == seed) {
+		sw.downloaded++
+	}
+	if had && old.site != p.site {
+		leaveSite(sw, of, &old)
+	}
+	if p.local {
+		if sw.home == nil {
+			sw.home = &group{}
+		}
+		of(sw.home).put(p)
+	}
+	if p.site != 0 {
+		g := sw.sites[p.site]
+		if g == nil {
+			if sw.sites == nil {
+				sw.sites = make(map[uint32]*group)
+			}
+			g = &group{}
+			sw.sites[p.site] = g
+		}
+		of(g).put(p)
+	}
+	return true
+}
+
+// leave forgets the peer at an address if it is the one with this id: a late "stopped" of a process must not remove its successor on the
+// same port.
+func leave[A address](st *store, sw *swarm, of func(*group) *table[A], at endpoint[A], id [20]byte) {
+	t := of(&sw.group)
+	i := t.find(at.addr, at.port)
+	if i < 0 || t.peers[i].id != id {
+		return
+	}
+	forget(st, sw, of, i)
+}
+
+// forget removes the i-th peer of a family from the swarm and its groups.
+func forget[A address](st *store, sw *swarm, of func(*group) *table[A], i int) {
+	t := of(&sw.group)
+	p := &t.peers[i]
+	leaveSite(sw, of, p)
+	if p.local && sw.home != nil {
+		of(sw.home).drop(p.addr, p.port)
+		if sw.home.len() == 0 {
+			sw.home = nil
+		}
+	}
+	t.remove(i)
+	st.peers.Add(-1)
+}
+
+func leaveSite[A address](sw *swarm, of func(*group) *table[A], p *peer[A]) {
+	g := sw.sites[p.site]
+	if p.site == 0 || g == nil {
+		return
+	}
+	of(g).drop(p.addr, p.port)
+	if g.len() == 0 {
+		delete(sw.sites, p.site)
+	}
+}
+
+// sweep forgets all peers that have expired and all swarms that are empty.
+func (st *store) sweep(now uint32) {
+	for i := range st.shards {
+		sh := &st.shards[i]
+		sh.mu.Lock()
+		for hash, sw := range sh.swarms {
+			expire(st, sw, v4of, now)
+			expire(st, sw, v6of, now)
+			for _, g := range sw.sites {
+				g.v4.shrink()
+				g.v6.shrink()
+			}
+			if sw.len() == 0 {
+				delete(sh.swarms, hash)
+				st.swarms.Add(-1)
+			}
+		}
+		sh.mu.Unlock()
+	}
+}
+
+func expire[A address](st *store, sw *swarm, of func(*group) *table[A], now uint32) {
+	t := of(&sw.group)
+	for i := t.len() - 1; i >= 0; i-- { // from the end: what remove moves to i was looked at before
+		if t.peers[i].expires <= now {
+			forget(st, sw, of, i)
+		}
+	}
+	t.shrink()
+}
+
+func (st *store) counts(hash [20]byte) (counts, bool) {
+	sh := st.shard(&hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sw := sh.swarms[hash]
+	if sw == nil {
+		return counts{}, false
+	}
+	return sw.counts(), true
+}
+
+// source is where a request came from, in the form that the store knows.
+func source(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

@@ -1,0 +1,113 @@
+package tracker
+
+import (
+	"math/big"
+	"testing"
+	"unsafe"
+
+	"pgregory.net/rapid"
+)
+
+// checkTable fails if the table does not hold exactly want, in its order, each to be found.
+func checkTable(t *rapid.T, tab *table[[4]byte], want map[endpoint[[4]byte]]peer[[4]byte]) {
+	if tab.len() != len(want) {
+		t.Fatalf("len = %d, want %d", tab.len(), len(want))
+	}
+	var wanting, seeds int32
+	for i, p := range tab.peers {
+		w, ok := want[endpoint[[4]byte]{p.addr, p.port}]
+		if !ok || w != p {
+			t.Fatalf("peer %d = %+v, want %+v", i, p, w)
+		}
+		if got := tab.find(p.addr, p.port); got != i {
+			t.Fatalf("find(%v, %d) = %d, want %d", p.addr, p.port, got, i)
+		}
+		if (p.kind == leecher) != (i < int(tab.wanting)) {
+			t.Fatalf("peer %d of kind %d stands on the wrong side of %d", i, p.kind, tab.wanting)
+		}
+		if p.kind == leecher {
+			wanting++
+		}
+		if p.kind == seed {
+			seeds++
+		}
+	}
+	if tab.wanting != wanting || tab.seeds != seeds {
+		t.Fatalf("wanting, seeds = %d, %d, want %d, %d", tab.wanting, tab.seeds, wanting, seeds)
+	}
+}
+
+func TestTableIsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var tab table[[4]byte]
+		want := map[endpoint[[4]byte]]peer[[4]byte]{}
+		span := rapid.IntRange(2, 200).Draw(t, "span") // small tables have no index
+		for range rapid.IntRange(1, 400).Draw(t, "steps") {
+			n := rapid.IntRange(0, span).Draw(t, "who")
+			p := peer[[4]byte]{addr: [4]byte{10, 0, 0, byte(n / 3)}, port: uint16(1 + n%3)}
+			p.kind = kind(rapid.IntRange(0, 2).Draw(t, "kind"))
+			at := endpoint[[4]byte]{p.addr, p.port}
+			switch rapid.IntRange(0, 9).Draw(t, "op") {
+			case 0, 1, 2:
+				if i := tab.find(p.addr, p.port); i >= 0 {
+					tab.remove(i)
+				}
+				delete(want, at)
+			case 3:
+				tab.shrink()
+			default:
+				p.expires = uint32(rapid.IntRange(1, 9).Draw(t, "expires"))
+				old, had := tab.put(p)
+				if w, ok := want[at]; ok != had || w != old {
+					t.Fatalf("put replaced %+v, %v, want %+v, %v", old, had, w, ok)
+				}
+				want[at] = p
+			}
+			checkTable(t, &tab, want)
+		}
+	})
+}
+
+func TestPeersAreSmall(t *testing.T) {
+	if got := unsafe.Sizeof(peer[[4]byte]{}); got != 36 {
+		t.Errorf("an IPv4 peer takes %d bytes, want 36", got)
+	}
+	if got := unsafe.Sizeof(peer[[16]byte]{}); got != 48 {
+		t.Errorf("an IPv6 peer takes %d bytes, want 48", got)
+	}
+	var tab table[[4]byte]
+	for i := range 100_000 {
+		tab.put(peer[[4]byte]{addr: [4]byte{1, byte(i >> 16), byte(i >> 8), byte(i)}, port: 1})
+		if n := i + 1; n >= 100 {
+			if bytes := cap(tab.peers)*36 + len(tab.index)*4; bytes > 62*n {
+				t.Fatalf("%d peers take %d bytes each, want at most 62", n, bytes/n)
+			}
+		}
+	}
+}
+
+func TestStridesArePrime(t *testing.T) {
+	for _, s := range strides {
+		if s <= 1<<31 || !big.NewInt(int64(s)).ProbablyPrime(20) {
+			t.Errorf("stride %d is not a prime above 2^31", s)
+		}
+	}
+}
+
+func TestWalkVisitsEachOnce(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 50, 64, 1000, maxLooks} {
+		for random := range uint64(40) {
+			seen := make(map[int]bool)
+			w := newWalk(7, 7+n, draw(&random))
+			for i, more := w.next(); more; i, more = w.next() {
+				if i < 7 || i >= 7+n || seen[i] {
+					t.Fatalf("a walk over %d positions from 7 came to %d (seen: %v)", n, i, seen[i])
+				}
+				seen[i] = true
+			}
+			if len(seen) != n {
+				t.Fatalf("a walk over %d positions visited %d", n, len(seen))
+			}
+		}
+	}
+}
