@@ -51,8 +51,13 @@ func TestTorrentsOfOthers(t *testing.T) {
 			if done.Int("from.peers") != done.Int("bytes") {
 				t.Errorf("%v: want all from the seed", done)
 			}
-			// What v1 cannot say is not there: who may run a file.
-			swarmtest.Same(t, content, filepath.Join(out, "release"), swarmtest.AnyMode)
+			// What these torrents do not say is not there: who may run a file, and
+			// (transmission-create 3.00) files without content.
+			lenient := swarmtest.AnyMode
+			if name == "transmission-create" {
+				lenient |= swarmtest.NoEmpty
+			}
+			swarmtest.Same(t, content, filepath.Join(out, "release"), lenient)
 		})
 	}
 }
