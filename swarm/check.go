@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"crypto/sha1"
-	"crypto/sha256"
 	"fmt"
 	"hash"
 
@@ -79,9 +78,8 @@ func checkPiece(from storage, info *piece.Info, p int, which hashes) (r checkRes
 		if v1 {
 			sum.Write(b)
 		}
-		for lo := int64(0); v2 && lo < int64(len(b)) && at+lo < content; lo += piece.BlockSize {
-			hi := min(lo+piece.BlockSize, int64(len(b)), content-at)
-			r.leaves = append(r.leaves, sha256.Sum256(b[lo:hi]))
+		if v2 && at < content {
+			r.leaves = piece.AppendLeaves(r.leaves, b[:min(int64(len(b)), content-at)])
 		}
 	}
 	okV1 := v1 && piece.Hash20(sum.Sum(nil)) == info.PieceHashV1(p)

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"crypto/sha256"
 	"sync/atomic"
 	"time"
 
@@ -209,18 +208,20 @@ func (s *session) ingest(op *openPiece, begin int64, b []byte) (r outcome) {
 		}
 	}
 	mark := blockWritten
+	var room [64]piece.Hash32
+	var sums []piece.Hash32
 	if leaves != nil {
 		mark = blockVerified
+		sums = piece.AppendLeaves(room[:0], b)
 	} else {
 		r.unproven = true
 	}
 	from := first
 	i := first
-	for lo := 0; lo < len(b); lo, i = lo+piece.BlockSize, i+1 {
-		chunk := b[lo:min(lo+piece.BlockSize, len(b))]
+	for ; int64(i-first)*piece.BlockSize < int64(len(b)); i++ {
 		switch {
 		case !op.state[i].CompareAndSwap(blockFree, blockBusy): // here already
-		case leaves != nil && sha256.Sum256(chunk) != (*leaves)[i]:
+		case leaves != nil && sums[i-first] != (*leaves)[i]:
 			op.state[i].Store(blockFree)
 			r.bad |= 1 << (i - first)
 		default:
