@@ -21,6 +21,7 @@ type record struct {
 	Path   string
 	Key    string // names the .torrent and the leaves beside it
 	Stamps []disk.Stamp
+	leaves string // a file of leaf hashes that the caller keeps, if any
 }
 
 func (r *record) stamp(i int) (disk.Stamp, bool) { return r.Stamps[i], true }

@@ -149,13 +149,15 @@ func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
 	return s.offer(t, rec, false, report.Notices)
 }
 
-// AddTorrent offers the content of t that lies at path and was verified just now.
-func (s *Seeder) AddTorrent(t *piece.Torrent, path string) (*Content, error) {
+// AddTorrent offers the content of t that lies at path and was verified just now. leaves is a file with
+// the leaf hashes that were found (see piece.VerifyConfig), which stays the caller's; "": they are
+// computed when somebody asks for them.
+func (s *Seeder) AddTorrent(t *piece.Torrent, path, leaves string) (*Content, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	rec := record{Path: path, Stamps: make([]disk.Stamp, len(t.Files))}
+	rec := record{Path: path, Stamps: make([]disk.Stamp, len(t.Files)), leaves: leaves}
 	for i := range t.Files {
 		if rec.Stamps[i], err = stamp(path, t.Info, i); err != nil {
 			return nil, err
@@ -196,7 +198,7 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached bool, notices []stri
 	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
 	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
 	c.Magnet = shown.Magnet()
-	spec := swarm.Spec{Torrent: t, Content: rec.Path, Stamps: rec.stamp, Trackers: append(slices.Clone(t.Trackers), s.cfg.Announce...)}
+	spec := swarm.Spec{Torrent: t, Content: rec.Path, Stamps: rec.stamp, Leaves: rec.leaves, Trackers: append(slices.Clone(t.Trackers), s.cfg.Announce...)}
 	if s.cfg.StateDir != "" {
 		c.torrent = s.file(c.Key(), "torrent")
 		spec.Torrent, spec.V1, spec.V2, spec.HasV1, spec.HasV2, spec.Private = nil, t.V1, t.V2, t.HasV1, t.HasV2, t.Private

@@ -249,7 +249,13 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 	if err != nil {
 		return err
 	}
-	report, err := piece.Verify(ctx, t.Info, path, piece.VerifyConfig{Progress: e.progress("verifying " + t.Name)})
+	leaves, err := os.CreateTemp("", "shoal-leaves-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(leaves.Name())
+	defer leaves.Close()
+	report, err := piece.Verify(ctx, t.Info, path, piece.VerifyConfig{Leaves: leaves, Progress: e.progress("verifying " + t.Name)})
 	e.report.Stop()
 	if err != nil {
 		return err
@@ -274,7 +280,7 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 		return err
 	}
 	return e.runServer(ctx, s, func(ctx context.Context) error {
-		c, err := s.Seeder().AddTorrent(t, path)
+		c, err := s.Seeder().AddTorrent(t, path, leaves.Name())
 		if err != nil {
 			return err
 		}
