@@ -65,7 +65,7 @@ func (s *session) mostAsked() int64 {
 }
 
 func (s *session) fillAll() {
-	for c := range s.conns {
+	for c := range s.around() {
 		s.fill(c)
 	}
 }
@@ -75,10 +75,10 @@ func (s *session) canAsk(c *conn) bool {
 	if c.gone || c.choked || !c.introduced || c.useful == 0 || s.failed != nil {
 		return false
 	}
-	if c.snubbed && time.Since(c.askedAt) < snubTime {
+	if c.snubbed && s.now().Sub(c.askedAt) < snubTime {
 		return false
 	}
-	return c.rejects < manyRejects || time.Now().After(c.restUntil)
+	return c.rejects < manyRejects || s.now().After(c.restUntil)
 }
 
 // room says whether c's window has room for another request.
@@ -107,7 +107,7 @@ func (s *session) choose(c *conn) *openPiece {
 		return op
 	}
 	var orphan, shared *openPiece
-	for op := range s.spare {
+	for _, op := range s.spare {
 		if !s.mayShare(c, op) {
 			continue
 		}
@@ -171,7 +171,7 @@ func (s *session) mayAsk(c *conn, p int) bool {
 	}
 	if len(c.refused) > 0 {
 		if until, ok := c.refused[p]; ok {
-			if time.Now().Before(until) {
+			if s.now().Before(until) {
 				return false
 			}
 			delete(c.refused, p)
@@ -197,7 +197,7 @@ func (s *session) ask(c *conn, op *openPiece) {
 
 // send asks c for blocks [first, end) of op.
 func (s *session) send(c *conn, op *openPiece, first, end int) {
-	q := &request{op: op, of: c, begin: int64(first) * piece.BlockSize, at: time.Now()}
+	q := &request{op: op, of: c, begin: int64(first) * piece.BlockSize, at: s.now()}
 	for b := first; b < end; b++ {
 		if op.asked[b] == 0 && !op.got[b] {
 			op.free--
@@ -331,7 +331,7 @@ func (s *session) rejected(c *conn, m *wire.Message) error {
 	if q == nil {
 		return c.useless("refusals of what was not asked")
 	}
-	now := time.Now()
+	now := s.now()
 	c.idle.Refused++
 	c.rejects++
 	c.restUntil = now.Add(refusedTime)

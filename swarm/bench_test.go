@@ -159,7 +159,7 @@ func BenchmarkManyPieces(b *testing.B) {
 				x.meterTick(now)
 				x.snub(time.Now())
 				x.loosen(now)
-				for c := range x.conns {
+				for _, c := range x.conns {
 					c.dry = false
 					x.fill(c)
 				}

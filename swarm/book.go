@@ -3,7 +3,6 @@ package swarm
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,6 +15,7 @@ import (
 type book struct {
 	known   map[netip.AddrPort]*entry
 	pinned  map[string]*entry // HOST:PORT as the user gave it
+	pins    []string          // the keys of pinned, in the order they came
 	bans    map[who]time.Time
 	dialing int
 }
@@ -162,6 +162,7 @@ func (s *session) addPinned(peers []string) {
 	for _, p := range peers {
 		if s.book.pinned[p] == nil && len(s.book.pinned) < maxKnown {
 			s.book.pinned[p] = &entry{}
+			s.book.pins = append(s.book.pins, p)
 		}
 	}
 	s.dialSome()
@@ -172,10 +173,10 @@ func (s *session) dialSome() {
 	if s.failed != nil || s.t.node.cfg.Upload == UploadOff {
 		return
 	}
-	now := time.Now()
+	now := s.now()
 	room := s.t.node.cfg.MaxPeers - len(s.conns)
-	for p, e := range s.book.pinned {
-		if e.ready(now) && s.book.dialing < maxDials {
+	for _, p := range s.book.pins {
+		if e := s.book.pinned[p]; e.ready(now) && s.book.dialing < maxDials {
 			s.dial(p, p, e)
 		}
 	}
@@ -188,8 +189,11 @@ func (s *session) dialSome() {
 			ready = append(ready, a)
 		}
 	}
+	slices.SortFunc(ready, netip.AddrPort.Compare)
 	if len(ready) > room { // not all: those that both ends prefer (BEP 40)
-		slices.SortFunc(ready, func(a, b netip.AddrPort) int { return cmp.Compare(priority(s.self, b), priority(s.self, a)) })
+		slices.SortStableFunc(ready, func(a, b netip.AddrPort) int { return cmp.Compare(priority(s.self, b), priority(s.self, a)) })
+	} else {
+		s.rnd.Shuffle(len(ready), func(i, k int) { ready[i], ready[k] = ready[k], ready[i] })
 	}
 	for _, a := range ready {
 		if s.book.dialing >= min(maxDials, room) {
@@ -199,51 +203,11 @@ func (s *session) dialSome() {
 	}
 }
 
-// dial opens a connection beside the loop. A failure is tried again, later and later.
+// dial opens a connection beside the loop.
 func (s *session) dial(addr, pin string, e *entry) {
 	e.dialing = true
 	s.book.dialing++
-	try := e.fails
-	s.wg.Go(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		s.wg.Go(func() {
-			select {
-			case <-s.ended:
-				cancel()
-			case <-ctx.Done():
-			}
-		})
-		c, err := s.connect(ctx, addr, try)
-		s.do(func() {
-			s.book.dialing--
-			e.dialing = false
-			if err != nil {
-				e.self = err == errSelf
-				e.fails++
-				e.next = time.Now().Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
-				s.log.Debug("dialling", "peer", addr, "err", err)
-			} else {
-				e.conn, e.id = true, c.id
-			}
-		})
-		if err != nil {
-			return
-		}
-		c.pin = pin
-		err = s.runConn(ctx, c)
-		s.log.Debug("connection to a peer ended", "peer", addr, "err", err)
-		s.do(func() { // it may never have joined
-			e.conn = false
-			if now := time.Now(); e.next.Before(now) {
-				e.fails++
-				e.next = now.Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
-				if errors.Is(err, errTwice) {
-					e.next = now.Add(twiceBackoff)
-				}
-			}
-		})
-	})
+	s.world.dial(s, addr, pin, e)
 }
 
 // connect dials a peer and shakes hands, each time by another of the torrent's names.

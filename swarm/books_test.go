@@ -4,6 +4,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,7 +102,7 @@ func (b *bench) take(q *request) *request {
 func (b *bench) audit(t *rapid.T) {
 	t.Helper()
 	var outstanding int64
-	for c := range b.conns {
+	for _, c := range b.conns {
 		live, bytes := 0, int64(0)
 		for _, q := range c.order {
 			if !q.done {
@@ -151,7 +152,7 @@ func (b *bench) audit(t *rapid.T) {
 				free++
 			}
 		}
-		_, spare := b.spare[op]
+		spare := slices.Contains(b.spare, op)
 		if free != op.free || here != op.here || spare != (free > 0) || op.closed {
 			t.Fatalf("piece %d: %d free, %d here, its books say %d and %d, spare %v, closed %v", p, free, here, op.free, op.here, spare, op.closed)
 		}
@@ -159,7 +160,7 @@ func (b *bench) audit(t *rapid.T) {
 			t.Fatalf("piece %d is open and yet to begin, or here", p)
 		}
 	}
-	for op := range b.spare {
+	for _, op := range b.spare {
 		if b.open[op.index] != op {
 			t.Fatalf("piece %d is spare and not open", op.index)
 		}
@@ -253,7 +254,7 @@ func checkBooks(t *rapid.T, tor *piece.Torrent, want []byte) {
 			b.loosen(now)
 			b.steal(now)
 		case 9:
-			for c := range b.conns {
+			for _, c := range b.conns {
 				c.window = int64(1+rnd.IntN(32)) * piece.BlockSize
 			}
 		default:

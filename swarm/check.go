@@ -31,18 +31,12 @@ var ErrInconsistent = fmt.Errorf("the SHA-1 and the SHA-256 half of this torrent
 
 // check hashes piece p from disk beside the loop, and then has the loop run then.
 func (s *session) check(p int, which hashes, then func(checkResult)) {
-	s.wg.Go(func() {
-		select {
-		case s.t.node.verifying <- struct{}{}:
-		case <-s.ended:
-			return
+	s.beside(func() func() {
+		r, ok := s.world.hash(s, p, which)
+		if !ok {
+			return nil
 		}
-		r := checkPiece(s.store, s.torrent.Info, p, which)
-		<-s.t.node.verifying
-		if r.ok && len(r.leaves) > 0 {
-			s.leaves.put(s.torrent.FirstLeaf(p), r.leaves)
-		}
-		s.do(func() {
+		return func() {
 			if s.failed == nil {
 				if r.split {
 					s.fail(fmt.Errorf("%w: piece %d", ErrInconsistent, p))
@@ -50,7 +44,7 @@ func (s *session) check(p int, which hashes, then func(checkResult)) {
 				}
 				then(r)
 			}
-		})
+		}
 	})
 }
 

@@ -27,7 +27,7 @@ func (s *session) unchoke(c *conn) {
 		return
 	}
 	c.choking = false
-	c.unchokedAt = time.Now()
+	c.unchokedAt = s.now()
 	c.out.plain(wire.Unchoke)
 }
 
@@ -36,7 +36,7 @@ func (s *session) chokePeer(c *conn) {
 		return
 	}
 	c.choking, c.optimistic = true, false
-	c.chokedAt = time.Now()
+	c.chokedAt = s.now()
 	c.out.plain(wire.Choke)
 	for _, r := range c.queue {
 		s.refuse(c, r)
@@ -48,7 +48,7 @@ func (s *session) chokePeer(c *conn) {
 func (s *session) fillSlots() {
 	n := 0
 	var waiting []*conn
-	for c := range s.conns {
+	for _, c := range s.conns {
 		switch {
 		case !c.foreign() || !c.wants:
 		case c.choking:
@@ -74,7 +74,7 @@ func (s *session) choke(now time.Time) {
 	}
 	s.lastChoke = now
 	var want []*conn
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.foreign() && c.wants {
 			want = append(want, c)
 		}

@@ -232,7 +232,7 @@ func (c *conn) read(ctx context.Context) error {
 		x := m
 		if !c.s.do(func() {
 			if !c.gone {
-				c.lastIn = time.Now()
+				c.lastIn = c.s.now()
 				if err := c.s.handle(c, &x); err != nil {
 					c.s.end(c, err)
 				}
@@ -275,7 +275,7 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 
 // useless takes note of a message that makes no sense; an error when there are too many.
 func (c *conn) useless(what string) error {
-	if c.nonsense.take(time.Now()) {
+	if c.nonsense.take(c.s.now()) {
 		return nil
 	}
 	return errors.New("flood of " + what)

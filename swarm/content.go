@@ -23,6 +23,21 @@ type storage interface {
 	Close() error
 }
 
+// ledger is the storage of a fetch, which is told what was verified: [store].
+type ledger interface {
+	storage
+	// record notes that a piece is verified, kind is the journal's, and says whether a sync is due.
+	record(p int, kind byte) (due bool, err error)
+	// sync makes what was recorded survive a power cut.
+	sync() error
+	// distrust has everything hashed at the next start.
+	distrust()
+	// place gives the files that want names their own names, and clean removes all else.
+	place(want func(i int) bool) error
+	clean() error
+	inPlace(file int) bool
+}
+
 // content is a finished file or tree that is only read, such as what an origin serves.
 type content struct {
 	info  *piece.Info

@@ -8,7 +8,7 @@ import (
 
 // arrived takes note of a block that a peer sent.
 func (s *session) arrived(c *conn, q *request, r outcome) {
-	now := time.Now()
+	now := s.now()
 	c.lastIn, c.lastBlock = now, now
 	c.received += q.length
 	c.snubbed, c.rejects = false, 0
@@ -36,7 +36,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 // unasked counts content that nobody waits for: cancelled too late, or never asked for. An honest
 // peer answers each request once at most, so what it sends stays below what it was ever asked.
 func (s *session) unasked(c *conn, n int64) {
-	c.lastIn = time.Now()
+	c.lastIn = s.now()
 	s.t.counts.wasted.Add(n)
 	if c.uninvited += n; c.received+c.uninvited > c.askedEver+maxUninvited {
 		s.banish(c, "sends content that was not asked for")
@@ -57,7 +57,7 @@ func (s *session) recordPiece(p int, kind byte) bool {
 		return false
 	}
 	if due {
-		s.syncNow(time.Now())
+		s.syncNow(s.now())
 	}
 	return true
 }
@@ -69,14 +69,14 @@ func (s *session) checkDone() {
 	}
 	s.placing = true
 	leaves := s.leafReader()
-	s.wg.Go(func() {
+	s.beside(func() func() {
 		err := checkRoots(s.torrent.Info, s.wantsFile, leaves)
 		if err == nil && !s.t.spec.Keep {
 			if err = s.fetch.place(s.wantsFile); err == nil {
 				err = s.fetch.clean()
 			}
 		}
-		s.do(func() {
+		return func() {
 			if err != nil {
 				s.fail(err)
 				return
@@ -85,7 +85,7 @@ func (s *session) checkDone() {
 			s.forgetUnplaced()
 			s.log.Debug("all is verified and in place")
 			s.t.finish(nil)
-		})
+		}
 	})
 }
 
@@ -119,13 +119,13 @@ func (s *session) syncNow(now time.Time) {
 		return
 	}
 	s.lastSync, s.syncing = now, true
-	s.wg.Go(func() {
+	s.beside(func() func() {
 		err := s.fetch.sync()
-		s.do(func() {
+		return func() {
 			s.syncing = false
 			if err != nil {
 				s.fail(err)
 			}
-		})
+		}
 	})
 }

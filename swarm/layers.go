@@ -69,7 +69,7 @@ func (s *session) tookHashes(c *conn, h wire.HashSpec, flat []byte) error {
 	got, err := s.torrent.CheckHashes(file, q, hashes)
 	if err != nil {
 		s.t.counts.badBlocks.Add(1)
-		s.book.ban(c, time.Now())
+		s.book.ban(c, s.now())
 		return fmt.Errorf("hashes: %w", err)
 	}
 	if s.layers.asks[h] {
@@ -97,7 +97,7 @@ func (s *session) hashesRejected(c *conn, h wire.HashSpec) {
 		return
 	}
 	l.load[c]--
-	l.rest[c] = time.Now().Add(refusedTime)
+	l.rest[c] = s.now().Add(refusedTime)
 	if out, ok := l.out[h]; ok && out.c == c {
 		delete(l.out, h)
 		l.todo = append(l.todo, h)
@@ -184,7 +184,7 @@ func (s *session) beginLayers(now time.Time) {
 // askLayers keeps each peer that can answer busy.
 func (s *session) askLayers(now time.Time) {
 	l := &s.layers
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if !c.v2 || !c.introduced || c.have.set == 0 || now.Before(l.rest[c]) {
 			continue
 		}
@@ -227,7 +227,7 @@ func (s *session) tookLayer(c *conn, h wire.HashSpec, file int, q piece.HashRequ
 		}
 		s.fillAll()
 	}
-	s.askLayers(time.Now())
+	s.askLayers(s.now())
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (s *session) lease(now time.Time) {
 	}
 	if done {
 		s.log.Debug("an ordinary seed from now on", "sent", s.t.counts.upTotal(), "left", v.left, "forgood", v.over)
-		for c := range s.conns {
+		for _, c := range s.conns {
 			s.showAll(c)
 		}
 	}

@@ -48,7 +48,7 @@ func (s *session) tickMetadata(now time.Time) {
 			bytes += f.size - f.left*wire.MetadataPiece
 		}
 	}
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if active >= metaPeers {
 			return
 		}
@@ -74,7 +74,7 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 		return s.serveMetadata(c, m.Piece)
 	case wire.MetadataReject:
 		delete(s.metas, c)
-		c.metadataAfter = time.Now().Add(metaTime)
+		c.metadataAfter = s.now().Add(metaTime)
 		return nil
 	case wire.MetadataData:
 	default:
@@ -90,7 +90,7 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	if len(m.Data) != min(wire.MetadataPiece, f.size-m.Piece*wire.MetadataPiece) {
 		return errors.New("metadata piece of a wrong length")
 	}
-	f.parts[m.Piece], f.moved = m.Data, time.Now()
+	f.parts[m.Piece], f.moved = m.Data, s.now()
 	if f.left--; f.left > 0 {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	okV2 := id.hasV2 && sha256.Sum256(data) == id.v2
 	switch {
 	case !okV1 && !okV2:
-		s.book.ban(c, time.Now())
+		s.book.ban(c, s.now())
 		return errors.New("metadata does not match the info hash")
 	case okV1 != id.hasV1 || okV2 != id.hasV2: // no metadata can have both: the magnet is at fault
 		s.fail(fmt.Errorf("%w: its two info hashes name different torrents", ErrInconsistent))
@@ -115,7 +115,7 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	s.log.Debug("metadata is here", "bytes", len(data), "name", info.Name)
 	s.torrent = &piece.Torrent{Info: info, Trackers: t.spec.Trackers, WebSeeds: t.spec.WebSeeds}
 	t.alsoKnownAs(info)
-	for o := range s.conns {
+	for _, o := range s.conns {
 		s.greet(o) // now we have something to give
 		// Others end a connection on which hashes are asked for if it was not agreed to be of v2.
 		o.v2 = o.v2 || info.HasV2 && o.bit52 && o.shoal

@@ -63,6 +63,7 @@ func (c Config) withDefaults() Config {
 // Node is this machine's part in swarms: any number of torrents behind one identity.
 type Node struct {
 	cfg       Config
+	world     world
 	links     links
 	announcer *announce.Scheduler
 	up, down  *rate.Limiter
@@ -87,7 +88,7 @@ const (
 // New makes a node. Nothing happens until Run.
 func New(cfg Config) *Node {
 	cfg = cfg.withDefaults()
-	n := &Node{cfg: cfg, transfers: make(map[[20]byte]*Transfer), shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, world: realWorld{}, transfers: make(map[[20]byte]*Transfer), shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1)}
 	n.up, n.down = limiter(cfg.LimitUp), limiter(cfg.LimitDown)
 	n.verifying = make(chan struct{}, runtime.GOMAXPROCS(0))
 	n.announcer = announce.NewScheduler(announce.Config{

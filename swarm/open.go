@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ type openPiece struct {
 	asked    []uint8    // per block: how many requests are out for it, two at most
 	by       []supplier // per block: who gave it without a leaf to vouch for it; nil while nobody has
 	asks     []*request // the requests that are out
+	spare    bool       // in the session's list of pieces with such blocks
 	free     int        // blocks neither here nor asked for
 	here     int        // blocks that are here
 	closed   bool       // verified or given up
@@ -73,7 +75,7 @@ func (op *openPiece) retire() bool {
 // begin opens piece p.
 func (s *session) begin(p int) *openPiece {
 	off, n := s.torrent.PieceSpan(p)
-	now := time.Now()
+	now := s.now()
 	op := &openPiece{index: p, offset: off, length: n, begun: now, moved: now}
 	blocks := int((n + piece.BlockSize - 1) / piece.BlockSize)
 	op.state = make([]atomic.Uint32, blocks)
@@ -81,7 +83,7 @@ func (s *session) begin(p int) *openPiece {
 	op.asked = make([]uint8, blocks)
 	op.free = blocks
 	s.pick.begin(p)
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.introduced && c.have.has(p) {
 			c.fresh--
 		}
@@ -120,7 +122,7 @@ func (s *session) close(op *openPiece) {
 	if s.open[op.index] == op {
 		delete(s.open, op.index)
 	}
-	delete(s.spare, op)
+	s.sort(op)
 }
 
 // wantAgain puts a piece back among those to begin.
@@ -129,7 +131,7 @@ func (s *session) wantAgain(p int) {
 		return
 	}
 	s.pick.want(p)
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.introduced && c.have.has(p) {
 			c.fresh++
 			c.dry = false
@@ -139,11 +141,17 @@ func (s *session) wantAgain(p int) {
 
 // sort keeps the set of pieces with blocks to ask for: choose looks at those only.
 func (s *session) sort(op *openPiece) {
-	if op.free > 0 && op.web == nil && !op.closed {
-		s.spare[op] = struct{}{}
-	} else {
-		delete(s.spare, op)
+	spare := op.free > 0 && op.web == nil && !op.closed
+	switch {
+	case spare == op.spare:
+		return
+	case spare:
+		s.spare = append(s.spare, op)
+	default:
+		i := slices.Index(s.spare, op)
+		s.spare = slices.Delete(s.spare, i, i+1)
 	}
+	op.spare = spare
 }
 
 // lend leaves a piece to a web seed's request, nil takes it back.

@@ -109,7 +109,7 @@ func (s *store) placeFile(i int, name string) error {
 	if st, err = s.root.Lstat(name); err != nil {
 		return err
 	}
-	s.inPlace(i, st)
+	s.nowInPlace(i, st)
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (s *store) keepFile(i int, name string) error {
 	if st, err = s.root.Lstat(name); err != nil {
 		return err
 	}
-	s.inPlace(i, st)
+	s.nowInPlace(i, st)
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (s *session) holds(off, n int64) bool {
 		}
 	}
 	for seg := range s.torrent.Segments(off, n) {
-		if s.placed && !s.t.spec.Keep && s.fetch.where[seg.File].Load() != placed {
+		if s.placed && !s.t.spec.Keep && !s.fetch.inPlace(seg.File) {
 			return false
 		}
 	}

@@ -46,7 +46,7 @@ func (s *session) introduce(c *conn) {
 		have = &s.v1ok // a v1 peer gets only what was checked against SHA-1 as well
 	}
 	switch {
-	case s.reveal != nil && s.reveal.joins(c, s.leechers(), time.Now()):
+	case s.reveal != nil && s.reveal.joins(c, s.leechers(), s.now()):
 		have = &c.revealed
 	case s.reveal != nil:
 		c.open = true
@@ -141,7 +141,7 @@ func (s *session) tookHave(c *conn, p int) bool {
 	}
 	s.counted(c, p)
 	if s.reveal != nil {
-		s.reveal.has(c, p, time.Now())
+		s.reveal.has(c, p, s.now())
 	}
 	return true
 }
@@ -309,7 +309,7 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 	}
 	if h.Port > 0 {
 		c.listen = uint16(h.Port)
-		s.book.listens(c, time.Now())
+		s.book.listens(c, s.now())
 	}
 	if ip, ok := h.IP(); ok {
 		s.self = netip.AddrPortFrom(ip.Unmap(), uint16(s.t.node.cfg.Port))
@@ -326,19 +326,32 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 		}
 	}
 	if s.torrent == nil {
-		s.tickMetadata(time.Now())
+		s.tickMetadata(s.now())
 	} else {
 		s.fill(c)
 	}
 }
 
-// flushHaves tells peers of new pieces. They are collected for a moment: each alone would cost a
-// packet.
+// collectHaves is called after each turn of the loop. It says that a timer is to call flushHaves in haveDelay:
+// new pieces are collected for a moment.
+func (s *session) collectHaves() (soon bool) {
+	switch {
+	case len(s.fresh) >= manyHaves:
+		s.flushHaves()
+	case len(s.fresh) > 0 && !s.haveSoon:
+		s.haveSoon = true
+		return true
+	}
+	return false
+}
+
+// flushHaves tells peers of new pieces: each alone would cost a packet.
 func (s *session) flushHaves() {
+	s.haveSoon = false
 	if len(s.fresh) == 0 {
 		return
 	}
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if !c.introduced {
 			continue
 		}

@@ -28,10 +28,24 @@ func (s *session) prepareFetch(ctx context.Context) error {
 	if st.leaves != nil {
 		s.leaves = &leafStore{st.leaves}
 	}
-	var wantBytes int64
-	for i := range info.Files {
+	s.wantFiles()
+	for p := range info.NumPieces() {
+		if state.synced.has(p) || state.trusted.has(p) {
+			s.take(p)
+		}
+	}
+	if err := s.rehash(ctx, st, &state.suspect); err != nil {
+		return err
+	}
+	return s.enoughRoom(st)
+}
+
+// wantFiles puts the pieces of the selected files among those to fetch.
+func (s *session) wantFiles() {
+	var bytes int64
+	for i := range s.torrent.Files {
 		if s.wantsFile(i) {
-			first, end := info.FilePieces(i)
+			first, end := s.torrent.FilePieces(i)
 			for p := first; p < end; p++ {
 				s.wanted.add(p)
 			}
@@ -39,20 +53,11 @@ func (s *session) prepareFetch(ctx context.Context) error {
 	}
 	for p := range s.wanted.n {
 		if s.wanted.has(p) {
-			wantBytes += s.contentOf(p)
+			bytes += s.contentOf(p)
 			s.pick.want(p)
 		}
 	}
-	s.t.counts.wanted.Store(wantBytes)
-	for p := range info.NumPieces() {
-		if state.synced.has(p) || state.trusted.has(p) {
-			s.take(p)
-		}
-	}
-	if err := s.rehash(ctx, &state.suspect); err != nil {
-		return err
-	}
-	return s.enoughRoom()
+	s.t.counts.wanted.Store(bytes)
 }
 
 func (s *session) contentOf(p int) (n int64) {
@@ -69,7 +74,7 @@ func (s *session) forgetUnplaced() {
 		return
 	}
 	for i := range s.torrent.Files {
-		if s.torrent.Files[i].Length > 0 && s.fetch.where[i].Load() != placed {
+		if s.torrent.Files[i].Length > 0 && !s.fetch.inPlace(i) {
 			first, end := s.torrent.FilePieces(i)
 			for p := first; p < end; p++ {
 				s.have.remove(p)
@@ -91,7 +96,7 @@ func (s *session) take(p int) {
 
 // rehash looks at what lies on disk without the journal's word for it: suspect pieces, and files
 // that stand under their own name. Files that turn out not to be whole become parts.
-func (s *session) rehash(ctx context.Context, suspect *bitset) error {
+func (s *session) rehash(ctx context.Context, st *store, suspect *bitset) error {
 	if suspect.set == 0 {
 		return nil
 	}
@@ -128,13 +133,13 @@ func (s *session) rehash(ctx context.Context, suspect *bitset) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.displaceOld(ctx, &good); err != nil {
+	if err := s.displaceOld(ctx, st, &good); err != nil {
 		return err
 	}
 	for p := range good.n {
 		if good.has(p) {
 			s.take(p)
-			if _, err := s.fetch.record(p, 'R'); err != nil {
+			if _, err := st.record(p, 'R'); err != nil {
 				return err
 			}
 		}
@@ -144,10 +149,10 @@ func (s *session) rehash(ctx context.Context, suspect *bitset) error {
 
 // displaceOld makes parts of those files in place that are not whole, or longer than they should
 // be, if anything in them is good.
-func (s *session) displaceOld(ctx context.Context, good *bitset) error {
+func (s *session) displaceOld(ctx context.Context, st *store, good *bitset) error {
 	info := s.torrent.Info
 	for i := range info.Files {
-		if s.fetch.where[i].Load() != placed {
+		if !st.inPlace(i) {
 			continue
 		}
 		whole, some := true, false
@@ -156,18 +161,18 @@ func (s *session) displaceOld(ctx context.Context, good *bitset) error {
 			here := good.has(p) || s.have.has(p)
 			whole, some = whole && here, some || here
 		}
-		if st, err := s.fetch.root.Lstat(s.fetch.final(i)); err != nil || st.Size() != info.Files[i].Length {
+		if fi, err := st.root.Lstat(st.final(i)); err != nil || fi.Size() != info.Files[i].Length {
 			whole = false
 		}
 		switch {
 		case whole:
 		case some:
-			if err := s.fetch.displace(ctx, i); err != nil {
-				return fmt.Errorf("reusing %s: %w", s.fetch.final(i), err)
+			if err := st.displace(ctx, i); err != nil {
+				return fmt.Errorf("reusing %s: %w", st.final(i), err)
 			}
 		default:
-			s.fetch.files.drop(i)
-			s.fetch.where[i].Store(absent)
+			st.files.drop(i)
+			st.where[i].Store(absent)
 		}
 	}
 	return nil
@@ -175,14 +180,14 @@ func (s *session) displaceOld(ctx context.Context, good *bitset) error {
 
 // enoughRoom compares what is missing with what is free, so that a disk that is too small is
 // known before the first byte rather than at the last.
-func (s *session) enoughRoom() error {
+func (s *session) enoughRoom(st *store) error {
 	var need int64
 	for p := range s.wanted.n {
 		if s.lacks(p) {
 			need += s.contentOf(p)
 		}
 	}
-	need = max(0, need-s.fetch.spare(&s.have))
+	need = max(0, need-st.spare(&s.have))
 	free, err := disk.Free(s.t.spec.Dir)
 	if err != nil || need <= free {
 		return nil // not known: writing will tell

@@ -1,7 +1,9 @@
 package swarm
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -38,6 +40,7 @@ type revealer struct {
 	mark      int64          // total at that time
 	planned   time.Time      // last look at all leases
 	peers     map[*conn]*relay
+	joined    []*relay // the same, in the order they came
 }
 
 // lease is a piece shown to one peer.
@@ -58,7 +61,8 @@ func (l *lease) sent() bool { return l.out >= l.bytes }
 
 // relay is what is known of a peer's passing on.
 type relay struct {
-	leases  map[int]*lease
+	c       *conn
+	leases  []*lease      // oldest first
 	spread  int           // copies seen elsewhere of what it was leased
 	busy    time.Duration // for how long it has had something to pass on
 	moved   time.Time     // when it last took something
@@ -87,7 +91,9 @@ func (v *revealer) joins(c *conn, leechers int, now time.Time) bool {
 	if !v.exclusive && !v.over && leechers >= 2 && v.left > 0 {
 		v.exclusive, v.since, v.progress, v.markAt, v.mark = true, now, now, now, v.total
 	}
-	v.peers[c] = &relay{leases: make(map[int]*lease), moved: now}
+	r := &relay{c: c, moved: now}
+	v.peers[c] = r
+	v.joined = append(v.joined, r)
 	return v.exclusive
 }
 
@@ -144,7 +150,7 @@ func (v *revealer) end(l *lease) {
 		v.unsent -= l.bytes
 	}
 	if r := v.peers[l.to]; r != nil {
-		delete(r.leases, l.piece)
+		r.leases = slices.DeleteFunc(r.leases, func(x *lease) bool { return x == l })
 	}
 }
 
@@ -180,9 +186,10 @@ func (v *revealer) sent(c *conn, p int, n, length int64, now time.Time) {
 // gone returns what c was leased and has not been seen to pass on.
 func (v *revealer) gone(c *conn) {
 	if r := v.peers[c]; r != nil {
-		for _, l := range r.leases {
+		for _, l := range slices.Clone(r.leases) {
 			v.giveBack(l)
 		}
+		v.joined = slices.DeleteFunc(v.joined, func(x *relay) bool { return x == r })
 	}
 	delete(v.peers, c)
 }
@@ -219,7 +226,8 @@ func (v *revealer) plan(now time.Time, w crowd) (grants []grant, done bool) {
 		to, wanted := v.lessee(now, p, w)
 		if to != nil {
 			l := &lease{piece: p, to: to, at: now, bytes: w.length(p), mark: v.total}
-			v.leases[p], v.peers[to].leases[p] = l, l
+			v.leases[p] = l
+			v.peers[to].leases = append(v.peers[to].leases, l)
 			v.unsent += l.bytes
 			v.progress = now
 			grants = append(grants, grant{p, to})
@@ -239,8 +247,8 @@ func (v *revealer) plan(now time.Time, w crowd) (grants []grant, done bool) {
 		v.exclusive, v.over = false, true
 	case w.leechers < 2:
 		v.exclusive = false // it may begin again
-		for _, l := range v.leases {
-			v.giveBack(l)
+		for _, p := range slices.Sorted(maps.Keys(v.leases)) {
+			v.giveBack(v.leases[p])
 		}
 	}
 	return grants, !v.exclusive
@@ -268,10 +276,10 @@ func (v *revealer) candidate(again bool) (p int, ok bool) {
 
 // review ends leases of peers that do not ask, ask too slowly, or do not pass on.
 func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
-	for _, r := range v.peers {
+	for _, r := range v.joined {
 		var oldest *lease // of those that it is to pass on
 		unasked := false
-		for p, l := range r.leases {
+		for _, l := range slices.Clone(r.leases) {
 			switch {
 			case !l.sent():
 				deaf := !l.asked && now.Sub(l.at) > askTime && now.Sub(r.moved) > stallTime
@@ -280,7 +288,7 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 					unasked = true
 					v.giveBack(l)
 				}
-			case !v.anyLacks(p, l.to, w):
+			case !v.anyLacks(l.piece, l.to, w):
 				v.end(l) // nobody is left to pass it on to
 			case oldest == nil || l.full.Before(oldest.full):
 				oldest = l
@@ -321,9 +329,11 @@ func (v *revealer) wake(now time.Time, w crowd) {
 		return
 	}
 	var oldest *lease
-	for _, l := range v.leases {
-		if !l.sent() && now.Sub(l.at) > askTime && (oldest == nil || l.at.Before(oldest.at)) {
-			oldest = l
+	for _, r := range v.joined {
+		for _, l := range r.leases {
+			if !l.sent() && now.Sub(l.at) > askTime && (oldest == nil || l.at.Before(oldest.at)) {
+				oldest = l
+			}
 		}
 	}
 	if oldest != nil {
@@ -332,8 +342,8 @@ func (v *revealer) wake(now time.Time, w crowd) {
 }
 
 func (v *revealer) anyLacks(p int, but *conn, w crowd) bool {
-	for c := range v.peers {
-		if c != but && w.wants(c, p) {
+	for _, r := range v.joined {
+		if r.c != but && w.wants(r.c, p) {
 			return true
 		}
 	}
@@ -370,8 +380,8 @@ func (v *revealer) late(now time.Time, w crowd) bool {
 func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted bool) {
 	var least float64
 	n := float64(len(v.peers))
-	for c, r := range v.peers {
-		if !w.wants(c, p) {
+	for _, r := range v.joined {
+		if !w.wants(r.c, p) {
 			continue
 		}
 		wanted = true
@@ -381,7 +391,7 @@ func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted boo
 		rate := (float64(r.spread) + 1) / (r.busy.Seconds() + 0.3)
 		score := (float64(len(r.leases))*n + n) / rate
 		if best == nil || score < least {
-			best, least = c, score
+			best, least = r.c, score
 		}
 	}
 	return best, wanted

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 type session struct {
 	t      *Transfer
 	log    *slog.Logger
+	world  world
 	inbox  chan func()
 	ended  chan struct{} // closed when the loop has ended
 	closed chan struct{} // closed when everything else has, and the files are closed
@@ -27,21 +30,21 @@ type session struct {
 	// All below belongs to run.
 	torrent     *piece.Torrent // nil until a magnet's metadata is here
 	store       storage
-	fetch       *store // store, when it is a fetch
+	fetch       ledger // store, when it is a fetch
 	leaves      *leafStore
 	me          uint64 // our claim to pieces of the site
 	wanted      bitset // pieces that are wanted
 	have        bitset // pieces that are verified and here
 	v1ok        bitset // hybrids: those of them whose SHA-1 was checked too
 	pick        *picker
-	open        map[int]*openPiece      // begun and not verified
-	spare       map[*openPiece]struct{} // those of them with blocks that nobody was asked for
-	suspects    map[int][]suspicion     // pieces that failed their hash, until they are right
-	outstanding int64                   // bytes asked of all peers and not answered
-	conns       map[*conn]struct{}
-	lan         []*conn // conns of our site
-	lanStale    bool    // lan is to be made anew
-	seeds       int     // conns that have everything
+	open        map[int]*openPiece  // begun and not verified
+	spare       []*openPiece        // those of them with blocks that nobody was asked for
+	suspects    map[int][]suspicion // pieces that failed their hash, until they are right
+	outstanding int64               // bytes asked of all peers and not answered
+	conns       []*conn             // in the order they joined; one that leaves is missing in a new slice, so that this one can be ranged over
+	lan         []*conn             // conns of our site
+	lanStale    bool                // lan is to be made anew
+	seeds       int                 // conns that have everything
 	book        *book
 	self        netip.AddrPort // as others see us, if they said
 	metas       map[*conn]*metaFetch
@@ -72,13 +75,34 @@ type session struct {
 }
 
 func newSession(t *Transfer, x *piece.Torrent) *session {
+	w := t.node.world
 	return &session{
-		t: t, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
+		t: t, world: w, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
-		open: make(map[int]*openPiece), spare: make(map[*openPiece]struct{}), suspects: make(map[int][]suspicion),
-		conns: make(map[*conn]struct{}), metas: make(map[*conn]*metaFetch),
-		book: newBook(), rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		started: time.Now(),
+		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion),
+		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: w.now(),
+	}
+}
+
+// now is the loop's clock.
+func (s *session) now() time.Time { return s.world.now() }
+
+// beside does work next to the loop, and then has the loop run what work returns.
+func (s *session) beside(work func() (then func())) { s.world.beside(s, work) }
+
+// around goes through the connections beginning at a random one, so that none is always the first.
+func (s *session) around() iter.Seq[*conn] {
+	return func(yield func(*conn) bool) {
+		conns := s.conns
+		if len(conns) == 0 {
+			return
+		}
+		at := s.rnd.IntN(len(conns))
+		for i := range conns {
+			if c := conns[(at+i)%len(conns)]; !c.gone && !yield(c) {
+				return
+			}
+		}
 	}
 }
 
@@ -133,7 +157,7 @@ func (s *session) run(ctx context.Context) {
 		}
 	})
 	s.learned = s.torrent != nil
-	s.idleSince = time.Now()
+	s.idleSince = s.now()
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
 	slow := false
@@ -158,17 +182,13 @@ func (s *session) run(ctx context.Context) {
 				f := <-s.inbox
 				f()
 			}
-			if len(s.fresh) >= manyHaves {
-				s.flushHaves()
-			} else if len(s.fresh) > 0 && !s.haveSoon {
-				s.haveSoon = true
+			if s.collectHaves() {
 				haves.Reset(haveDelay)
 			}
 		case <-haves.C:
-			s.haveSoon = false
 			s.flushHaves()
 		case now := <-tick.C:
-			s.tick(ctx, now)
+			s.tick(now)
 			if !slow && s.quiet() {
 				slow = true
 				tick.Reset(quietTime)
@@ -189,7 +209,7 @@ func (s *session) quiet() bool {
 	if !s.complete() || s.fetch != nil && !s.placed || s.reveal != nil && s.reveal.exclusive || s.book.dialing > 0 {
 		return false
 	}
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if len(c.queue) > 0 || c.inflight > 0 {
 			return false
 		}
@@ -211,10 +231,10 @@ func (s *session) drain() {
 // asleepNow says whether a seed has been without company for long enough to forget its torrent.
 func (s *session) asleepNow() bool {
 	if len(s.conns) > 0 || s.t.spec.Content == "" || s.book.dialing > 0 {
-		s.idleSince = time.Now()
+		s.idleSince = s.now()
 		return false
 	}
-	return time.Since(s.idleSince) > idleTime && len(s.t.spec.Peers) == 0
+	return s.now().Sub(s.idleSince) > idleTime && len(s.t.spec.Peers) == 0
 }
 
 // fail ends the session and, if it was still fetching, the transfer.
@@ -236,38 +256,28 @@ func (s *session) prepare(ctx context.Context) error {
 	s.wanted, s.have, s.v1ok = newBitset(n), newBitset(n), newBitset(n)
 	s.pick = newPicker(n, s.rnd, s.t.spec.InOrder)
 	if s.t.spec.Content != "" {
-		c, err := openContent(s.t.spec.Content, info, s.t.spec.Stamps)
-		if err != nil {
-			return err
-		}
-		s.store = c
 		s.have.fill()
 		s.v1ok.fill()
 		s.wanted.fill()
 		s.t.counts.wanted.Store(info.Length)
 		s.t.counts.have.Store(info.Length)
-		s.leaves, err = openLeaves(s.t.spec.Leaves, info)
-		if err != nil {
-			s.log.Debug("leaves are computed as they are asked for", "err", err)
-		}
 		if s.t.node.cfg.Role == RoleOrigin {
 			s.reveal = newRevealer(n, s.rnd)
 		}
-	} else {
-		if err := s.prepareFetch(ctx); err != nil {
-			return err
-		}
+	}
+	if err := s.world.open(ctx, s); err != nil {
+		return err
 	}
 	s.t.learn(s.torrent)
 	s.t.counts.prepared.Store(true)
 	if s.fetch != nil && !info.HasLayers() {
-		s.beginLayers(time.Now())
+		s.beginLayers(s.now())
 	}
-	for c := range s.conns {
+	for _, c := range s.conns {
 		s.introduce(c)
 	}
 	if s.fetch != nil {
-		s.tickLayers(time.Now())
+		s.tickLayers(s.now())
 	}
 	s.checkDone()
 	if s.failed == nil {
@@ -277,7 +287,7 @@ func (s *session) prepare(ctx context.Context) error {
 }
 
 // tick is what happens by the clock.
-func (s *session) tick(ctx context.Context, now time.Time) {
+func (s *session) tick(now time.Time) {
 	s.meterTick(now)
 	if s.torrent == nil {
 		s.tickMetadata(now)
@@ -290,7 +300,7 @@ func (s *session) tick(ctx context.Context, now time.Time) {
 		s.tickLayers(now)
 		s.snub(now)
 		s.loosen(now)
-		for c := range s.conns {
+		for c := range s.around() {
 			c.dry = false
 			s.fill(c)
 		}
@@ -319,11 +329,11 @@ func (s *session) join(c *conn) error {
 	if s.failed != nil {
 		return errClosed
 	}
-	now := time.Now()
+	now := s.now()
 	if s.book.banned(c, now) {
 		return errBanned
 	}
-	for o := range s.conns {
+	for _, o := range s.conns {
 		if o.id == c.id {
 			if !s.replaces(c, o, now) {
 				return errTwice
@@ -335,7 +345,7 @@ func (s *session) join(c *conn) error {
 		return errFull
 	}
 	s.wg.Add(1) // runConn's: it may be called by an acceptor that the session knows nothing of
-	s.conns[c] = struct{}{}
+	s.conns = append(s.conns, c)
 	s.t.counts.peers.Store(int64(len(s.conns)))
 	s.t.counts.everConnected.Add(1)
 	c.joined, c.lastIn, c.lastOut = now, now, now
@@ -380,7 +390,7 @@ func (s *session) admits(c *conn, now time.Time) bool {
 	if c.inbound && !s.complete() {
 		most = max(most*3/4, 1)
 	}
-	for o := range s.conns {
+	for _, o := range s.conns {
 		if !c.inbound || o.inbound || s.complete() {
 			n++
 		}
@@ -392,12 +402,12 @@ func (s *session) admits(c *conn, now time.Time) bool {
 // from the address that has most, so that nobody can hold all places from one machine.
 func (s *session) makeRoom(c *conn, now time.Time) bool {
 	per := make(map[netip.Addr]int)
-	for o := range s.conns {
+	for _, o := range s.conns {
 		per[o.addr.Addr()]++
 	}
 	least := per[c.addr.Addr()] + 1
 	var worst *conn
-	for o := range s.conns {
+	for _, o := range s.conns {
 		n := per[o.addr.Addr()]
 		useless := o.outstanding == 0 && len(o.queue) == 0 && o.inflight == 0 && (!c.inbound || o.inbound)
 		old := now.Sub(o.joined) > 30*time.Second
@@ -418,7 +428,7 @@ func (s *session) makeRoom(c *conn, now time.Time) bool {
 
 // banish sends a peer away for a while.
 func (s *session) banish(c *conn, why string) {
-	s.book.ban(c, time.Now())
+	s.book.ban(c, s.now())
 	s.end(c, errors.New(why))
 }
 
@@ -434,11 +444,12 @@ func (s *session) end(c *conn, why error) {
 
 // leave forgets a connection.
 func (s *session) leave(c *conn) {
-	if _, here := s.conns[c]; !here || c.gone {
+	i := slices.Index(s.conns, c)
+	if i < 0 || c.gone {
 		return
 	}
 	c.gone = true
-	delete(s.conns, c)
+	s.conns = slices.Concat(s.conns[:i], s.conns[i+1:])
 	delete(s.metas, c)
 	s.t.counts.peers.Store(int64(len(s.conns)))
 	s.lanStale = true
@@ -459,7 +470,7 @@ func (s *session) leave(c *conn) {
 		s.reveal.gone(c)
 	}
 	s.fillSlots()
-	s.book.left(c, time.Now(), s.complete())
+	s.book.left(c, s.now(), s.complete())
 	s.log.Debug("peer left", "peer", c.addr, "client", c.client, "err", c.why,
 		"received", c.received, "sent", c.sent, "idle", c.idle)
 	s.fillAll()
@@ -468,7 +479,7 @@ func (s *session) leave(c *conn) {
 // dropSilent ends connections that bring nothing and never will.
 func (s *session) dropSilent(now time.Time) {
 	done := s.complete()
-	for c := range s.conns {
+	for _, c := range s.conns {
 		switch {
 		case done && c.seed && now.Sub(c.joined) > time.Second:
 			s.end(c, errors.New("both have everything"))
@@ -515,7 +526,7 @@ func (s *session) meterTick(now time.Time) {
 	c.peakUp.Store(max(c.peakUp.Load(), c.upRate.Load()))
 	c.peakDownPerSec.Store(max(c.peakDownPerSec.Load(), c.downRate.Load()))
 	s.meter = meter{now, down, up}
-	for p := range s.conns {
+	for _, p := range s.conns {
 		p.meterTick(d)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"shoal/swarm/wire"
@@ -33,7 +35,7 @@ func (s *session) siteAllows(c *conn, p int) bool {
 	if len(s.lan) == 0 || c.class == LAN || c.leased[p] {
 		return true
 	}
-	now := time.Now()
+	now := s.now()
 	rank, mine := 0, weight(s.me, p)
 	for _, o := range s.lan {
 		if o.have.has(p) {
@@ -56,7 +58,7 @@ func (s *session) siteAllows(c *conn, p int) bool {
 func (s *session) findNeighbours() {
 	s.lanStale = false
 	s.lan = s.lan[:0]
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.class == LAN && c.introduced {
 			s.lan = append(s.lan, c)
 		}
@@ -116,7 +118,7 @@ func (s *session) tellFetching(from *conn, op *openPiece) {
 	if from.class == LAN || len(s.lan) == 0 {
 		return
 	}
-	op.told = time.Now()
+	op.told = s.now()
 	for _, o := range s.lan {
 		if o.theirShoal != 0 && !o.have.has(op.index) {
 			o.out.put(func(b []byte) []byte { return wire.AppendFetching(b, o.theirShoal, uint32(op.index)) })
@@ -129,8 +131,8 @@ func (s *session) retellFetching(now time.Time) {
 	if len(s.lan) == 0 {
 		return
 	}
-	for _, op := range s.open {
-		if !op.told.IsZero() && now.Sub(op.told) > tellTime && len(op.asks) > 0 {
+	for _, p := range slices.Sorted(maps.Keys(s.open)) {
+		if op := s.open[p]; !op.told.IsZero() && now.Sub(op.told) > tellTime && len(op.asks) > 0 {
 			s.tellFetching(op.asks[0].of, op)
 		}
 	}
@@ -146,7 +148,7 @@ func (s *session) shoalMessage(c *conn, b []byte) error {
 		return errors.New("fetching a piece that does not exist")
 	}
 	if c.class == LAN {
-		c.fetching[int(p)] = time.Now()
+		c.fetching[int(p)] = s.now()
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (c *conn) heard() time.Time {
 // snub puts sources that do not answer on short rations: what they were asked is left to others
 // where there are any, and their word that they deliver a piece is not relied on.
 func (s *session) snub(now time.Time) {
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.asked == 0 || c.snubbed || now.Sub(c.heard()) < snubTime {
 			continue
 		}
@@ -72,7 +72,7 @@ type victim struct {
 func (s *session) steal(now time.Time) {
 	var idle []*conn
 	var busy []victim
-	for c := range s.conns {
+	for c := range s.around() {
 		if c.asked > 0 {
 			w := c.wait(now)
 			busy = append(busy, victim{c, w, w == stuckWait})

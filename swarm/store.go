@@ -262,6 +262,9 @@ func (s *store) obstacles(want func(i int) bool) (existing map[int]disk.Stamp, e
 	return existing, nil
 }
 
+// inPlace says whether file i stands under its own name.
+func (s *store) inPlace(i int) bool { return s.where[i].Load() == placed }
+
 func (s *store) open(i int, write bool) (*os.File, error) {
 	if s.where[i].Load() == placed {
 		if write {
@@ -341,7 +344,7 @@ func (s *store) unchanged(i int, f *os.File) bool {
 	return err == nil && now.Equal(s.stamps[i])
 }
 
-func (s *store) inPlace(i int, st fs.FileInfo) {
+func (s *store) nowInPlace(i int, st fs.FileInfo) {
 	s.mu.Lock()
 	s.stamps[i] = disk.StampOfInfo(st)
 	s.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -405,7 +404,7 @@ func (t *Transfer) found(_ string, peers []announce.Peer) {
 	if s, err := t.session(); err == nil {
 		s.do(func() {
 			for _, p := range peers {
-				s.book.heard(p.Addr, time.Now())
+				s.book.heard(p.Addr, s.now())
 			}
 			s.dialSome()
 		})

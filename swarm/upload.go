@@ -57,10 +57,10 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 	s.slotTurn++
 	r.at = int64(s.slotTurn)
 	if len(c.queue) == 0 {
-		c.queuedAt = time.Now()
+		c.queuedAt = s.now()
 	}
 	c.queue = append(c.queue, r)
-	s.serve(time.Now())
+	s.serve(s.now())
 	return nil
 }
 
@@ -87,14 +87,14 @@ func (s *session) serve(now time.Time) {
 	ahead := s.ahead()
 	for {
 		busy := 0
-		for c := range s.conns {
+		for _, c := range s.conns {
 			if c.inflight > 0 && now.Sub(c.lastSent) < stalledTime {
 				busy++
 			}
 		}
 		var best *conn
 		at, rank := 0, upRank{}
-		for c := range s.conns {
+		for _, c := range s.conns {
 			if len(c.queue) == 0 || c.inflight >= ahead || c.inflight == 0 && busy >= slots {
 				continue
 			}
@@ -153,7 +153,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 
 // wrote takes note of blocks that went out.
 func (s *session) wrote(c *conn, blocks []upRequest, n int64) {
-	now := time.Now()
+	now := s.now()
 	c.inflight -= n
 	c.sent += n
 	c.lastSent, c.lastOut = now, now

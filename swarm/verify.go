@@ -3,6 +3,7 @@ package swarm
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 
 	"shoal/piece"
@@ -10,7 +11,7 @@ import (
 
 // took counts content from any supplier and completes pieces.
 func (s *session) took(from supplier, op *openPiece, begin, n int64, r outcome) {
-	now := time.Now()
+	now := s.now()
 	cnt := &s.t.counts
 	cnt.from[from.sourceClass()].Add(r.fresh)
 	cnt.wasted.Add(s.contentIn(op.offset+begin, n) - r.fresh)
@@ -149,11 +150,20 @@ func (s *session) gained(p int) {
 	if s.wanted.has(p) {
 		s.t.counts.have.Add(s.contentOf(p))
 	}
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.introduced && c.have.has(p) {
 			c.useful--
 			s.interest(c)
 		}
+	}
+}
+
+// suppliers is a set of them, in the order they were found.
+type suppliers []supplier
+
+func (l *suppliers) add(x supplier) {
+	if !slices.Contains(*l, x) {
+		*l = append(*l, x)
 	}
 }
 
@@ -174,7 +184,7 @@ const (
 // it delivers, and once it is right every block that was different convicts its giver.
 func (s *session) badPiece(op *openPiece, r checkResult) {
 	s.t.counts.badBlocks.Add(1)
-	guilty := make(map[supplier]bool)
+	var guilty suppliers
 	if leaves := op.leaves.Load(); leaves != nil {
 		for b := range op.state {
 			if r.leaves[b] == (*leaves)[b] {
@@ -183,7 +193,7 @@ func (s *session) badPiece(op *openPiece, r checkResult) {
 			}
 			s.t.counts.wasted.Add(op.blockLen(b))
 			if op.by != nil && op.by[b] != nil {
-				guilty[op.by[b]] = true
+				guilty.add(op.by[b])
 				op.by[b] = nil
 			}
 			s.lostBlock(op, b)
@@ -195,10 +205,10 @@ func (s *session) badPiece(op *openPiece, r checkResult) {
 		s.close(op)
 		s.withdraw(op)
 		s.wantAgain(op.index)
-		from := make(map[supplier]bool)
+		var from suppliers
 		for _, x := range op.by {
 			if x != nil {
-				from[x] = true
+				from.add(x)
 			}
 		}
 		if len(from) == 1 {
@@ -207,7 +217,7 @@ func (s *session) badPiece(op *openPiece, r checkResult) {
 			s.suspect(op, r.leaves)
 		}
 	}
-	for x := range guilty {
+	for _, x := range guilty {
 		s.blame(x, "a piece does not match its hash", op.index)
 	}
 	s.fillAll()
@@ -228,15 +238,15 @@ func (s *session) suspect(op *openPiece, sums []piece.Hash32) {
 func (s *session) convict(p int, right []piece.Hash32) {
 	rounds := s.suspects[p]
 	delete(s.suspects, p)
-	guilty := make(map[supplier]bool)
+	var guilty suppliers
 	for _, r := range rounds {
 		for b, x := range r.by {
 			if x != nil && b < len(right) && b < len(r.sums) && r.sums[b] != right[b] {
-				guilty[x] = true
+				guilty.add(x)
 			}
 		}
 	}
-	for x := range guilty {
+	for _, x := range guilty {
 		s.blame(x, "blocks of a piece were wrong", p)
 	}
 }
@@ -257,7 +267,7 @@ const onlyTime = 3 * time.Second
 
 // blame sends a supplier away for a while.
 func (s *session) blame(x supplier, why string, p int) {
-	now := time.Now()
+	now := s.now()
 	s.t.counts.bans.Add(1)
 	s.log.Warn("bad content", "source", x.String(), "piece", p, "why", why)
 	switch x := x.(type) {

@@ -117,7 +117,7 @@ func (s *session) stealFromWeb() {
 	if len(s.webs) == 0 || s.pick.left() > 0 {
 		return
 	}
-	now := time.Now()
+	now := s.now()
 	for _, w := range s.webs {
 		for r := range w.runs {
 			if !s.idlePeer(r) {
@@ -135,7 +135,7 @@ func (s *session) stealFromWeb() {
 
 // idlePeer says whether some peer has room, and any of what r was asked for.
 func (s *session) idlePeer(r *webRun) bool {
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.outstanding < c.window/2 && s.canAsk(c) {
 			for _, op := range r.ops {
 				if op.web == r && !op.closed && s.mayAsk(c, op.index) {
@@ -254,7 +254,7 @@ func (a *assembler) flush() error {
 	a.begin += n
 	a.buf = a.buf[:0]
 	a.run.at.Store(op.offset + a.begin)
-	a.run.moved.Store(time.Now().UnixNano())
+	a.run.moved.Store(s.now().UnixNano())
 	w := a.run.w
 	if !s.do(func() {
 		w.got += r.fresh

@@ -143,7 +143,7 @@ func (s *session) webWorker(ctx context.Context, w *webSeed) {
 
 // webWork says what a web seed is to fetch next; nil: nothing now.
 func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
-	now := time.Now()
+	now := s.now()
 	if s.failed != nil || w.dead || now.Before(w.until) || s.missing() == 0 || w.whole && len(w.runs) > 0 {
 		return nil
 	}
@@ -178,7 +178,7 @@ func (s *session) peersMayCome() bool {
 func (s *session) usefulPeers(now time.Time) bool {
 	useful := false
 	var rate float64
-	for c := range s.conns {
+	for _, c := range s.conns {
 		last := s.lastPeer
 		if c.joined.After(last) {
 			last = c.joined
@@ -226,7 +226,7 @@ func (s *session) mayWeb(w *webSeed, p int) bool {
 // company that is one piece that no peer has.
 func (s *session) webPieces(w *webSeed, company bool, now time.Time) (ops []*openPiece, start int64) {
 	if company {
-		for c := range s.conns {
+		for _, c := range s.conns {
 			if c.role == RoleOrigin {
 				return nil, 0 // it has everything, even what it does not show yet
 			}
@@ -332,7 +332,7 @@ func (s *session) wholeFile(w *webSeed, left *openPiece, first int, now time.Tim
 
 // webDone takes back what a run did not bring.
 func (s *session) webDone(run *webRun, err error) {
-	w, now := run.w, time.Now()
+	w, now := run.w, s.now()
 	delete(w.runs, run)
 	for _, op := range run.ops {
 		if op.web == run {

@@ -1,0 +1,120 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// world is what a session decides in: its clock, its chance, and all that takes time or reaches
+// beyond its own memory. [realWorld] is the one there is; a simulator brings its own, and the same loop
+// decides the same in it.
+type world interface {
+	now() time.Time
+	random() *rand.Rand
+	// open opens the storage, and finds out what of the content is here already.
+	open(ctx context.Context, s *session) error
+	// beside does work next to the loop, and then has the loop run what work returns, if anything.
+	beside(s *session, work func() (then func()))
+	// hash compares a piece that is on disk with its hashes; false when the session has ended meanwhile.
+	hash(s *session, p int, which hashes) (checkResult, bool)
+	// dial opens a connection and tells the loop by dialled, runs it, and at its end tells by hungUp.
+	dial(s *session, addr, pin string, e *entry)
+}
+
+// realWorld is the world that there is.
+type realWorld struct{}
+
+func (realWorld) now() time.Time { return time.Now() }
+
+func (realWorld) random() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
+
+func (realWorld) open(ctx context.Context, s *session) error {
+	spec := s.t.spec
+	if spec.Content == "" {
+		return s.prepareFetch(ctx)
+	}
+	c, err := openContent(spec.Content, s.torrent.Info, spec.Stamps)
+	if err != nil {
+		return err
+	}
+	s.store = c
+	s.leaves, err = openLeaves(spec.Leaves, s.torrent.Info)
+	if err != nil {
+		s.log.Debug("leaves are computed as they are asked for", "err", err)
+	}
+	return nil
+}
+
+func (realWorld) beside(s *session, work func() (then func())) {
+	s.wg.Go(func() {
+		if then := work(); then != nil {
+			s.do(then)
+		}
+	})
+}
+
+func (realWorld) hash(s *session, p int, which hashes) (checkResult, bool) {
+	select {
+	case s.t.node.verifying <- struct{}{}:
+	case <-s.ended:
+		return checkResult{}, false
+	}
+	r := checkPiece(s.store, s.torrent.Info, p, which)
+	<-s.t.node.verifying
+	if r.ok && len(r.leaves) > 0 {
+		s.leaves.put(s.torrent.FirstLeaf(p), r.leaves)
+	}
+	return r, true
+}
+
+func (realWorld) dial(s *session, addr, pin string, e *entry) {
+	try := e.fails
+	s.wg.Go(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		s.wg.Go(func() {
+			select {
+			case <-s.ended:
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+		c, err := s.connect(ctx, addr, try)
+		s.do(func() { s.dialled(addr, e, c, err) })
+		if err != nil {
+			return
+		}
+		c.pin = pin
+		err = s.runConn(ctx, c)
+		s.log.Debug("connection to a peer ended", "peer", addr, "err", err)
+		s.do(func() { s.hungUp(e, err) })
+	})
+}
+
+// dialled takes note of how a dial went. A failure is tried again, later and later.
+func (s *session) dialled(addr string, e *entry, c *conn, err error) {
+	s.book.dialing--
+	e.dialing = false
+	if err != nil {
+		e.self = err == errSelf
+		e.fails++
+		e.next = s.now().Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
+		s.log.Debug("dialling", "peer", addr, "err", err)
+		return
+	}
+	e.conn, e.id = true, c.id
+}
+
+// hungUp takes note of the end of a connection that was dialled; it may never have joined.
+func (s *session) hungUp(e *entry, err error) {
+	e.conn = false
+	if now := s.now(); e.next.Before(now) {
+		e.fails++
+		e.next = now.Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
+		if errors.Is(err, errTwice) {
+			e.next = now.Add(twiceBackoff)
+		}
+	}
+}
