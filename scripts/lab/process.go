@@ -1,0 +1,134 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"shoal/internal/child"
+)
+
+// process is a program that a host runs.
+type process struct {
+	what    string
+	pid     int
+	logs    string // its stderr
+	started time.Time
+	ended   chan struct{} // closed at its end; what follows is set before
+	endedAt time.Time
+	code    int
+	cpu     time.Duration
+	peak    atomic.Int64 // most memory seen, bytes
+	own     atomic.Int64 // most of it that is not files
+}
+
+// start runs a program on a host until ctx is done or it ends. line gets each line of its stdout.
+func (r *round) start(ctx context.Context, h *host, line func(string), env []string, name string, args ...string) (*process, error) {
+	p := &process{what: h.name + ": " + filepath.Base(name), logs: filepath.Join(h.dir(r), filepath.Base(name)+".log"), ended: make(chan struct{})}
+	logs, err := os.Create(p.logs)
+	if err != nil {
+		return nil, err
+	}
+	c := child.Command(ctx, name, args...)
+	c.Dir, c.Stderr = h.dir(r), logs
+	c.Env = append(r.environment(h), env...)
+	fmt.Fprintf(logs, "$ %s %s\n", name, strings.Join(args, " "))
+	started := make(chan error, 1)
+	r.processes.Go(func() {
+		// The child is born in the thread's namespace, and dies with the thread: see child.Command.
+		runtime.LockOSThread()
+		defer close(p.ended)
+		defer logs.Close()
+		stdout, err := c.StdoutPipe()
+		if err == nil {
+			err = h.ns.enter()
+		}
+		if err == nil {
+			p.started = time.Now()
+			err = c.Start()
+		}
+		if err == nil {
+			p.pid = c.Process.Pid
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		in := bufio.NewScanner(stdout)
+		in.Buffer(nil, 1<<20)
+		for in.Scan() {
+			if line != nil {
+				line(in.Text())
+			}
+		}
+		io.Copy(io.Discard, stdout) // after a line that is too long
+		c.Wait()
+		p.endedAt = time.Now()
+		p.code = c.ProcessState.ExitCode()
+		p.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+	})
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting %s: %w", p.what, err)
+	}
+	r.running = append(r.running, p)
+	return p, nil
+}
+
+// environment is a host's: a home of its own, and nothing that a developer has set for himself.
+func (r *round) environment(h *host) []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir(r), "TMPDIR=" + h.dir(r), "LANG=C.UTF-8", "SHOAL_STATE_DIR=" + filepath.Join(h.dir(r), "state")}
+}
+
+// measure reads the process's memory. The peak that the kernel reports at the end would include that of the
+// lab, from which it was forked.
+func (p *process) measure() {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		return // it has ended
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(line, ":")
+		counter := map[string]*atomic.Int64{"VmHWM": &p.peak, "RssAnon": &p.own}[key]
+		if counter == nil {
+			continue
+		}
+		if n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64); err == nil && n<<10 > counter.Load() {
+			counter.Store(n << 10)
+		}
+	}
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends it without its knowing.
+func (p *process) kill() { unix.Kill(p.pid, syscall.SIGKILL) }
+
+// tail is the end of its log, for a person to read.
+func (p *process) tail() string {
+	b, err := os.ReadFile(p.logs)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return "--- " + p.what + "\n" + strings.Join(lines[max(0, len(lines)-15):], "\n")
+}

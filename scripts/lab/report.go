@@ -1,0 +1,233 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// summary is a contender's rounds put together: medians.
+type summary struct {
+	Scenario  string    `json:"scenario"`
+	Contender string    `json:"contender"`
+	Rounds    int       `json:"rounds"`
+	Verified  int       `json:"verified"` // machines, in all rounds
+	Expected  int       `json:"expected"`
+	Bound     float64   `json:"t_min_seconds"`
+	Makespan  float64   `json:"makespan_seconds"`
+	Least     float64   `json:"makespan_least_seconds"`
+	Most      float64   `json:"makespan_most_seconds"`
+	Mean      float64   `json:"mean_seconds"`
+	Ratio     float64   `json:"ratio"`
+	Wire      float64   `json:"origin_wire_copies"`
+	Payload   float64   `json:"origin_payload_copies"` // 0: not known
+	InWire    float64   `json:"ingress_wire_copies"`   // of the site that took most
+	Ingress   float64   `json:"ingress_payload_copies"`
+	Slowest   float64   `json:"slowest_seconds"` // longest time from arrival to finish
+	Late      float64   `json:"late_seconds"`    // the same of those who came late
+	CPU       float64   `json:"cpu_seconds"`     // per machine, its mean
+	OriginCPU float64   `json:"origin_cpu_seconds"`
+	Peak      float64   `json:"rss_bytes"` // the largest machine
+	Own       float64   `json:"rss_anon_bytes"`
+	Goals     []verdict `json:"goals,omitempty"`
+}
+
+// verdict is a goal and what became of it.
+type verdict struct {
+	What    string  `json:"what"`
+	Want    float64 `json:"want"` // at most
+	Got     float64 `json:"got"`
+	Reached bool    `json:"reached"`
+}
+
+// median of the rounds' figures that f takes; figures below 0 do not count.
+func median(results []*result, f func(*result) float64) float64 {
+	var all []float64
+	for _, x := range results {
+		if v := f(x); v >= 0 {
+			all = append(all, v)
+		}
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+func summarize(s *scenario, name string, results []*result) summary {
+	y := summary{Scenario: s.Name, Contender: name, Rounds: len(results), Bound: s.bound()}
+	size := float64(s.Size)
+	per := func(f func(*result) float64) float64 { return median(results, f) }
+	y.Makespan = per(func(x *result) float64 { return x.Makespan })
+	y.Least, y.Most = results[0].Makespan, results[0].Makespan
+	for _, x := range results {
+		y.Least, y.Most = min(y.Least, x.Makespan), max(y.Most, x.Makespan)
+		y.Verified += x.Verified
+		y.Expected += x.Expected
+	}
+	y.Mean = per(func(x *result) float64 { return x.Mean })
+	y.Ratio = per(func(x *result) float64 { return x.Ratio })
+	y.Wire = per(func(x *result) float64 { return float64(x.OriginWire) / size })
+	y.Payload = per(func(x *result) float64 { return float64(x.OriginPayload) / size })
+	y.OriginCPU = per(func(x *result) float64 { return x.OriginCPU })
+	y.InWire = per(func(x *result) (most float64) {
+		for _, z := range x.Sites {
+			most = max(most, float64(z.InWire)/size)
+		}
+		return most
+	})
+	y.Ingress = per(func(x *result) (most float64) {
+		for _, z := range x.Sites {
+			most = max(most, float64(z.Inside)/size)
+		}
+		return most
+	})
+	of := func(f func(machineShow) float64, late bool) func(*result) float64 {
+		return func(x *result) (most float64) {
+			for _, m := range x.Machines {
+				if m.Late == late && !m.Vanished {
+					most = max(most, f(m))
+				}
+			}
+			return most
+		}
+	}
+	y.Slowest = per(of(func(m machineShow) float64 { return m.Seconds }, false))
+	y.Late = per(of(func(m machineShow) float64 { return m.Seconds }, true))
+	y.Peak = per(of(func(m machineShow) float64 { return float64(m.Peak) }, false))
+	y.Own = per(of(func(m machineShow) float64 { return float64(m.Own) }, false))
+	y.CPU = per(func(x *result) (mean float64) {
+		for _, m := range x.Machines {
+			mean += m.CPU / float64(len(x.Machines))
+		}
+		return mean
+	})
+	return y
+}
+
+// judge holds shoal against the scenario's goals.
+func (y *summary) judge(g goal) {
+	add := func(what string, want, got float64) {
+		if want > 0 {
+			y.Goals = append(y.Goals, verdict{what, want, got, got <= want && y.Verified == y.Expected})
+		}
+	}
+	add("makespan / T_min", g.Ratio, y.Ratio)
+	add("makespan, s", g.Seconds, y.Makespan)
+	add("origin's payload / content", g.Origin, y.Payload)
+	add("origin's wire bytes / content", g.OriginWire, y.Wire)
+	add("payload into a site / content", g.Ingress, y.Ingress)
+	if y.Bound > 0 {
+		add("slowest machine's own time / T_min", g.Own, y.Slowest/y.Bound)
+	}
+	add("late-comer's own time, s", g.LateOwn, y.Late)
+}
+
+// report prints a scenario's table, draws its pictures, and counts missed goals.
+func (l *lab) report(s *scenario, contenders []contender, results []*result) (missed int, err error) {
+	var all []summary
+	for _, c := range contenders {
+		var own []*result
+		for _, x := range results {
+			if x.Contender == c.name {
+				own = append(own, x)
+			}
+		}
+		y := summarize(s, c.name, own)
+		if c.programs[0] == "shoal" && len(c.programs) == 1 {
+			y.judge(s.Goal)
+		}
+		for _, v := range y.Goals {
+			if !v.Reached {
+				missed++
+			}
+		}
+		all = append(all, y)
+		if l.picture != "" {
+			if err := os.MkdirAll(l.picture, 0o755); err != nil {
+				return 0, err
+			}
+			path := filepath.Join(l.picture, s.Name+"-"+c.name+".svg")
+			if err := os.WriteFile(path, draw(s, own[len(own)/2]), 0o644); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if l.json {
+		for _, y := range all {
+			json.NewEncoder(os.Stdout).Encode(struct {
+				Event string `json:"event"`
+				summary
+			}{"summary", y})
+		}
+		return missed, nil
+	}
+	fmt.Printf("\n%s: %s\n", s.Name, s.About)
+	if b := s.bound(); b > 0 {
+		fmt.Printf("T_min %.2f s in bits of content; headers make it %.2f s\n", b, b*headers)
+	}
+	table(s, all)
+	for _, y := range all {
+		for _, v := range y.Goals {
+			word := "reached"
+			if !v.Reached {
+				word = "MISSED"
+			}
+			fmt.Printf("  %s: %s %.3f, goal %.3g: %s\n", y.Contender, v.What, v.Got, v.Want, word)
+		}
+	}
+	if l.why {
+		for _, x := range results {
+			fmt.Print(explain(x))
+		}
+	}
+	return missed, nil
+}
+
+func table(s *scenario, all []summary) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	columns := []string{"", "rounds", "verified", "makespan", "range", "mean"}
+	bound := all[0].Bound > 0
+	if bound {
+		columns = append(columns, "/ T_min")
+	} else {
+		columns = append(columns, "MiB/s")
+	}
+	columns = append(columns, "origin wire", "payload")
+	if len(s.Sites) > 0 {
+		columns = append(columns, "ingress wire", "payload")
+	}
+	columns = append(columns, "slowest", "cpu each", "cpu origin", "rss", "of it own")
+	fmt.Fprintln(w, strings.Join(columns, "\t")+"\t")
+	for _, y := range all {
+		row := []string{y.Contender, fmt.Sprint(y.Rounds), fmt.Sprintf("%d/%d", y.Verified, y.Expected), fmt.Sprintf("%.2f s", y.Makespan),
+			fmt.Sprintf("%.1f–%.1f", y.Least, y.Most), fmt.Sprintf("%.2f s", y.Mean)}
+		if bound {
+			row = append(row, fmt.Sprintf("%.3f", y.Ratio))
+		} else {
+			row = append(row, fmt.Sprintf("%.0f", float64(s.Size)/(1<<20)/y.Makespan))
+		}
+		row = append(row, fmt.Sprintf("%.3f", y.Wire), known(y.Payload))
+		if len(s.Sites) > 0 {
+			row = append(row, fmt.Sprintf("%.3f", y.InWire), known(y.Ingress))
+		}
+		row = append(row, fmt.Sprintf("%.2f s", y.Slowest), fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU),
+			fmt.Sprintf("%.0f MiB", y.Peak/(1<<20)), fmt.Sprintf("%.0f MiB", y.Own/(1<<20)))
+		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
+	}
+	w.Flush()
+}
+
+func known(x float64) string {
+	if x == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.3f", x)
+}
