@@ -332,7 +332,6 @@ func (s *session) rejected(c *conn, m *wire.Message) error {
 		return c.useless("refusals of what was not asked")
 	}
 	now := s.now()
-	c.idle.Refused++
 	c.rejects++
 	c.restUntil = now.Add(refusedTime)
 	c.refused[q.op.index] = now.Add(refusedTime)

@@ -87,7 +87,7 @@ type conn struct {
 	leased      map[int]bool           // pieces that an origin shows to us
 	rateDown    float64                // bytes per second
 	recvMark    int64
-	idle        idleCounts
+	idle        idleTimes
 
 	// What it asks of us.
 	choking        bool // we choke it
@@ -106,9 +106,6 @@ type conn struct {
 	revealed       bitset // what we told it that we have
 	open           bool   // while leasing: it was told that we have everything
 }
-
-// idleCounts says why a connection had nothing outstanding, in ticks of 100 ms.
-type idleCounts struct{ Choked, NothingWanted, Refused int }
 
 func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 	c := &conn{
@@ -263,7 +260,7 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 		}
 		return nil
 	}
-	if err := spend(ctx, s.t.node.down, int64(len(m.Payload))); err != nil {
+	if err := c.spend(ctx, s.t.node.down, int64(len(m.Payload))); err != nil {
 		return err
 	}
 	r := s.ingest(q.op, q.begin, m.Payload)

@@ -172,15 +172,17 @@ func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
 	for _, r := range blocks {
 		b, release := wire.Block(int(r.length))
 		defer release()
+		begin := time.Now()
 		if err := c.s.store.ReadAt(b, int64(r.piece)*info.PieceLength+int64(r.begin)); err != nil {
 			c.s.do(func() { c.s.cannotRead(err) })
 			return err
 		}
+		c.stood(IdleDisk, time.Since(begin))
 		bufs = append(bufs, wire.AppendPieceHeader(make([]byte, 0, 13), r.piece, r.begin, len(b)), b)
 		total += int64(r.length)
 	}
 	if up := c.s.t.node.up; up != nil {
-		if err := spend(ctx, up, total); err != nil {
+		if err := c.spend(ctx, up, total); err != nil {
 			return err
 		}
 		c.nc.SetWriteDeadline(time.Now().Add(writeTime))

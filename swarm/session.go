@@ -307,6 +307,7 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
+	s.countIdle(now)
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)
@@ -472,7 +473,7 @@ func (s *session) leave(c *conn) {
 	s.fillSlots()
 	s.book.left(c, s.now(), s.complete())
 	s.log.Debug("peer left", "peer", c.addr, "client", c.client, "err", c.why,
-		"received", c.received, "sent", c.sent, "idle", c.idle)
+		"received", c.received, "sent", c.sent, "idle", c.idle.durations())
 	s.fillAll()
 }
 

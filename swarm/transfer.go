@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -92,6 +93,7 @@ type counts struct {
 	prepared         atomic.Bool  // what lies on disk is known
 	checking         atomic.Int64 // bytes hashed while looking at what lies on disk
 	proven           atomic.Int64 // bytes whose leaf vouched for them as they came
+	idle             idleTimes
 }
 
 // Stats is a snapshot of a transfer. All sizes are bytes of content, rates are bytes per second.
@@ -107,6 +109,7 @@ type Stats struct {
 	Bad, Bans    int64 // blocks or pieces that failed their hash, peers sent away for it
 	Down, Up     int64 // rates
 	PeakDown     int64 // the best second
+	Idle         [IdleCauses]time.Duration
 }
 
 // Stats answers what has happened so far.
@@ -116,7 +119,7 @@ func (t *Transfer) Stats() Stats {
 		Wanted: c.wanted.Load(), Have: c.have.Load(), Prepared: c.prepared.Load(), Checked: c.checking.Load(), Wasted: c.wasted.Load(),
 		FromWebSeeds: c.fromWeb.Load(), Peers: int(c.peers.Load()), Seeds: int(c.seeds.Load()),
 		Connected: c.everConnected.Load(), Bad: c.badBlocks.Load(), Bans: c.bans.Load(),
-		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(),
+		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(), Idle: c.idle.durations(),
 	}
 	for i := range s.From {
 		s.From[i], s.To[i] = c.from[i].Load(), c.to[i].Load()

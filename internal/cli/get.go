@@ -192,7 +192,7 @@ func (e *env) done(tr *swarm.Transfer, r deliver.Request, took time.Duration) {
 	}
 	s, t := tr.Stats(), tr.Torrent()
 	e.report.Done(summary{Name: t.Name, Infohash: infohash(t.Info), Bytes: s.Wanted, Seconds: seconds(took),
-		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took)})
+		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), Idle: idleSeconds(s)})
 }
 
 // stopped tells what was given to others.
@@ -217,6 +217,15 @@ func efficiency(s swarm.Stats, took time.Duration) float64 {
 		return 1
 	}
 	return min(1, float64(int(1000*fetched/float64(s.PeakDown)/took.Seconds()))/1000)
+}
+
+// idleSeconds says by cause how long connections stood still, all of them together.
+func idleSeconds(s swarm.Stats) map[string]float64 {
+	all := make(map[string]float64)
+	for why, d := range s.Idle {
+		all[swarm.IdleCause(why).String()] = seconds(d)
+	}
+	return all
 }
 
 // infohash is what a content is called: its v2 info hash, or the v1 hash if it has no other.
