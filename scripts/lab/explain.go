@@ -61,6 +61,7 @@ func explain(x *result) string {
 		row(fmt.Sprintf("%d × %s", len(list), kind), mean.Busy, mean.Phases, fmt.Sprintf("something waited %.0f %% of the time; from %.0f (%s) to %.0f (%s)",
 			100*mean.Waiting, 100*least.Busy, least.Name, 100*most.Busy, most.Name))
 	}
+	fmt.Fprintf(&b, "  processors: the programs used %.0f %% of all, and waited %.1f s for one, all threads together\n", 100*x.Occupied, x.CPUWait)
 	idle := map[string]float64{}
 	var wasted int64
 	for _, m := range x.Machines {

@@ -26,7 +26,9 @@ type lab struct {
 	keep             string   // directory for the processes' logs
 	picture          string   // directory for pictures
 	debug, json, why bool
-	check            bool // missing a goal is an error
+	nice             int     // the programs' priority, as nice(1) counts
+	scale            float64 // of rates and contents
+	check            bool    // missing a goal is an error
 }
 
 func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
@@ -42,6 +44,9 @@ func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
 	for _, name := range scenarios {
 		s, err := load(name)
 		if err != nil {
+			return err
+		}
+		if err := s.shrink(l.scale); err != nil {
 			return err
 		}
 		list = append(list, s)

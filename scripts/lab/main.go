@@ -32,6 +32,8 @@ func main() {
 	flag.BoolVar(&l.debug, "debug", false, "")
 	flag.BoolVar(&l.json, "json", false, "")
 	flag.BoolVar(&l.why, "why", false, "")
+	flag.IntVar(&l.nice, "nice", -10, "")
+	flag.Float64Var(&l.scale, "scale", 1, "")
 	flag.BoolVar(&l.check, "check", false, "")
 	flag.Parse()
 	if contenders != "" {

@@ -33,6 +33,7 @@ type process struct {
 	cpu     time.Duration
 	peak    atomic.Int64 // most memory seen, bytes
 	own     atomic.Int64 // most of it that is not files
+	waited  atomic.Int64 // nanoseconds in which its threads could run and had no processor
 }
 
 // start runs a program on a host until ctx is done or it ends. line gets each line of its stdout.
@@ -55,6 +56,10 @@ func (r *round) start(ctx context.Context, h *host, line func(string), env []str
 		stdout, err := c.StdoutPipe()
 		if err == nil {
 			err = h.ns.enter()
+		}
+		if err == nil {
+			// Of the thread, and so of the child: it comes before what else this computer does.
+			err = unix.Setpriority(unix.PRIO_PROCESS, 0, r.lab.nice)
 		}
 		if err == nil {
 			p.started = time.Now()
@@ -99,6 +104,7 @@ func (p *process) measure() {
 	if err != nil {
 		return // it has ended
 	}
+	p.measureWait()
 	for line := range strings.Lines(string(b)) {
 		key, value, _ := strings.Cut(line, ":")
 		counter := map[string]*atomic.Int64{"VmHWM": &p.peak, "RssAnon": &p.own}[key]
@@ -108,6 +114,29 @@ func (p *process) measure() {
 		if n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64); err == nil && n<<10 > counter.Load() {
 			counter.Store(n << 10)
 		}
+	}
+}
+
+// measureWait reads how long the process's threads have waited for a processor: the measure of how far the
+// computer, and not the network, set the pace.
+func (p *process) measureWait() {
+	var total int64
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid))
+	if err != nil {
+		return // it has ended
+	}
+	for _, t := range tasks {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/schedstat", p.pid, t.Name()))
+		if err != nil {
+			continue
+		}
+		if f := strings.Fields(string(b)); len(f) > 1 {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			total += n
+		}
+	}
+	if total > p.waited.Load() {
+		p.waited.Store(total)
 	}
 }
 

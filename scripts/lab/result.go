@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
@@ -33,6 +34,8 @@ type result struct {
 	Sites         []siteResult  `json:"sites,omitempty"`
 	Machines      []machineShow `json:"machines"`
 	Links         []linkResult  `json:"links"`
+	CPUWait       float64       `json:"cpu_wait_seconds"` // all programs' threads together, while they could have run
+	Occupied      float64       `json:"cpu_occupied"`     // share of the computer's processors that the programs used
 
 	series []sample
 	begin  time.Time
@@ -114,9 +117,14 @@ func (r *round) result() (*result, error) {
 	if problems != nil {
 		return nil, problems
 	}
+	for _, p := range r.running {
+		x.CPUWait += time.Duration(p.waited.Load()).Seconds()
+		x.Occupied += p.cpu.Seconds()
+	}
 	if x.Verified > 0 {
 		x.Mean /= float64(x.Verified)
 		x.Makespan = last.Sub(r.begin).Seconds()
+		x.Occupied /= x.Makespan * float64(runtime.NumCPU())
 		if x.Bound > 0 {
 			x.Ratio = x.Makespan / x.Bound
 		}

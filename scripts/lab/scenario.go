@@ -189,6 +189,28 @@ func (s *scenario) check() error {
 	return nil
 }
 
+// shrink makes everything smaller by a factor, so that T_min stays and the computer has less to do.
+func (s *scenario) shrink(by float64) error {
+	if by == 1 {
+		return nil
+	}
+	if !(by > 0 && by < 1) {
+		return errors.New("-scale: a factor below 1")
+	}
+	rates := []*rate{&s.Origin.Up, &s.Origin.Down}
+	for i := range s.Sites {
+		rates = append(rates, &s.Sites[i].Up, &s.Sites[i].Down)
+	}
+	for i := range s.Machines {
+		rates = append(rates, &s.Machines[i].Up, &s.Machines[i].Down)
+	}
+	for _, r := range rates {
+		*r *= rate(by)
+	}
+	s.Size = size(float64(s.Size) * by)
+	return s.check()
+}
+
 func machineName(i int) string { return fmt.Sprintf("machine-%d", i+1) }
 
 // bound is T_min in seconds: the shortest time in which payload can be with everybody. It counts bits of
