@@ -109,7 +109,7 @@ func (l *lab) scenario(ctx context.Context, s *scenario) (missed int, err error)
 		if err != nil {
 			return 0, err
 		}
-		for _, p := range c.programs {
+		for _, p := range c.programs() {
 			for _, need := range programs()[p].needs {
 				if _, err := exec.LookPath(need); err != nil {
 					return 0, fmt.Errorf("%s needs %s, which is not installed", name, need)
@@ -148,12 +148,12 @@ func (l *lab) round(ctx context.Context, s *scenario, c contender, n int, dir, c
 	}
 	defer func() {
 		if l.keep != "" {
-			err = errors.Join(err, keepLogs(r, filepath.Join(l.keep, fmt.Sprintf("%s-%s-%d", s.Name, c.name, n+1))))
+			err = errors.Join(err, keepLogs(r, filepath.Join(l.keep, fmt.Sprintf("%s-%s-%d", s.Name, c.file(), n+1))))
 		}
 		err = errors.Join(err, os.RemoveAll(r.dir))
 	}()
-	if c.torrents() {
-		r.torrent = filepath.Join(dir, c.name+".torrent")
+	if c.byTracker() || c.webSeeded() {
+		r.torrent = filepath.Join(r.dir, "made.torrent")
 		if err := l.describe(ctx, s, r); err != nil {
 			return nil, err
 		}
@@ -161,15 +161,23 @@ func (l *lab) round(ctx context.Context, s *scenario, c contender, n int, dir, c
 	return r.run(ctx)
 }
 
-// describe makes the .torrent that a contender gets. It is v1, which all of them read.
+// describe makes the .torrent that a contender gets. It is v1, which all of them read, unless only shoal is to.
 func (l *lab) describe(ctx context.Context, s *scenario, r *round) error {
 	length := s.PieceLength
 	if r.contender.pieceLength > 0 {
 		length = r.contender.pieceLength
 	}
-	// The tracker is the first host: see buildNetwork.
-	tracker := fmt.Sprintf("http://198.18.%d.2:6969/announce", len(s.Sites)+1)
-	if err := command(ctx, "", l.shoal, "create", "--quiet", "--force", "--format", "v1", "--piece-length", fmt.Sprint(int64(length)), "--tracker", tracker, "--output", r.torrent, r.content); err != nil {
+	args := []string{"create", "--quiet", "--piece-length", fmt.Sprint(int64(length)), "--output", r.torrent}
+	if len(r.contender.machines) > 1 || r.contender.machines[0] != "shoal" || r.contender.byTracker() {
+		args = append(args, "--format", "v1")
+	}
+	// The tracker is the first host, the origin the second: see buildNetwork.
+	if r.contender.byTracker() {
+		args = append(args, "--tracker", fmt.Sprintf("http://198.18.%d.2:6969/announce", len(s.Sites)+1))
+	} else {
+		args = append(args, "--web-seed", fmt.Sprintf("http://198.18.%d.2:%d/%s", len(s.Sites)+2, httpPort, filepath.Base(r.content)))
+	}
+	if err := command(ctx, "", l.shoal, append(args, r.content)...); err != nil {
 		return err
 	}
 	t, err := piece.ReadFile(r.torrent)

@@ -136,9 +136,9 @@ http {
 	fastcgi_temp_path %[1]s/fastcgi;
 	uwsgi_temp_path %[1]s/uwsgi;
 	scgi_temp_path %[1]s/scgi;
-	server { listen 80; root %[2]s; }
+	server { listen %[3]d; root %[2]s; }
 }
-`, dir, filepath.Dir(r.content)), 0o644)
+`, dir, filepath.Dir(r.content), httpPort), 0o644)
 	if err != nil {
 		return err
 	}
@@ -147,10 +147,17 @@ http {
 		return err
 	}
 	r.originProcess = p
-	return r.poll(ctx, p, func() (bool, error) {
-		ok := false
-		err := h.ns.inside(func() error {
-			c, err := net.DialTimeout("tcp", h.addr.String()+":80", time.Second)
+	return r.answers(ctx, httpPort)
+}
+
+const httpPort = 80
+
+// answers waits until the origin accepts connections at a port.
+func (r *round) answers(ctx context.Context, port int) error {
+	h := r.net.origin
+	return r.poll(ctx, r.originProcess, func() (ok bool, err error) {
+		err = h.ns.inside(func() error {
+			c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", h.addr, port), time.Second)
 			if err == nil {
 				ok = true
 				return c.Close()
@@ -163,8 +170,23 @@ http {
 
 func getCurl(ctx context.Context, r *round, m *machine) (*process, error) {
 	m.finishAtEnd = true
-	return r.start(ctx, m.host, nil, nil, "curl", "--silent", "--show-error", "--fail", "--output", filepath.Join(m.out, filepath.Base(r.content)),
-		fmt.Sprintf("http://%s/%s", r.net.origin.addr, filepath.Base(r.content)))
+	return r.start(ctx, m.host, nil, nil, "curl", "--silent", "--show-error", "--fail", "--output", r.file(m), r.plainURL())
+}
+
+// getAndHash is a plain download with one pass over the file behind it.
+func getAndHash(ctx context.Context, r *round, m *machine) (*process, error) {
+	m.finishAtEnd = true
+	script := `curl --silent --show-error --fail --output "$1" "$2" && openssl dgst -sha256 "$1"`
+	return r.start(ctx, m.host, nil, nil, "/bin/sh", "-c", script, "sh", r.file(m), r.plainURL())
+}
+
+// plainURL is where the content can be had without BitTorrent.
+func (r *round) plainURL() string {
+	port := httpPort
+	if r.contender.origin == "shoal" {
+		port = 7070
+	}
+	return fmt.Sprintf("http://%s:%d/%s", r.net.origin.addr, port, filepath.Base(r.content))
 }
 
 // seedOf starts a seed on the origin and waits until the tracker lists it as one.

@@ -30,9 +30,10 @@ type process struct {
 	ended   chan struct{} // closed at its end; what follows is set before
 	endedAt time.Time
 	code    int
-	cpu     time.Duration
+	cpu     time.Duration // since the round began
 	peak    atomic.Int64 // most memory seen, bytes
 	own     atomic.Int64 // most of it that is not files
+	before  atomic.Int64 // nanoseconds of processor time that it used to get ready
 	waited  atomic.Int64 // nanoseconds in which its threads could run and had no processor
 }
 
@@ -83,7 +84,7 @@ func (r *round) start(ctx context.Context, h *host, line func(string), env []str
 		c.Wait()
 		p.endedAt = time.Now()
 		p.code = c.ProcessState.ExitCode()
-		p.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+		p.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime() - time.Duration(p.before.Load())
 	})
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.what, err)
@@ -138,6 +139,23 @@ func (p *process) measureWait() {
 	if total > p.waited.Load() {
 		p.waited.Store(total)
 	}
+}
+
+// ready takes what the process has used so far for preparation.
+func (p *process) ready() error {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+	if err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return fmt.Errorf("/proc/%d/stat: %q", p.pid, b)
+	}
+	user, _ := strconv.ParseInt(f[11], 10, 64) // proc(5): utime and stime, in hundredths of a second
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	p.before.Store((user + system) * int64(10*time.Millisecond))
+	return nil
 }
 
 func (p *process) hasEnded() bool {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -38,27 +37,13 @@ type summary struct {
 	Goals     []verdict `json:"goals,omitempty"`
 }
 
-// verdict is a goal and what became of it.
-type verdict struct {
-	What    string  `json:"what"`
-	Want    float64 `json:"want"` // at most
-	Got     float64 `json:"got"`
-	Reached bool    `json:"reached"`
-}
-
-// median of the rounds' figures that f takes; figures below 0 do not count.
+// median of the rounds' figures that f takes.
 func median(results []*result, f func(*result) float64) float64 {
 	var all []float64
 	for _, x := range results {
-		if v := f(x); v >= 0 {
-			all = append(all, v)
-		}
+		all = append(all, f(x))
 	}
-	if len(all) == 0 {
-		return 0
-	}
-	slices.Sort(all)
-	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+	return middle(all)
 }
 
 func summarize(s *scenario, name string, results []*result) summary {
@@ -103,63 +88,27 @@ func summarize(s *scenario, name string, results []*result) summary {
 	y.Late = per(of(func(m machineShow) float64 { return m.Seconds }, true))
 	y.Peak = per(of(func(m machineShow) float64 { return float64(m.Peak) }, false))
 	y.Own = per(of(func(m machineShow) float64 { return float64(m.Own) }, false))
-	y.CPU = per(func(x *result) (mean float64) {
-		for _, m := range x.Machines {
-			mean += m.CPU / float64(len(x.Machines))
-		}
-		return mean
-	})
+	y.CPU = per((*result).cpuEach)
 	return y
-}
-
-// judge holds shoal against the scenario's goals.
-func (y *summary) judge(g goal) {
-	add := func(what string, want, got float64) {
-		if want > 0 {
-			y.Goals = append(y.Goals, verdict{what, want, got, got <= want && y.Verified == y.Expected})
-		}
-	}
-	add("makespan / T_min", g.Ratio, y.Ratio)
-	add("makespan, s", g.Seconds, y.Makespan)
-	add("origin's payload / content", g.Origin, y.Payload)
-	add("origin's wire bytes / content", g.OriginWire, y.Wire)
-	add("payload into a site / content", g.Ingress, y.Ingress)
-	if y.Bound > 0 {
-		add("slowest machine's own time / T_min", g.Own, y.Slowest/y.Bound)
-	}
-	add("late-comer's own time, s", g.LateOwn, y.Late)
 }
 
 // report prints a scenario's table, draws its pictures, and counts missed goals.
 func (l *lab) report(s *scenario, contenders []contender, results []*result) (missed int, err error) {
 	var all []summary
 	for _, c := range contenders {
-		var own []*result
-		for _, x := range results {
-			if x.Contender == c.name {
-				own = append(own, x)
-			}
-		}
-		y := summarize(s, c.name, own)
-		if c.programs[0] == "shoal" && len(c.programs) == 1 {
-			y.judge(s.Goal)
-		}
-		for _, v := range y.Goals {
-			if !v.Reached {
-				missed++
-			}
-		}
-		all = append(all, y)
+		own := roundsOf(c.name, results)
+		all = append(all, summarize(s, c.name, own))
 		if l.picture != "" {
 			if err := os.MkdirAll(l.picture, 0o755); err != nil {
 				return 0, err
 			}
-			path := filepath.Join(l.picture, s.Name+"-"+c.name+".svg")
+			path := filepath.Join(l.picture, s.Name+"-"+c.file()+".svg")
 			if err := os.WriteFile(path, draw(s, own[len(own)/2]), 0o644); err != nil {
 				return 0, err
 			}
 		}
 	}
+	missed = judge(s.Goal, all, results)
 	if l.json {
 		for _, y := range all {
 			json.NewEncoder(os.Stdout).Encode(struct {
@@ -180,7 +129,7 @@ func (l *lab) report(s *scenario, contenders []contender, results []*result) (mi
 			if !v.Reached {
 				word = "MISSED"
 			}
-			fmt.Printf("  %s: %s %.3f, goal %.3g: %s\n", y.Contender, v.What, v.Got, v.Want, word)
+			fmt.Printf("  %s: %s %.3f, goal at most %.3g: %s\n", y.Contender, v.What, v.Got, v.Want, word)
 		}
 	}
 	if l.why {
@@ -207,8 +156,8 @@ func table(s *scenario, all []summary) {
 	columns = append(columns, "slowest", "cpu each", "cpu origin", "rss", "of it own")
 	fmt.Fprintln(w, strings.Join(columns, "\t")+"\t")
 	for _, y := range all {
-		row := []string{y.Contender, fmt.Sprint(y.Rounds), fmt.Sprintf("%d/%d", y.Verified, y.Expected), fmt.Sprintf("%.2f s", y.Makespan),
-			fmt.Sprintf("%.1f–%.1f", y.Least, y.Most), fmt.Sprintf("%.2f s", y.Mean)}
+		row := []string{y.Contender, fmt.Sprint(y.Rounds), fmt.Sprintf("%d/%d", y.Verified, y.Expected), seconds(y.Makespan),
+			digits(y.Least) + "–" + digits(y.Most), seconds(y.Mean)}
 		if bound {
 			row = append(row, fmt.Sprintf("%.3f", y.Ratio))
 		} else {
@@ -218,12 +167,22 @@ func table(s *scenario, all []summary) {
 		if len(s.Sites) > 0 {
 			row = append(row, fmt.Sprintf("%.3f", y.InWire), known(y.Ingress))
 		}
-		row = append(row, fmt.Sprintf("%.2f s", y.Slowest), fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU),
+		row = append(row, seconds(y.Slowest), fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU),
 			fmt.Sprintf("%.0f MiB", y.Peak/(1<<20)), fmt.Sprintf("%.0f MiB", y.Own/(1<<20)))
 		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
 	}
 	w.Flush()
 }
+
+// digits are three that mean something.
+func digits(x float64) string {
+	if x < 1 {
+		return fmt.Sprintf("%.3f", x)
+	}
+	return fmt.Sprintf("%.2f", x)
+}
+
+func seconds(x float64) string { return digits(x) + " s" }
 
 func known(x float64) string {
 	if x == 0 {

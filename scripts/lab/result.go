@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 )
@@ -89,7 +88,7 @@ func (r *round) result() (*result, error) {
 			continue
 		}
 		show := machineShow{Name: m.host.name, Site: m.host.spec.Site, Arrived: m.arrived.Sub(r.begin).Seconds(), Vanished: m.gone, Late: m.host.spec.After > 0,
-			Program: r.contender.programs[i%len(r.contender.programs)], CPU: m.process.cpu.Seconds(), Peak: m.process.peak.Load(), Own: m.process.own.Load(),
+			Program: r.contender.machines[i%len(r.contender.machines)], CPU: m.process.cpu.Seconds(), Peak: m.process.peak.Load(), Own: m.process.own.Load(),
 			From: m.from, Wasted: m.wasted, Idle: m.idle, Code: m.code}
 		if m.err != nil {
 			show.Error = m.err.Error()
@@ -102,7 +101,7 @@ func (r *round) result() (*result, error) {
 			if m.finished.After(last) && !m.gone {
 				last = m.finished
 			}
-			if err := same(r.content, filepath.Join(m.out, filepath.Base(r.content))); err != nil {
+			if err := same(r.content, r.file(m)); err != nil {
 				problems = errors.Join(problems, fmt.Errorf("%s in %s by %s says that it is complete: %w", m.host.name, s.Name, r.contender.name, err))
 			} else if !m.gone {
 				x.Verified++

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,9 @@ func (m *machine) hasFinished() bool {
 
 func (s *scenario) stay() bool { return !s.Leave }
 
+// file is where a machine is to have the content.
+func (r *round) file(m *machine) string { return filepath.Join(m.out, filepath.Base(r.content)) }
+
 // dir is where a host keeps its things.
 func (h *host) dir(r *round) string { return filepath.Join(r.dir, h.name) }
 
@@ -125,6 +129,11 @@ func (r *round) run(ctx context.Context) (*result, error) {
 	defer stop()
 	if err := r.prepare(running); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, r.tails())
+	}
+	for _, p := range r.running {
+		if err := p.ready(); err != nil {
+			return nil, err
+		}
 	}
 	if r.watch, err = newWatch(r); err != nil {
 		return nil, err
@@ -173,7 +182,7 @@ func (r *round) plan() {
 		list := byGroup[g]
 		rnd.Shuffle(len(list), func(i, k int) { list[i], list[k] = list[k], list[i] })
 		for i, m := range list[:int(g.Vanish*float64(len(list))+0.5)] {
-			m.vanish = time.Second + time.Duration(rnd.Float64()*20*float64(time.Second))
+			m.vanish = time.Duration((0.1 + 0.7*rnd.Float64()) * cmp.Or(r.scenario.bound(), 10) * float64(time.Second))
 			m.unplug = i%2 == 1
 		}
 	}
@@ -181,7 +190,7 @@ func (r *round) plan() {
 
 // prepare starts all that must be there before machines come.
 func (r *round) prepare(ctx context.Context) error {
-	if r.contender.torrents() {
+	if r.contender.byTracker() {
 		p, err := r.start(ctx, r.net.tracker, nil, nil, r.lab.shoal, "tracker", "--open", "--json", "--listen", ":6969")
 		if err != nil {
 			return err
@@ -193,7 +202,7 @@ func (r *round) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	return programs()[r.contender.programs[0]].origin(ctx, r)
+	return programs()[r.contender.origin].origin(ctx, r)
 }
 
 // patience bounds how long preparations take.
@@ -280,8 +289,11 @@ func (r *round) arrivals(ctx context.Context) error {
 			return err
 		}
 		m.arrived = time.Now()
-		name := r.contender.programs[i%len(r.contender.programs)]
-		p, err := programs()[name].machine(ctx, r, m)
+		start := programs()[r.contender.machines[i%len(r.contender.machines)]].machine
+		if m.poisoner {
+			start = startPoisoner
+		}
+		p, err := start(ctx, r, m)
 		if err != nil {
 			return err
 		}

@@ -81,13 +81,24 @@ type shoalArgs struct {
 
 // goal is what shoal should reach. Zero: no goal.
 type goal struct {
-	Ratio      float64 `toml:"ratio"`        // makespan / T_min
-	Origin     float64 `toml:"origin"`       // payload sent by the origin / content
-	OriginWire float64 `toml:"origin-wire"`  // the same on the wire
-	Ingress    float64 `toml:"ingress"`      // payload into each site / content
-	Own        float64 `toml:"own"`          // each machine's finish - arrival / T_min
-	Seconds    float64 `toml:"seconds"`      // makespan
-	LateOwn    float64 `toml:"late-seconds"` // of machines that come after-finished
+	Of         string   `toml:"of"`           // the contender that it is for; "": shoal
+	Ratio      float64  `toml:"ratio"`        // makespan / T_min
+	Seconds    float64  `toml:"seconds"`      // makespan
+	Origin     float64  `toml:"origin"`       // payload sent by the origin / content
+	OriginWire float64  `toml:"origin-wire"`  // the same on the wire
+	Ingress    float64  `toml:"ingress"`      // payload into each site / content
+	Own        float64  `toml:"own"`          // each machine's finish - arrival / T_min
+	LateOwn    float64  `toml:"late-seconds"` // of machines that come after-finished
+	Lost       bool     `toml:"may-be-lost"`  // a machine may also end with exit code 6
+	Versus     []versus `toml:"versus"`
+}
+
+// versus compares with another contender of the same run.
+type versus struct {
+	Contender string  `toml:"contender"`
+	Makespan  float64 `toml:"makespan"` // at most so many times the other's
+	CPU       float64 `toml:"cpu"`      // per machine
+	Either    bool    `toml:"either"`   // it is enough if one such comparison holds
 }
 
 //go:embed scenarios/*.toml
@@ -121,7 +132,7 @@ func names() (list []string) {
 }
 
 func parse(name, text string) (*scenario, error) {
-	s := &scenario{Name: name, PieceLength: 64 << 10, Rounds: 5, Timeout: span(3 * time.Minute), Seed: 1, Contenders: []string{"shoal"}}
+	s := &scenario{Name: name, PieceLength: 64 << 10, Rounds: 5, Timeout: span(3 * time.Minute), Seed: 1, Contenders: []string{"shoal"}, Goal: goal{Of: "shoal"}}
 	meta, err := toml.Decode(text, s)
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", name, err)

@@ -90,30 +90,13 @@ func TestBadScenariosAreRefused(t *testing.T) {
 
 func TestContenders(t *testing.T) {
 	c, err := parseContender("shoal+aria2@256Ki")
-	if err != nil || len(c.programs) != 2 || c.pieceLength != 256<<10 || !c.torrents() {
+	if err != nil || len(c.machines) != 2 || c.pieceLength != 256<<10 || c.origin != "shoal" || c.byTracker() {
 		t.Errorf("shoal+aria2@256Ki: %+v, %v", c, err)
 	}
-	for _, bad := range []string{"", "emule", "aria2@", "aria2@100Ki", "aria2+"} {
+	for _, bad := range []string{"", "emule", "aria2@", "aria2@100Ki", "aria2+", "aria2>http", "floor>shoal", "http>floor"} {
 		if _, err := parseContender(bad); err == nil {
 			t.Errorf("contender %q is accepted", bad)
 		}
-	}
-}
-
-func TestGoalsAreJudged(t *testing.T) {
-	results := []*result{{Makespan: 30, Ratio: 1.2, OriginPayload: 1020, Size: 1000, Verified: 2, Expected: 2}}
-	s := &scenario{Size: 1000, Goal: goal{Ratio: 1.1, Origin: 1.03}}
-	y := summarize(s, "shoal", results)
-	y.judge(s.Goal)
-	if len(y.Goals) != 2 || y.Goals[0].Reached || !y.Goals[1].Reached {
-		t.Errorf("goals: %+v, want the ratio missed and the origin's reached", y.Goals)
-	}
-	results[0].Verified = 1
-	if y = summarize(s, "shoal", results); true {
-		y.judge(s.Goal)
-	}
-	if y.Goals[1].Reached {
-		t.Error("a goal is reached though a machine did not finish")
 	}
 }
 

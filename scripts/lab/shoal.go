@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -43,7 +45,7 @@ func serveShoal(ctx context.Context, r *round) error {
 			close(ready)
 		}
 	}
-	if r.contender.torrents() {
+	if r.contender.byTracker() {
 		args = []string{"seed", "--json", "--listen", ":7070", r.torrent, r.content}
 	} else {
 		args = append(args, r.scenario.Shoal.Serve...)
@@ -61,10 +63,34 @@ func serveShoal(ctx context.Context, r *round) error {
 	if err := r.await(ctx, p, ready); err != nil {
 		return err
 	}
-	if !r.contender.torrents() {
-		r.payload = func() (int64, error) { return sentByShoal(ctx, filepath.Join(h.dir(r), "state", "control.sock")) }
+	if r.contender.byTracker() {
+		return nil
 	}
-	return nil
+	r.payload = func() (int64, error) { return sentByShoal(ctx, filepath.Join(h.dir(r), "state", "control.sock")) }
+	// What others in the swarm are given; shoal's own machines fetch it themselves.
+	r.torrent = filepath.Join(r.dir, "served.torrent")
+	return h.ns.inside(func() error {
+		c, err := net.DialTimeout("tcp", h.addr.String()+":7070", 5*time.Second)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(time.Minute))
+		fmt.Fprintf(c, "GET /%s.torrent HTTP/1.0\r\n\r\n", filepath.Base(r.content))
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("the origin's .torrent: %s", resp.Status)
+		}
+		b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(r.torrent, b, 0o644)
+	})
 }
 
 func (r *round) shoalFlags() []string {
@@ -109,10 +135,10 @@ func sentByShoal(ctx context.Context, socket string) (int64, error) {
 // getShoal starts shoal get on a machine.
 func getShoal(ctx context.Context, r *round, m *machine) (*process, error) {
 	source := r.url
-	if r.contender.torrents() {
+	if r.contender.origin != "shoal" || r.contender.byTracker() {
 		source = r.torrent
 	}
-	args := []string{"get", "--json", "--output", m.out, "--peers", "all", "--stall-timeout", "2m", source}
+	args := []string{"get", "--json", "--output", m.out, "--peers", "all", source}
 	if r.scenario.stay() {
 		args = append(args, "--seed-for", "1h")
 	}
