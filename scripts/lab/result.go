@@ -90,7 +90,7 @@ func (r *round) result() (*result, error) {
 		show := machineShow{Name: m.host.name, Site: m.host.spec.Site, Arrived: m.arrived.Sub(r.begin).Seconds(), Vanished: m.gone, Late: m.host.spec.After > 0,
 			Program: r.contender.machines[i%len(r.contender.machines)], CPU: m.process.cpu.Seconds(), Peak: m.process.peak.Load(), Own: m.process.own.Load(),
 			From: m.from, Wasted: m.wasted, Idle: m.idle, Code: m.code}
-		if m.err != nil {
+		if m.err != nil && !m.gone {
 			show.Error = m.err.Error()
 		}
 		if !m.gone {
