@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,7 @@ type contender struct {
 	origin      string   // the origin's program
 	machines    []string // the machines' programs, in turn
 	pieceLength size     // 0: the scenario's
+	shoal       string   // another shoal than the lab's; "": that one
 }
 
 // program starts what offers the content on the origin, which must be ready when origin returns, and what
@@ -41,9 +43,14 @@ func programs() map[string]program {
 }
 
 // parseContender reads what a user writes: a program, programs joined by + for a mixed swarm, another program of
-// the origin before >, and @SIZE for another piece length.
+// the origin before >, and @SIZE for another piece length; or shoal=PROGRAM, another build.
 func parseContender(text string) (c contender, err error) {
 	c.name = text
+	if path, ok := strings.CutPrefix(text, "shoal="); ok {
+		c.shoal, err = filepath.Abs(path)
+		c.origin, c.machines = "shoal", []string{"shoal"}
+		return c, err
+	}
 	rest, length, given := strings.Cut(text, "@")
 	if given {
 		if err := c.pieceLength.UnmarshalText([]byte(length)); err != nil {
@@ -103,7 +110,7 @@ func (c contender) byTracker() bool {
 func (c contender) webSeeded() bool { return c.origin == "http" && programs()[c.machines[0]].torrent }
 
 // file is the contender's name for a file.
-func (c contender) file() string { return strings.ReplaceAll(c.name, ">", "-to-") }
+func (c contender) file() string { return strings.NewReplacer(">", "-to-", "/", "-").Replace(c.name) }
 
 // write writes a file of a host.
 func write(path, text string, mode os.FileMode) error { return os.WriteFile(path, []byte(text), mode) }

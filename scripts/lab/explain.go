@@ -92,6 +92,9 @@ func explain(x *result) string {
 			last = m
 		}
 	}
+	if x.Verified == 0 {
+		return b.String()
+	}
 	fmt.Fprintf(&b, "  first to finish: %s at %.2f s; last: %s at %.2f s\n", first.Name, first.Arrived+first.Seconds, last.Name, last.Arrived+last.Seconds)
 	return b.String()
 }

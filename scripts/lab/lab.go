@@ -235,9 +235,16 @@ func (l *lab) tell(x *result) {
 		fmt.Fprintf(os.Stderr, " (%.3f × T_min)", x.Ratio)
 	}
 	fmt.Fprintf(os.Stderr, ", origin sent %.3f × content on the wire\n", float64(x.OriginWire)/float64(x.Size))
+	failed := 0
 	for _, m := range x.Machines {
-		if m.Error != "" {
-			fmt.Fprintf(os.Stderr, "  %s: %s\n", m.Name, m.Error)
+		if m.Error == "" {
+			continue
 		}
+		if failed++; failed <= 2 {
+			fmt.Fprintf(os.Stderr, "  %s, exit code %d: %.200s\n", m.Name, m.Code, m.Error)
+		}
+	}
+	if failed > 2 {
+		fmt.Fprintf(os.Stderr, "  and %d more\n", failed-2)
 	}
 }

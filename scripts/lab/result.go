@@ -123,12 +123,15 @@ func (r *round) result() (*result, error) {
 	if x.Verified > 0 {
 		x.Mean /= float64(x.Verified)
 		x.Makespan = last.Sub(r.begin).Seconds()
-		x.Occupied /= x.Makespan * float64(runtime.NumCPU())
 		if x.Bound > 0 {
 			x.Ratio = x.Makespan / x.Bound
 		}
 	}
-	r.links(x)
+	if x.Verified == 0 {
+		last = r.watch.series[len(r.watch.series)-1].at
+	}
+	x.Occupied /= last.Sub(r.begin).Seconds() * float64(runtime.NumCPU())
+	r.links(x, last)
 	for _, site := range s.Sites {
 		y := siteResult{Name: site.Name}
 		for _, l := range x.Links {
@@ -149,15 +152,14 @@ func (r *round) result() (*result, error) {
 	return x, nil
 }
 
-// links sums up what the watch has seen between the beginning and the last machine's finish.
-func (r *round) links(x *result) {
+// links sums up what the watch has seen between the beginning and the end: the last machine's finish.
+func (r *round) links(x *result, end time.Time) {
 	w := r.watch
 	first, last := w.series[0], w.series[len(w.series)-1]
 	x.OriginWire = int64(last.carried[0] - first.carried[0])
-	end := r.begin.Add(time.Duration(x.Makespan * float64(time.Second)))
 	for i, l := range w.links {
 		y := linkResult{Name: l.name, Rate: float64(l.rate), Wire: int64(last.carried[i] - first.carried[i])}
-		if l.rate > 0 && x.Makespan > 0 {
+		if l.rate > 0 {
 			waiting, n := 0, 0
 			for k := range y.Phases {
 				from := r.begin.Add(end.Sub(r.begin) * time.Duration(k) / 10)

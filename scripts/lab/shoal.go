@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,7 @@ func serveShoal(ctx context.Context, r *round) error {
 		args = append(args, r.content)
 	}
 	args = append(args, r.shoalFlags()...)
-	p, err := r.start(ctx, h, line, nil, r.lab.shoal, args...)
+	p, err := r.start(ctx, h, line, nil, r.shoal(), args...)
 	if err != nil {
 		return err
 	}
@@ -92,6 +93,9 @@ func serveShoal(ctx context.Context, r *round) error {
 		return os.WriteFile(r.torrent, b, 0o644)
 	})
 }
+
+// shoal is the program.
+func (r *round) shoal() string { return cmp.Or(r.contender.shoal, r.lab.shoal) }
 
 func (r *round) shoalFlags() []string {
 	if r.lab.debug {
@@ -164,5 +168,5 @@ func getShoal(ctx context.Context, r *round, m *machine) (*process, error) {
 			m.fail(errors.New(e.Message), e.Code)
 		}
 	}
-	return r.start(ctx, m.host, line, nil, r.lab.shoal, args...)
+	return r.start(ctx, m.host, line, nil, r.shoal(), args...)
 }
