@@ -62,6 +62,9 @@ func explain(x *result) string {
 			100*mean.Waiting, 100*least.Busy, least.Name, 100*most.Busy, most.Name))
 	}
 	fmt.Fprintf(&b, "  processors: the programs used %.0f %% of all, and waited %.1f s for one, all threads together\n", 100*x.Occupied, x.CPUWait)
+	if x.OriginPayload > 0 {
+		fmt.Fprintf(&b, "  the origin gave %.3f copies to peers and %.3f over HTTP\n", float64(x.OriginPayload-x.OriginHTTP)/float64(x.Size), float64(x.OriginHTTP)/float64(x.Size))
+	}
 	idle := map[string]float64{}
 	var wasted int64
 	for _, m := range x.Machines {

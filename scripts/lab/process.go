@@ -31,10 +31,10 @@ type process struct {
 	endedAt time.Time
 	code    int
 	cpu     time.Duration // since the round began
-	peak    atomic.Int64 // most memory seen, bytes
-	own     atomic.Int64 // most of it that is not files
-	before  atomic.Int64 // nanoseconds of processor time that it used to get ready
-	waited  atomic.Int64 // nanoseconds in which its threads could run and had no processor
+	peak    atomic.Int64  // most memory seen, bytes
+	own     atomic.Int64  // most of it that is not files
+	before  atomic.Int64  // nanoseconds of processor time that it used to get ready
+	waited  atomic.Int64  // nanoseconds in which its threads could run and had no processor
 }
 
 // start runs a program on a host until ctx is done or it ends. line gets each line of its stdout.

@@ -28,6 +28,7 @@ type result struct {
 
 	OriginWire    int64         `json:"origin_wire_bytes"`
 	OriginPayload int64         `json:"origin_payload_bytes"` // 0: not known
+	OriginHTTP    int64         `json:"origin_http_bytes"`    // part of it
 	OriginCPU     float64       `json:"origin_cpu_seconds"`
 	OriginPeak    int64         `json:"origin_rss_bytes"`
 	Sites         []siteResult  `json:"sites,omitempty"`
@@ -79,7 +80,7 @@ type linkResult struct {
 func (r *round) result() (*result, error) {
 	s := r.scenario
 	x := &result{Scenario: s.Name, Contender: r.contender.name, Round: r.number, Size: int64(s.Size), Bound: s.bound(),
-		OriginCPU: r.originProcess.cpu.Seconds(), OriginPeak: r.originProcess.peak.Load(), OriginPayload: r.sent,
+		OriginCPU: r.originProcess.cpu.Seconds(), OriginPeak: r.originProcess.peak.Load(), OriginPayload: r.sent + r.sentWeb, OriginHTTP: r.sentWeb,
 		series: r.watch.series, begin: r.begin}
 	var last time.Time
 	var problems error

@@ -33,13 +33,13 @@ type round struct {
 	net           *network
 	url           string // where shoal's origin offers it
 	originProcess *process
-	payload       func() (int64, error) // content bytes that the origin gave; nil: unknown
+	payload       func() (peers, web int64, err error) // content bytes that the origin gave; nil: unknown
 	machines      []*machine
 	running       []*process
 	processes     sync.WaitGroup
 	begin         time.Time
 	watch         *watch
-	sent          int64 // by payload, at the end
+	sent, sentWeb int64 // by payload, at the end
 }
 
 // machine is one that fetches.
@@ -147,7 +147,7 @@ func (r *round) run(ctx context.Context) (*result, error) {
 		return nil, fmt.Errorf("%w\n%s", err, r.tails())
 	}
 	if r.payload != nil && !r.originProcess.hasEnded() {
-		if r.sent, err = r.payload(); err != nil {
+		if r.sent, r.sentWeb, err = r.payload(); err != nil {
 			return nil, fmt.Errorf("asking the origin what it sent: %w", err)
 		}
 	}

@@ -67,7 +67,9 @@ func serveShoal(ctx context.Context, r *round) error {
 	if r.contender.byTracker() {
 		return nil
 	}
-	r.payload = func() (int64, error) { return sentByShoal(ctx, filepath.Join(h.dir(r), "state", "control.sock")) }
+	r.payload = func() (int64, int64, error) {
+		return sentByShoal(ctx, filepath.Join(h.dir(r), "state", "control.sock"))
+	}
 	// What others in the swarm are given; shoal's own machines fetch it themselves.
 	r.torrent = filepath.Join(r.dir, "served.torrent")
 	return h.ns.inside(func() error {
@@ -104,8 +106,8 @@ func (r *round) shoalFlags() []string {
 	return nil
 }
 
-// sentByShoal asks a node for the content bytes that it gave.
-func sentByShoal(ctx context.Context, socket string) (int64, error) {
+// sentByShoal asks a node for the content bytes that it gave, to peers and over HTTP.
+func sentByShoal(ctx context.Context, socket string) (peers, web int64, err error) {
 	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -114,11 +116,11 @@ func sentByShoal(ctx context.Context, socket string) (int64, error) {
 	}}
 	q, err := http.NewRequestWithContext(ctx, "GET", "http://shoal/api/v1/status", nil)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	resp, err := c.Do(q)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer resp.Body.Close()
 	var s struct {
@@ -128,12 +130,12 @@ func sentByShoal(ctx context.Context, socket string) (int64, error) {
 		}
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&s); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if len(s.Contents) != 1 {
-		return 0, fmt.Errorf("the origin's status has %d contents", len(s.Contents))
+		return 0, 0, fmt.Errorf("the origin's status has %d contents", len(s.Contents))
 	}
-	return s.Contents[0].Peers + s.Contents[0].HTTP, nil
+	return s.Contents[0].Peers, s.Contents[0].HTTP, nil
 }
 
 // getShoal starts shoal get on a machine.
