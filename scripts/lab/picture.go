@@ -35,7 +35,7 @@ func draw(s *scenario, x *result) []byte {
 	px := func(seconds float64) float64 { return margin + seconds/end*(pictureWidth-2*margin) }
 	axes := func(top, tall float64, label string) {
 		fmt.Fprintf(&b, `<rect x="%d" y="%.0f" width="%d" height="%.0f" fill="none" stroke="#999"/><text x="4" y="%.0f">100 %%</text><text x="4" y="%.0f">0</text><text x="%d" y="%.0f" fill="#555">%s</text>`+"\n",
-			margin, top, pictureWidth-2*margin, tall, top+10, top+tall, margin+6, top+16, label)
+			margin, top, pictureWidth-2*margin, tall, top+10, top+tall, margin+6, top-6, label)
 		step := math.Pow(10, math.Floor(math.Log10(end)))
 		if end/step < 3 {
 			step /= 5

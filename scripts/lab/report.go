@@ -168,7 +168,7 @@ func table(s *scenario, all []summary) {
 			row = append(row, fmt.Sprintf("%.3f", y.InWire), known(y.Ingress))
 		}
 		row = append(row, seconds(y.Slowest), fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU),
-			fmt.Sprintf("%.0f MiB", y.Peak/(1<<20)), fmt.Sprintf("%.0f MiB", y.Own/(1<<20)))
+			mebibytes(y.Peak), mebibytes(y.Own))
 		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
 	}
 	w.Flush()
@@ -183,6 +183,14 @@ func digits(x float64) string {
 }
 
 func seconds(x float64) string { return digits(x) + " s" }
+
+// mebibytes of memory; processes that end at once leave none to be seen.
+func mebibytes(x float64) string {
+	if x == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f MiB", x/(1<<20))
+}
 
 func known(x float64) string {
 	if x == 0 {

@@ -71,7 +71,7 @@ func (w *watch) run(ctx context.Context) error {
 		if err := w.read(); err != nil {
 			return err
 		}
-		if n%4 == 0 {
+		if n%2 == 0 {
 			for _, m := range w.round.machines {
 				if p := m.running(); p != nil {
 					p.measure()
