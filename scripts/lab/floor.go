@@ -120,7 +120,7 @@ func serveFloor(ctx context.Context, r *round) error {
 	if err != nil {
 		return err
 	}
-	if r.originProcess, err = r.start(ctx, r.net.origin, nil, nil, self, "floor-send", r.content); err != nil {
+	if r.originProcess, err = r.start(ctx, r.net.origin, nil, self, "floor-send", r.content); err != nil {
 		return err
 	}
 	return r.answers(ctx, floorPort)
@@ -132,5 +132,5 @@ func getFloor(ctx context.Context, r *round, m *machine) (*process, error) {
 		return nil, err
 	}
 	m.finishAtEnd = true
-	return r.start(ctx, m.host, nil, nil, self, "floor-receive", r.net.origin.addr.String(), r.file(m), fmt.Sprint(int64(r.scenario.Size)))
+	return r.start(ctx, m.host, nil, self, "floor-receive", r.net.origin.addr.String(), r.file(m), fmt.Sprint(int64(r.scenario.Size)))
 }

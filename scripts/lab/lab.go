@@ -51,7 +51,6 @@ func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
 		}
 		list = append(list, s)
 	}
-	sweep()
 	if err := allowCubic(); err != nil {
 		return err
 	}
@@ -59,7 +58,8 @@ func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
 	if where == "" {
 		where = memory()
 	}
-	if l.dir, err = os.MkdirTemp(where, "shoal-lab-"); err != nil {
+	sweep(where)
+	if l.dir, err = os.MkdirTemp(where, fmt.Sprintf("%s%d-", prefix, os.Getpid())); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(l.dir)) }()

@@ -145,3 +145,19 @@ func TestQueuesAreParsed(t *testing.T) {
 		}
 	}
 }
+
+func TestOrphans(t *testing.T) {
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		fmt.Sprintf("%s%d-1-net", prefix, dead.Process.Pid): true,
+		fmt.Sprintf("%s%d-1-net", prefix, os.Getpid()):      false,
+		prefix + "0-x": false, prefix + "-1-x": false, "shoal-1-net": false, "other": false,
+	} {
+		if got := orphan(name); got != want {
+			t.Errorf("%s: orphan = %v, want %v", name, got, want)
+		}
+	}
+}

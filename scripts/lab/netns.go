@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -94,25 +95,36 @@ func allowCubic() error {
 	return os.WriteFile(list, []byte(strings.TrimSpace(string(b))+" cubic"), 0)
 }
 
-// sweep removes what labs left behind that were killed: namespaces whose process is no more.
-func sweep() {
+// sweep removes what labs left behind that were killed: namespaces, and directories in dir.
+func sweep(dir string) {
 	out, err := exec.Command("ip", "netns", "list").Output()
 	if err != nil {
 		return
 	}
 	for line := range strings.Lines(string(out)) {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		var pid int
-		if _, err := fmt.Sscanf(name, prefix+"%d-", &pid); err != nil {
-			continue
-		}
-		if unix.Kill(pid, 0) == unix.ESRCH {
+		if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); orphan(name) {
 			(&namespace{name}).remove()
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, path := range left {
+		if orphan(filepath.Base(path)) {
+			os.RemoveAll(path)
 		}
 	}
 }
 
-// prefix opens the names of all our namespaces; the number of the process follows.
+// orphan says whether a name is that of something of a lab that is no more.
+func orphan(name string) bool {
+	var pid int
+	_, err := fmt.Sscanf(name, prefix+"%d-", &pid)
+	return err == nil && pid > 0 && unix.Kill(pid, 0) == unix.ESRCH
+}
+
+// prefix opens the names of all that a lab makes; the number of its process follows.
 const prefix = "shoallab-"
 
 // command runs a program to its end.

@@ -95,7 +95,7 @@ func buildNetwork(ctx context.Context, s *scenario) (_ *network, err error) {
 		if err := r.batch(ctx, "ip",
 			fmt.Sprintf("addr add 198.19.%d.2/30 dev wan", subnets), "link set wan up",
 			fmt.Sprintf("route add default via 198.19.%d.1", subnets),
-			"link add br0 type bridge", "addr add "+lan+".1/24 dev br0", "link set br0 up"); err != nil {
+			"link add br0 type bridge mcast_snooping 0", "addr add "+lan+".1/24 dev br0", "link set br0 up"); err != nil {
 			return nil, err
 		}
 		if err := n.backbone.batch(ctx, "ip", fmt.Sprintf("route add %s.0/24 via 198.19.%d.2", lan, subnets)); err != nil {

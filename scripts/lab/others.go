@@ -39,7 +39,7 @@ func seedAria2(ctx context.Context, r *round) error {
 	if err != nil {
 		return err
 	}
-	return r.seedOf(ctx, nil, "aria2c", append(args, "--check-integrity=true", "--allow-overwrite=true", r.torrent)...)
+	return r.seedOf(ctx, "aria2c", append(args, "--check-integrity=true", "--allow-overwrite=true", r.torrent)...)
 }
 
 func getAria2(ctx context.Context, r *round, m *machine) (*process, error) {
@@ -51,7 +51,7 @@ func getAria2(ctx context.Context, r *round, m *machine) (*process, error) {
 		args = append(args, "--seed-time=0")
 	}
 	m.doneFile = done
-	return r.start(ctx, m.host, nil, nil, "aria2c", append(args, r.torrent)...)
+	return r.start(ctx, m.host, nil, "aria2c", append(args, r.torrent)...)
 }
 
 // python is Debian's, for which the package python3-libtorrent is made.
@@ -71,7 +71,7 @@ func libtorrentArgs(r *round, h *host, dir string, seed bool) []string {
 }
 
 func seedLibtorrent(ctx context.Context, r *round) error {
-	return r.seedOf(ctx, nil, python, libtorrentArgs(r, r.net.origin, filepath.Dir(r.content), true)...)
+	return r.seedOf(ctx, python, libtorrentArgs(r, r.net.origin, filepath.Dir(r.content), true)...)
 }
 
 func getLibtorrent(ctx context.Context, r *round, m *machine) (*process, error) {
@@ -80,7 +80,7 @@ func getLibtorrent(ctx context.Context, r *round, m *machine) (*process, error) 
 			m.finish(time.Now())
 		}
 	}
-	return r.start(ctx, m.host, line, nil, python, libtorrentArgs(r, m.host, m.out, false)...)
+	return r.start(ctx, m.host, line, python, libtorrentArgs(r, m.host, m.out, false)...)
 }
 
 // transmissionArgs writes the settings, which the command-line client reads as the daemon does.
@@ -106,7 +106,7 @@ func seedTransmission(ctx context.Context, r *round) error {
 	if err != nil {
 		return err
 	}
-	return r.seedOf(ctx, nil, "transmission-cli", args...)
+	return r.seedOf(ctx, "transmission-cli", args...)
 }
 
 func getTransmission(ctx context.Context, r *round, m *machine) (*process, error) {
@@ -115,7 +115,7 @@ func getTransmission(ctx context.Context, r *round, m *machine) (*process, error
 		return nil, err
 	}
 	m.doneFile = done
-	return r.start(ctx, m.host, nil, nil, "transmission-cli", args...)
+	return r.start(ctx, m.host, nil, "transmission-cli", args...)
 }
 
 // serveNginx offers the content over HTTP.
@@ -142,7 +142,7 @@ http {
 	if err != nil {
 		return err
 	}
-	p, err := r.start(ctx, h, nil, nil, "nginx", "-p", dir, "-e", filepath.Join(dir, "error.log"), "-c", config)
+	p, err := r.start(ctx, h, nil, "nginx", "-p", dir, "-e", filepath.Join(dir, "error.log"), "-c", config)
 	if err != nil {
 		return err
 	}
@@ -170,14 +170,14 @@ func (r *round) answers(ctx context.Context, port int) error {
 
 func getCurl(ctx context.Context, r *round, m *machine) (*process, error) {
 	m.finishAtEnd = true
-	return r.start(ctx, m.host, nil, nil, "curl", "--silent", "--show-error", "--fail", "--output", r.file(m), r.plainURL())
+	return r.start(ctx, m.host, nil, "curl", "--silent", "--show-error", "--fail", "--output", r.file(m), r.plainURL())
 }
 
 // getAndHash is a plain download with one pass over the file behind it.
 func getAndHash(ctx context.Context, r *round, m *machine) (*process, error) {
 	m.finishAtEnd = true
 	script := `curl --silent --show-error --fail --output "$1" "$2" && openssl dgst -sha256 "$1"`
-	return r.start(ctx, m.host, nil, nil, "/bin/sh", "-c", script, "sh", r.file(m), r.plainURL())
+	return r.start(ctx, m.host, nil, "/bin/sh", "-c", script, "sh", r.file(m), r.plainURL())
 }
 
 // plainURL is where the content can be had without BitTorrent.
@@ -190,8 +190,8 @@ func (r *round) plainURL() string {
 }
 
 // seedOf starts a seed on the origin and waits until the tracker lists it as one.
-func (r *round) seedOf(ctx context.Context, env []string, name string, args ...string) error {
-	p, err := r.start(ctx, r.net.origin, nil, env, name, args...)
+func (r *round) seedOf(ctx context.Context, name string, args ...string) error {
+	p, err := r.start(ctx, r.net.origin, nil, name, args...)
 	if err != nil {
 		return err
 	}

@@ -180,5 +180,5 @@ func startPoisoner(ctx context.Context, r *round, m *machine) (*process, error) 
 	if err != nil {
 		return nil, err
 	}
-	return r.start(ctx, m.host, nil, nil, self, "poisoner", r.torrent)
+	return r.start(ctx, m.host, nil, self, "poisoner", r.torrent)
 }

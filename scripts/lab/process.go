@@ -38,7 +38,7 @@ type process struct {
 }
 
 // start runs a program on a host until ctx is done or it ends. line gets each line of its stdout.
-func (r *round) start(ctx context.Context, h *host, line func(string), env []string, name string, args ...string) (*process, error) {
+func (r *round) start(ctx context.Context, h *host, line func(string), name string, args ...string) (*process, error) {
 	p := &process{what: h.name + ": " + filepath.Base(name), logs: filepath.Join(h.dir(r), filepath.Base(name)+".log"), ended: make(chan struct{})}
 	logs, err := os.Create(p.logs)
 	if err != nil {
@@ -46,7 +46,7 @@ func (r *round) start(ctx context.Context, h *host, line func(string), env []str
 	}
 	c := child.Command(ctx, name, args...)
 	c.Dir, c.Stderr = h.dir(r), logs
-	c.Env = append(r.environment(h), env...)
+	c.Env = r.environment(h)
 	fmt.Fprintf(logs, "$ %s %s\n", name, strings.Join(args, " "))
 	started := make(chan error, 1)
 	r.processes.Go(func() {

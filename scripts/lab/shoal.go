@@ -56,7 +56,7 @@ func serveShoal(ctx context.Context, r *round) error {
 		args = append(args, r.content)
 	}
 	args = append(args, r.shoalFlags()...)
-	p, err := r.start(ctx, h, line, nil, r.shoal(), args...)
+	p, err := r.start(ctx, h, line, r.shoal(), args...)
 	if err != nil {
 		return err
 	}
@@ -170,5 +170,5 @@ func getShoal(ctx context.Context, r *round, m *machine) (*process, error) {
 			m.fail(errors.New(e.Message), e.Code)
 		}
 	}
-	return r.start(ctx, m.host, line, nil, r.shoal(), args...)
+	return r.start(ctx, m.host, line, r.shoal(), args...)
 }
