@@ -32,6 +32,7 @@ type summary struct {
 	Late      float64   `json:"late_seconds"`    // the same of those who came late
 	CPU       float64   `json:"cpu_seconds"`     // per machine, its mean
 	OriginCPU float64   `json:"origin_cpu_seconds"`
+	Wait      float64   `json:"cpu_wait"`  // how long a program's threads together waited for a processor, over the makespan
 	Peak      float64   `json:"rss_bytes"` // the largest machine
 	Own       float64   `json:"rss_anon_bytes"`
 	Goals     []verdict `json:"goals,omitempty"`
@@ -86,6 +87,12 @@ func summarize(s *scenario, name string, results []*result) summary {
 	}
 	y.Slowest = per(of(func(m machineShow) float64 { return m.Seconds }, false))
 	y.Late = per(of(func(m machineShow) float64 { return m.Seconds }, true))
+	y.Wait = per(func(x *result) float64 {
+		if x.Makespan == 0 {
+			return 0
+		}
+		return x.CPUWait / float64(x.Programs) / x.Makespan
+	})
 	y.Peak = per(of(func(m machineShow) float64 { return float64(m.Peak) }, false))
 	y.Own = per(of(func(m machineShow) float64 { return float64(m.Own) }, false))
 	y.CPU = per((*result).cpuEach)
@@ -153,7 +160,7 @@ func table(s *scenario, all []summary) {
 	if len(s.Sites) > 0 {
 		columns = append(columns, "ingress wire", "payload")
 	}
-	columns = append(columns, "slowest", "cpu each", "cpu origin", "rss", "of it own")
+	columns = append(columns, "slowest", "cpu each", "cpu origin", "cpu wait", "rss", "of it own")
 	fmt.Fprintln(w, strings.Join(columns, "\t")+"\t")
 	for _, y := range all {
 		row := []string{y.Contender, fmt.Sprint(y.Rounds), fmt.Sprintf("%d/%d", y.Verified, y.Expected), seconds(y.Makespan),
@@ -167,7 +174,7 @@ func table(s *scenario, all []summary) {
 		if len(s.Sites) > 0 {
 			row = append(row, fmt.Sprintf("%.3f", y.InWire), known(y.Ingress))
 		}
-		row = append(row, seconds(y.Slowest), fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU),
+		row = append(row, seconds(y.Slowest), fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU), fmt.Sprintf("%.2f", y.Wait),
 			mebibytes(y.Peak), mebibytes(y.Own))
 		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
 	}

@@ -34,6 +34,7 @@ type result struct {
 	Sites         []siteResult  `json:"sites,omitempty"`
 	Machines      []machineShow `json:"machines"`
 	Links         []linkResult  `json:"links"`
+	Programs      int           `json:"programs"`
 	CPUWait       float64       `json:"cpu_wait_seconds"` // all programs' threads together, while they could have run
 	Occupied      float64       `json:"cpu_occupied"`     // share of the computer's processors that the programs used
 
@@ -117,6 +118,7 @@ func (r *round) result() (*result, error) {
 	if problems != nil {
 		return nil, problems
 	}
+	x.Programs = len(r.running)
 	for _, p := range r.running {
 		x.CPUWait += time.Duration(p.waited.Load()).Seconds()
 		x.Occupied += p.cpu.Seconds()
