@@ -105,6 +105,7 @@ type conn struct {
 	metadataServed int
 	revealed       bitset // what we told it that we have
 	open           bool   // while leasing: it was told that we have everything
+	hunger         hunger
 }
 
 // idleCounts says why a connection had nothing outstanding, in ticks of 100 ms.

@@ -108,6 +108,10 @@ func (s *session) serve(now time.Time) {
 		}
 		r := best.queue[at]
 		best.queue = append(best.queue[:at], best.queue[at+1:]...)
+		if !s.affords(best, r, now) {
+			s.refuse(best, r)
+			continue
+		}
 		if best.inflight == 0 {
 			best.lastSent = now
 		}

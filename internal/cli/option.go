@@ -20,6 +20,7 @@ const (
 	kindSize          // bytes, see units.go
 	kindRate          // bytes per second, see units.go
 	kindDuration      // see parseDuration
+	kindNumber        // a fraction, such as 1.1
 )
 
 // option describes one setting of a command: the flag --name, the variable SHOAL_NAME, the key name in the
@@ -46,7 +47,7 @@ func (o *option) variable() string {
 	return "SHOAL_" + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
 }
 
-// parse turns the texts given for the option into its value: string, bool, []string, int64 or time.Duration.
+// parse turns the texts given for the option into its value: string, bool, []string, int64, float64 or time.Duration.
 func (o *option) parse(texts []string) (any, error) {
 	if o.kind == kindList {
 		for _, text := range texts {
@@ -84,6 +85,8 @@ func (o *option) parse(texts []string) (any, error) {
 		return orZero(parseRate, text)
 	case kindDuration:
 		return orZero(parseDuration, text)
+	case kindNumber:
+		return orZero(parseNumber, text)
 	}
 	return text, nil
 }

@@ -34,6 +34,7 @@ func serveCommand() *command {
 		},
 		options: concat([]option{
 			{name: "public-url", value: "URL", usage: "how others reach this port, such as http://updates.example:7070", check: checkURL("http", "https")},
+			{name: "origin-budget", kind: kindNumber, value: "COPIES", usage: "give swarms at most so many copies of each content a day, such as 1.1, while they get on without more; 0 is no bound"},
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
 		}, swarmOptions(":7070"), stateOptions(), logOptions("info"), outputOptions()),
@@ -67,7 +68,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	}
 	s, err := daemon.NewServer(ctx, daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
-		Tracker: true, Open: e.settings.Bool("open"), Plain: true, WebSeeds: e.settings.List("web-seed"),
+		Tracker: true, Open: e.settings.Bool("open"), OriginBudget: e.settings.Number("origin-budget"), Plain: true, WebSeeds: e.settings.List("web-seed"),
 		Swarm: swarm.Config{Role: swarm.RoleOrigin, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200,
 			LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down")},
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,

@@ -76,6 +76,7 @@ func (s *settings) Bool(name string) bool              { return valueOf[bool](s,
 func (s *settings) List(name string) []string          { return valueOf[[]string](s, name) }
 func (s *settings) Int(name string) int64              { return valueOf[int64](s, name) }
 func (s *settings) Bytes(name string) int64            { return valueOf[int64](s, name) } // a size, or a rate per second
+func (s *settings) Number(name string) float64         { return valueOf[float64](s, name) }
 func (s *settings) Duration(name string) time.Duration { return valueOf[time.Duration](s, name) }
 
 func (s *settings) get(name string) *setting {

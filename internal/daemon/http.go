@@ -40,7 +40,9 @@ type ContentStatus struct {
 	Up       int64   `json:"up_bytes_per_second"`
 	SentPeer int64   `json:"sent_peers_bytes"`
 	SentHTTP int64   `json:"sent_http_bytes"`
-	Copies   float64 `json:"copies"` // everything sent / content
+	Copies   float64 `json:"copies"`                       // everything sent / content
+	Today    int64   `json:"given_today_bytes"`            // to swarms, over BitTorrent and HTTP
+	Budget   int64   `json:"budget_today_bytes,omitempty"` // how much of that is allowed; none if there is no bound
 	Error    string  `json:"error,omitempty"`
 }
 
@@ -86,6 +88,7 @@ func (s *Server) contentStatus(c *seeder.Content) ContentStatus {
 	if c.Length > 0 {
 		st.Copies = float64(st.SentPeer+st.SentHTTP) / float64(c.Length)
 	}
+	st.Today, st.Budget = c.Ration.Today(time.Now())
 	if err := c.Gone(); err != nil {
 		st.Error = err.Error()
 	}

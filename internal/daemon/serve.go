@@ -33,10 +33,12 @@ type ServeConfig struct {
 	AllowFile string
 	Plain     bool // contents are also /NAME and /NAME.torrent
 	WebSeeds  []string
-	Swarm     swarm.Config
-	Progress  func(name string) func(done, total int64)
-	Version   string
-	Log       *slog.Logger
+	// OriginBudget is how many copies of each content are given to swarms in a day; 0 is any number.
+	OriginBudget float64
+	Swarm        swarm.Config
+	Progress     func(name string) func(done, total int64)
+	Version      string
+	Log          *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -76,7 +78,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	cfg.Swarm.Port = s.port.Number()
 	cfg.Swarm.Log = cfg.Log
 	s.node = swarm.New(cfg.Swarm)
-	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
+	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Budget: cfg.OriginBudget, Progress: cfg.Progress, Log: cfg.Log}
 	if l := s.node.UploadLimit(); l != nil { // one limit for peers and HTTP together
 		sc.Limit = l
 	}

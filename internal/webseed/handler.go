@@ -104,6 +104,9 @@ func (h *Handler) find(path string) (e *entry, i int, ok bool) {
 	return e, i, ok
 }
 
+// byKey says whether a request names the content by its hash, as the clients of swarms do.
+func byKey(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/content/") }
+
 // maxRange is the longest Range header that is looked at: a dozen ranges. A server may ignore Range, and then sends the file once instead of
 // assembling thousands of parts.
 const maxRange = 512
@@ -140,7 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Never a type that a browser would run: the status page of the same origin may hold more rights than a published file should get.
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("X-Content-Type-Options", "nosniff")
-	if strings.HasPrefix(r.URL.Path, "/content/") {
+	if byKey(r) {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable") // the hash in the URL names the bytes
 	} else {
 		header.Set("Cache-Control", "no-cache")
