@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"shoal/internal/units"
 )
 
 // kind is how an option's text is read.
@@ -17,8 +19,8 @@ const (
 	kindBool          // a flag without a value
 	kindList          // may be given several times
 	kindInt           // a count
-	kindSize          // bytes, see units.go
-	kindRate          // bytes per second, see units.go
+	kindSize          // bytes, see package units
+	kindRate          // bytes per second, see package units
 	kindDuration      // see parseDuration
 	kindNumber        // a fraction, such as 1.1
 )
@@ -80,9 +82,9 @@ func (o *option) parse(texts []string) (any, error) {
 		}
 		return n, nil
 	case kindSize:
-		return orZero(parseSize, text)
+		return orZero(units.ParseSize, text)
 	case kindRate:
-		return orZero(parseRate, text)
+		return orZero(units.ParseRate, text)
 	case kindDuration:
 		return orZero(parseDuration, text)
 	case kindNumber:
