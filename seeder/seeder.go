@@ -35,11 +35,6 @@ type Config struct {
 	Announce [][]string
 	// Plain contents are also served as /NAME and /NAME.torrent.
 	Plain bool
-	// Limit bounds what is sent over HTTP; nil is no limit.
-	Limit webseed.Limiter
-	// Budget is how many copies of a content are given in a day to the machines of a swarm, over BitTorrent and
-	// HTTP together: see swarm.Ration. 0 is any number. SetBudget changes it.
-	Budget float64
 	// Progress, asked once for each path that is hashed, returns what is told how far that has come, from
 	// many goroutines.
 	Progress func(name string) func(done, total int64)
@@ -53,7 +48,7 @@ type Seeder struct {
 	web webseed.Handler
 
 	mu       sync.Mutex
-	budget   float64
+	budget   float64 // see SetBudget
 	contents []*Content
 	byName   map[string]*Content
 	ours     map[[20]byte]bool // what trackers may serve
@@ -88,8 +83,8 @@ func New(cfg Config) *Seeder {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Seeder{cfg: cfg, budget: cfg.Budget, byName: make(map[string]*Content), ours: make(map[[20]byte]bool)}
-	s.web.Limit = cfg.Limit
+	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), ours: make(map[[20]byte]bool)}
+	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
 	return s
 }
 
@@ -205,7 +200,7 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached bool, notices []stri
 	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
 	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
 	c.Magnet = shown.Magnet()
-	c.Ration = swarm.NewRation(c.Length, s.cfg.Budget)
+	c.Ration = swarm.NewRation(c.Length, s.copies())
 	spec := swarm.Spec{Torrent: t, Content: rec.Path, Stamps: rec.stamp, Leaves: rec.leaves, Ration: c.Ration, Trackers: append(slices.Clone(t.Trackers), s.cfg.Announce...)}
 	if s.cfg.StateDir != "" {
 		c.torrent = s.file(c.Key(), "torrent")
@@ -256,14 +251,26 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached bool, notices []stri
 
 // admit counts what a swarm's client asks for over HTTP against the budget, or has it wait.
 func (c *Content) admit(r *http.Request, n int64) (wait time.Duration) {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		from = netip.AddrPort{} // a Unix socket: all are one
-	}
-	return c.Ration.Ask(from.Addr(), n, time.Now())
+	return c.Ration.Ask(remote(r), n, time.Now())
 }
 
-// SetBudget changes how many copies of each content are given in a day; 0 is any number.
+// remote is the machine that a request came from.
+func remote(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.IPv6Loopback() // no network: a Unix socket
+	}
+	return from.Addr().Unmap()
+}
+
+func (s *Seeder) copies() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.budget
+}
+
+// SetBudget bounds how many copies of each content are given in a day to the machines of swarms, over BitTorrent
+// and HTTP together: see swarm.Ration. 0, as at the beginning, is any number.
 func (s *Seeder) SetBudget(copies float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,9 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"shoal/swarm/wire"
 )
@@ -24,11 +23,12 @@ type conn struct {
 	id      [20]byte
 	claim   uint64 // its claim to pieces of its site
 	inbound bool
-	fast    bool   // BEP 6
-	ext     bool   // BEP 10
-	v2      bool   // BEP 52: speaks about the v2 torrent
-	shoal   bool   // by its peer id: a hint that decides nothing about trust
-	bit52   bool   // offers BEP 52 in its handshake
+	fast    bool // BEP 6
+	ext     bool // BEP 10
+	v2      bool // BEP 52: speaks about the v2 torrent
+	shoal   bool // by its peer id: a hint that decides nothing about trust
+	bit52   bool // offers BEP 52 in its handshake
+	lane    atomic.Uint32
 	pin     string // the address the user named, if this is it
 	closing sync.Once
 	out     outbox
@@ -264,7 +264,7 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 		}
 		return nil
 	}
-	if err := spend(ctx, s.t.node.down, int64(len(m.Payload))); err != nil {
+	if err := spend(ctx, c.down(), int64(len(m.Payload))); err != nil {
 		return err
 	}
 	r := s.ingest(q.op, q.begin, m.Payload)
@@ -301,6 +301,7 @@ func (c *conn) classify(s *session) {
 	default:
 		c.class = Peers
 	}
+	c.lane.Store(c.laneOf())
 }
 
 // mayGive says whether our upload policy lets this peer have content from us.
@@ -363,16 +364,4 @@ func (b *budget) take(now time.Time) bool {
 	b.at = now
 	b.left--
 	return b.left >= 0
-}
-
-// spend waits until l allows n bytes more; nil allows all.
-func spend(ctx context.Context, l *rate.Limiter, n int64) error {
-	for l != nil && n > 0 {
-		k := min(n, int64(l.Burst()))
-		if err := l.WaitN(ctx, int(k)); err != nil {
-			return err
-		}
-		n -= k
-	}
-	return nil
 }

@@ -18,7 +18,7 @@ func (s *session) greet(c *conn) {
 		M:      map[string]int{wire.NameMetadata: int(wire.IDMetadata), wire.NameShoal: int(wire.IDShoal)},
 		Client: cfg.UserAgent, Reqq: maxQueue, Port: cfg.Port,
 		YourIP: string(c.addr.Addr().AsSlice()),
-		Shoal:  &wire.Shoal{Role: cfg.Role.String(), Site: cfg.Site, Up: cfg.LimitUp},
+		Shoal:  &wire.Shoal{Role: cfg.Role.String(), Site: cfg.Site, Up: s.t.node.up[away].Rate()},
 	}
 	if s.torrent != nil {
 		h.MetadataSize = len(s.torrent.Bytes)

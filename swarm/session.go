@@ -40,7 +40,7 @@ type session struct {
 	open        map[int]*openPiece  // begun and not verified
 	spare       []*openPiece        // those of them with blocks that nobody was asked for
 	suspects    map[int][]suspicion // pieces that failed their hash, until they are right
-	outstanding int64               // bytes asked of all peers and not answered
+	outstanding [lanes]int64        // bytes asked of all peers and not answered
 	conns       []*conn             // in the order they joined; one that leaves is missing in a new slice, so that this one can be ranged over
 	lan         []*conn             // conns of our site
 	lanStale    bool                // lan is to be made anew
@@ -393,7 +393,7 @@ const (
 // others open may not take every place while there is something to fetch: the peers that we want
 // to dial need some.
 func (s *session) admits(c *conn, now time.Time) bool {
-	most, n := s.t.node.cfg.MaxPeers, 0
+	most, n := s.t.node.Limits().MaxPeers, 0
 	if c.inbound && !s.complete() {
 		most = max(most*3/4, 1)
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"shoal/internal/daemon"
+	"shoal/internal/schedule"
 	"shoal/internal/units"
 )
 
@@ -22,7 +24,8 @@ const (
 	kindSize          // bytes, see package units
 	kindRate          // bytes per second, see package units
 	kindDuration      // see parseDuration
-	kindNumber        // a fraction, such as 1.1
+	kindNumber        // a number that need not be whole, such as 1.1
+	kindRates         // rates by the time of the week, see package schedule
 )
 
 // option describes one setting of a command: the flag --name, the variable SHOAL_NAME, the key name in the
@@ -49,7 +52,7 @@ func (o *option) variable() string {
 	return "SHOAL_" + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
 }
 
-// parse turns the texts given for the option into its value: string, bool, []string, int64, float64 or time.Duration.
+// parse turns the texts given for the option into its value: string, bool, []string, int64, float64, schedule.Rates or time.Duration.
 func (o *option) parse(texts []string) (any, error) {
 	if o.kind == kindList {
 		for _, text := range texts {
@@ -88,7 +91,9 @@ func (o *option) parse(texts []string) (any, error) {
 	case kindDuration:
 		return orZero(parseDuration, text)
 	case kindNumber:
-		return orZero(parseNumber, text)
+		return orZero(daemon.ParseCopies, text)
+	case kindRates:
+		return orZero(schedule.ParseRates, text)
 	}
 	return text, nil
 }

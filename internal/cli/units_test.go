@@ -5,19 +5,6 @@ import (
 	"time"
 )
 
-func TestParseNumber(t *testing.T) {
-	for in, want := range map[string]float64{"0": 0, "1": 1, "1.1": 1.1, " 0.5 ": 0.5} {
-		if got, err := parseNumber(in); err != nil || got != want {
-			t.Errorf("parseNumber(%q) = %v, %v, want %v", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"", "-1", "NaN", "inf", "1e10", "two", "1.1x"} {
-		if got, err := parseNumber(in); err == nil {
-			t.Errorf("parseNumber(%q) = %v, want an error", in, got)
-		}
-	}
-}
-
 func TestParseDuration(t *testing.T) {
 	for in, want := range map[string]time.Duration{"0": 0, "90s": 90 * time.Second, "1h30m": 90 * time.Minute} {
 		if got, err := parseDuration(in); err != nil || got != want {

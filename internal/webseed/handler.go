@@ -11,15 +11,18 @@ import (
 	"time"
 )
 
-// Limiter waits until n more bytes may be sent, n ≤ 64 KiB. *rate.Limiter is one, if its burst is at least that.
+// Limiter bounds what is sent. Its rate may change at any moment.
 type Limiter interface {
+	// WaitN waits until n more bytes may be sent.
 	WaitN(ctx context.Context, n int) error
+	// Rate is the bound in bytes per second; 0: none.
+	Rate() int64
 }
 
 // Handler serves contents. The zero value is ready and serves none. Its methods are safe for concurrent use.
 type Handler struct {
-	// Limit bounds what is sent, over all contents. Nil: no limit. Set before the first request.
-	Limit Limiter
+	// Limit returns what bounds the answer to a request. Nil: nothing does. Set before the first request.
+	Limit func(r *http.Request) Limiter
 
 	sendTime time.Duration // how long a slice may take to leave; 0: two minutes
 	total    atomic.Int64
@@ -152,6 +155,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")
 	}
 	s := &sender{ResponseWriter: w, r: r, h: h, e: e, i: i, f: f}
+	if h.Limit != nil {
+		s.limit = h.Limit(r)
+	}
 	http.ServeContent(s, r, "", fi.ModTime(), f)
 	if s.end(); s.err != nil {
 		panic(http.ErrAbortHandler) // the other side must not take it for whole

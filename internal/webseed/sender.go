@@ -13,7 +13,8 @@ import (
 const (
 	// slice is how much is sent between two looks at the file: large enough for sendfile to be cheap, small enough for a change to be seen in time.
 	slice = 1 << 20
-	// limitedSlice is how much is sent at once under a limit, so that a slow limit is smooth.
+	// leastSlice and limitedSlice are how much is sent at once under a limit: what takes 20 ms, so that the limit is smooth.
+	leastSlice   = 1400
 	limitedSlice = 64 << 10
 )
 
@@ -29,6 +30,7 @@ type sender struct {
 	i int
 	f *os.File
 
+	limit    Limiter // nil: none
 	sent     int64
 	admitted int64 // bytes that Content.Admit was asked for
 	turned   bool  // away: the response is another
@@ -101,9 +103,9 @@ func (s *sender) step(left int64) (int64, error) {
 		return 0, errRemoved
 	}
 	step := min(left, slice)
-	if s.h.Limit != nil {
-		step = min(left, limitedSlice)
-		if err := s.h.Limit.WaitN(s.r.Context(), int(step)); err != nil {
+	if s.limit != nil && s.limit.Rate() > 0 {
+		step = min(left, limitedSlice, max(s.limit.Rate()/50, leastSlice))
+		if err := s.limit.WaitN(s.r.Context(), int(step)); err != nil {
 			return 0, err
 		}
 	}
