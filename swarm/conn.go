@@ -29,7 +29,8 @@ type conn struct {
 	shoal   bool // by its peer id: a hint that decides nothing about trust
 	bit52   bool // offers BEP 52 in its handshake
 	lane    atomic.Uint32
-	pin     string // the address the user named, if this is it
+	gauged  time.Time // the writer's: when its governor was last told that it writes
+	pin     string    // the address the user named, if this is it
 	closing sync.Once
 	out     outbox
 
@@ -143,6 +144,11 @@ func (s *session) runConn(ctx context.Context, c *conn) error {
 	defer c.close()
 	tune(c.nc)
 	c.nc.SetDeadline(time.Time{})
+	defer func() {
+		for _, g := range s.t.node.governors {
+			g.forget(c)
+		}
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, c.close)

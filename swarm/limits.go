@@ -62,5 +62,15 @@ func (c *conn) laneOf() lane {
 	return away
 }
 
-func (c *conn) up() *Pace   { return &c.s.t.node.up[c.lane.Load()] }
-func (c *conn) down() *Pace { return &c.s.t.node.down[c.lane.Load()] }
+func (c *conn) up() *Pace           { return &c.s.t.node.up[c.lane.Load()] }
+func (c *conn) down() *Pace         { return &c.s.t.node.down[c.lane.Load()] }
+func (c *conn) governor() *governor { return c.s.t.node.governors[c.lane.Load()] }
+
+// upRate is what holds writes to c back, by the limit or for a queue that was seen; 0: nothing.
+func (c *conn) upRate() int64 {
+	limit, link := c.up().Rate(), c.governor().pace.Rate()
+	if limit == 0 || link > 0 && link < limit {
+		return link
+	}
+	return limit
+}

@@ -70,6 +70,7 @@ type Node struct {
 	announcer *announce.Scheduler
 	limits    atomic.Pointer[Limits]
 	up, down  paces
+	governors [lanes]*governor
 	verifying chan struct{} // slots for hashing pieces
 
 	mu        sync.Mutex
@@ -93,6 +94,9 @@ func New(cfg Config) *Node {
 	cfg = cfg.withDefaults()
 	n := &Node{cfg: cfg, world: realWorld{}, transfers: make(map[[20]byte]*Transfer), shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1)}
 	n.SetLimits(Limits{Up: cfg.LimitUp, Down: cfg.LimitDown, LAN: cfg.LimitLAN, MinRate: max(cfg.MinRate, 0), MaxPeers: cfg.MaxPeers})
+	for i := range n.governors {
+		n.governors[i] = newGovernor()
+	}
 	n.verifying = make(chan struct{}, runtime.GOMAXPROCS(0))
 	n.announcer = announce.NewScheduler(announce.Config{
 		PeerID: cfg.PeerID, Port: cfg.Port, Site: cfg.Site, UserAgent: cfg.UserAgent, Log: cfg.Log,
@@ -105,6 +109,9 @@ func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { n.announcer.Run(ctx) })
+	for _, g := range n.governors {
+		wg.Go(func() { g.run(ctx) })
+	}
 	defer func() {
 		n.mu.Lock()
 		n.closed = true

@@ -127,7 +127,7 @@ const maxGather = 256 << 10
 func (c *conn) write(ctx context.Context) error {
 	for {
 		gather := int64(maxGather)
-		if c.up().Rate() > 0 {
+		if c.upRate() > 0 {
 			gather = 1 // block by block, each when its turn has come
 		}
 		control, blocks := c.out.take(gather)
@@ -178,9 +178,10 @@ func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
 		bufs = append(bufs, wire.AppendPieceHeader(make([]byte, 0, 13), r.piece, r.begin, len(b)), b)
 		total += int64(r.length)
 	}
+	c.governor().writes(c, time.Now())
 	var err error
-	if up := c.up(); up.Rate() > 0 {
-		err = c.writePaced(ctx, bufs, up)
+	if c.upRate() > 0 {
+		err = c.writePaced(ctx, bufs)
 	} else {
 		_, err = bufs.WriteTo(c.nc)
 	}
@@ -192,12 +193,16 @@ func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
 }
 
 // writePaced writes headers and blocks, in turn, in slices that each wait for their time.
-func (c *conn) writePaced(ctx context.Context, bufs net.Buffers, up *Pace) error {
+func (c *conn) writePaced(ctx context.Context, bufs net.Buffers) error {
+	limit, link := c.up(), &c.governor().pace
 	for i := 0; i < len(bufs); i += 2 {
 		part, block := net.Buffers{bufs[i]}, bufs[i+1]
 		for len(block) > 0 {
-			n := up.slice(int64(len(block)))
-			if err := up.WaitN(ctx, int(n)); err != nil {
+			n := link.slice(limit.slice(int64(len(block))))
+			if err := limit.WaitN(ctx, int(n)); err != nil {
+				return err
+			}
+			if err := link.WaitN(ctx, int(n)); err != nil {
 				return err
 			}
 			c.nc.SetWriteDeadline(time.Now().Add(writeTime))

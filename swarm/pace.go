@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -10,15 +11,18 @@ import (
 // Pace lets bytes through at a rate that may change at any moment; the zero value lets everything
 // through. It is safe for concurrent use; who waits is let through in order.
 type Pace struct {
-	rate atomic.Int64 // bytes per second; 0: any number
+	rate  atomic.Int64  // bytes per second; 0: any number
+	slack time.Duration // how far it may fall behind the clock and make up for it; 0: paceSlack
 
 	mu      sync.Mutex
-	paid    time.Time     // when what was let through will have taken its time
+	at      time.Time
+	due     float64       // bytes that the rate has let through until at, ever
+	taken   float64       // bytes that were let through or wait, ever
 	changed chan struct{} // closed when the rate changes
 }
 
-// paceSlack is how far a pace may fall behind the clock and make up for it: a timer of a busy
-// machine is late. It is also what may pass at once after a rest.
+// paceSlack is for the timers of a busy machine, which are late. It is also what may pass at once
+// after a rest.
 const paceSlack = 50 * time.Millisecond
 
 // Rate is the rate in bytes per second; 0 is none.
@@ -29,75 +33,83 @@ func (p *Pace) Set(perSecond int64) {
 	perSecond = max(perSecond, 0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rate.Swap(perSecond) == perSecond {
+	if p.rate.Load() == perSecond {
 		return
 	}
-	p.paid = time.Time{}
+	p.turn(time.Now())
+	p.rate.Store(perSecond)
 	if p.changed != nil {
 		close(p.changed)
 		p.changed = nil
 	}
 }
 
+// turn lets the time pass.
+func (p *Pace) turn(now time.Time) {
+	rate := float64(p.rate.Load())
+	if !p.at.IsZero() {
+		p.due += max(now.Sub(p.at).Seconds(), 0) * rate
+	}
+	p.at = now
+	slack := rate * cmp.Or(p.slack, paceSlack).Seconds()
+	if rate == 0 {
+		p.due = p.taken // nobody owes anything
+	}
+	p.taken = max(p.taken, p.due-slack)
+}
+
 // WaitN waits until n bytes more may pass. An error is that of ctx.
 func (p *Pace) WaitN(ctx context.Context, n int) error {
-	for p.rate.Load() > 0 {
-		wait, took, changed := p.reserve(int64(n), time.Now())
-		if wait <= 0 {
+	if p.rate.Load() == 0 {
+		return ctx.Err()
+	}
+	p.mu.Lock()
+	p.turn(time.Now())
+	mine := p.taken
+	p.taken += float64(n)
+	for {
+		rate := p.rate.Load()
+		left := mine - p.due
+		if rate == 0 || left < 1 {
+			p.mu.Unlock()
 			return ctx.Err()
 		}
-		t := time.NewTimer(wait)
+		if p.changed == nil {
+			p.changed = make(chan struct{})
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		t := time.NewTimer(time.Duration(min(left/float64(rate), maxSleep.Seconds()) * float64(time.Second)))
 		select {
 		case <-t.C:
-			return nil
-		case <-changed: // reserved at a rate that does not hold any more
-			t.Stop()
+		case <-changed:
 		case <-ctx.Done():
-			t.Stop()
-			p.giveBack(took, changed)
+		}
+		t.Stop()
+		p.mu.Lock()
+		p.turn(time.Now())
+		if ctx.Err() != nil {
+			p.taken -= float64(n) // those behind move up when they come again
+			p.mu.Unlock()
 			return ctx.Err()
 		}
 	}
-	return ctx.Err()
 }
 
-// reserve takes the time that n bytes take from the schedule, and says how long to wait for it.
-func (p *Pace) reserve(n int64, now time.Time) (wait, took time.Duration, changed <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rate := p.rate.Load()
-	if rate == 0 {
-		return 0, 0, nil
-	}
-	if p.changed == nil {
-		p.changed = make(chan struct{})
-	}
-	if least := now.Add(-paceSlack); p.paid.Before(least) {
-		p.paid = least
-	}
-	wait = p.paid.Sub(now)
-	took = time.Duration(float64(n) / float64(rate) * float64(time.Second))
-	p.paid = p.paid.Add(took)
-	return wait, took, p.changed
-}
+// maxSleep keeps a wait at a tiny rate within what a duration can say.
+const maxSleep = time.Hour
 
-// giveBack returns time that was reserved and is not needed.
-func (p *Pace) giveBack(took time.Duration, changed <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.changed == changed {
-		p.paid = p.paid.Add(-took)
-	}
-}
-
-// slice is how many bytes to let through at once, of n: what takes 20 ms, so that a slow pace is
-// smooth and nobody waits long behind another.
+// slice is how many bytes to let through at once, of n: what takes 5 ms, so that no queue comes of
+// it and nobody waits long behind another.
 func (p *Pace) slice(n int64) int64 {
 	if rate := p.rate.Load(); rate > 0 {
-		return min(n, max(rate/50, 1400))
+		return min(n, max(rate/200, leastSlice))
 	}
 	return n
 }
+
+// leastSlice is about what fits into a packet.
+const leastSlice = 1400
 
 // spend waits until p lets n bytes more through.
 func spend(ctx context.Context, p *Pace, n int64) error {

@@ -24,7 +24,7 @@ const (
 // ahead is how many bytes the writer of a connection is given beyond what it has written: what
 // goes next is decided late.
 func (c *conn) ahead() int64 {
-	if l := c.up().Rate(); l > 0 {
+	if l := c.upRate(); l > 0 {
 		return min(max(l/40, 16<<10), maxGather)
 	}
 	return 2 * maxGather
