@@ -41,7 +41,7 @@ const (
 
 func newGovernor() *governor {
 	g := &governor{wake: make(chan struct{}, 1), conns: make(map[*conn]*flow)}
-	g.pace.slack = 10 * time.Millisecond
+	g.pace.slack = 25 * time.Millisecond
 	return g
 }
 
@@ -153,6 +153,17 @@ const (
 	slowest = 0.3
 	// freeGain: without a queue at so many times the rate that made one, the uplink is not what it was.
 	freeGain = 2
+	// fall is how much of the rate is left at least from one look to the next.
+	fall = 0.97
+	// leaveTime is how long a queue that is not ours is left alone, at first and at most.
+	leaveTime = 10 * time.Second
+	leaveMost = 2 * time.Minute
+	// sureFall is by how much a queue becomes shorter that obeys.
+	sureFall = 5 * time.Millisecond
+	// obeyTime is how long a queue has for becoming shorter: what arrives is only seen after a while.
+	obeyTime = time.Second
+	// soundTime is how long a queue must have obeyed to be ours for sure.
+	soundTime = 10 * time.Second
 )
 
 // uplink is what is known of the way out. It is a pure function of what is seen.
@@ -162,6 +173,16 @@ type uplink struct {
 	long    int     // looks in a row with a long queue
 	rate    float64 // bytes per second that the link carries; 0: nothing is held back
 	atQueue float64 // the same when a queue was last seen
+
+	// While a queue is too long: what it should be by now. A queue that does not become shorter though
+	// less is sent than arrives is not ours, but somebody else's, or that of a processor that is busy.
+	since  time.Time     // it has been too long and has not become shorter; zero: it is not too long
+	low    time.Duration // how long it was then
+	should float64       // seconds that it should have left, with all that was on its way then
+	last   time.Time
+	begun  time.Time // when something was held back
+	leave  time.Time // nothing is until then
+	left   time.Duration
 }
 
 type arrival struct {
@@ -184,26 +205,47 @@ func (u *uplink) look(now time.Time, s sight) int64 {
 	arrives := float64(u.total-first.total) / took
 	queue := time.Duration(s.delay / float64(s.acked) * float64(time.Second))
 	if u.rate == 0 {
-		if queue <= queueTarget || s.queued < leastQueue {
+		if queue <= queueTarget || s.queued < leastQueue || now.Before(u.leave) {
 			u.long = 0
 			return 0
 		}
 		if u.long++; u.long < sureLooks {
 			return 0
 		}
+		u.begun, u.since = now, time.Time{}
 	}
 	switch {
 	case queue > queueTarget: // the link is full: what arrives is what it carries
-		u.rate = arrives
-		u.atQueue = arrives
-	case arrives > u.rate:
-		u.rate = arrives
+		u.rate = max(arrives, fall*u.rate)
+		u.atQueue = u.rate
+		if u.since.IsZero() || queue < u.low-sureFall { // it has just begun, or obeys
+			u.since, u.last, u.low = now, now, queue
+			u.should = queue.Seconds() + float64(s.queued)/arrives
+		}
+		u.should -= now.Sub(u.last).Seconds() * (1 - float64(u.pace(queue))/arrives)
+		u.last = now
+		if u.should < -queueTarget.Seconds() && now.Sub(u.since) > obeyTime {
+			u.notOurs(now)
+			return 0
+		}
+	default:
+		u.rate, u.since = max(arrives, u.rate), time.Time{}
 	}
 	if u.rate > freeGain*u.atQueue {
 		u.rate, u.long = 0, 0
 		return 0
 	}
 	return u.pace(queue)
+}
+
+// notOurs leaves the queue alone for a while, longer each time.
+func (u *uplink) notOurs(now time.Time) {
+	if now.Sub(u.begun) > soundTime {
+		u.left = 0
+	}
+	u.left = min(max(2*u.left, leaveTime), leaveMost)
+	u.leave = now.Add(u.left)
+	u.rate, u.long = 0, 0
 }
 
 // pace is the rate to write at with a queue of that length.
