@@ -174,7 +174,7 @@ func (s *session) dialSome() {
 		return
 	}
 	now := s.now()
-	room := s.t.node.cfg.MaxPeers - len(s.conns)
+	room := s.t.node.Limits().MaxPeers - len(s.conns)
 	for _, p := range s.book.pins {
 		if e := s.book.pinned[p]; e.ready(now) && s.book.dialing < maxDials {
 			s.dial(p, p, e)

@@ -23,7 +23,7 @@ func (c *conn) foreign() bool { return !c.shoal && c.introduced && c.mayGive() }
 
 // unchoke lets a peer ask.
 func (s *session) unchoke(c *conn) {
-	if !c.choking {
+	if !c.choking || s.rationed(c) {
 		return
 	}
 	c.choking = false
@@ -50,7 +50,7 @@ func (s *session) fillSlots() {
 	var waiting []*conn
 	for _, c := range s.conns {
 		switch {
-		case !c.foreign() || !c.wants:
+		case !c.foreign() || !c.wants || s.rationed(c):
 		case c.choking:
 			waiting = append(waiting, c)
 		default:
@@ -75,7 +75,7 @@ func (s *session) choke(now time.Time) {
 	s.lastChoke = now
 	var want []*conn
 	for _, c := range s.conns {
-		if c.foreign() && c.wants {
+		if c.foreign() && c.wants && !s.rationed(c) {
 			want = append(want, c)
 		}
 	}

@@ -8,9 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"shoal/swarm/wire"
 )
@@ -24,12 +23,14 @@ type conn struct {
 	id      [20]byte
 	claim   uint64 // its claim to pieces of its site
 	inbound bool
-	fast    bool   // BEP 6
-	ext     bool   // BEP 10
-	v2      bool   // BEP 52: speaks about the v2 torrent
-	shoal   bool   // by its peer id: a hint that decides nothing about trust
-	bit52   bool   // offers BEP 52 in its handshake
-	pin     string // the address the user named, if this is it
+	fast    bool // BEP 6
+	ext     bool // BEP 10
+	v2      bool // BEP 52: speaks about the v2 torrent
+	shoal   bool // by its peer id: a hint that decides nothing about trust
+	bit52   bool // offers BEP 52 in its handshake
+	lane    atomic.Uint32
+	gauged  time.Time // the writer's: when its governor was last told that it writes
+	pin     string    // the address the user named, if this is it
 	closing sync.Once
 	out     outbox
 
@@ -105,6 +106,7 @@ type conn struct {
 	metadataServed int
 	revealed       bitset // what we told it that we have
 	open           bool   // while leasing: it was told that we have everything
+	hunger         hunger
 }
 
 func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
@@ -139,6 +141,11 @@ func (s *session) runConn(ctx context.Context, c *conn) error {
 	defer c.close()
 	tune(c.nc)
 	c.nc.SetDeadline(time.Time{})
+	defer func() {
+		for _, g := range s.t.node.governors {
+			g.forget(c)
+		}
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, c.close)
@@ -260,7 +267,7 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 		}
 		return nil
 	}
-	if err := c.spend(ctx, s.t.node.down, int64(len(m.Payload))); err != nil {
+	if err := c.spend(ctx, c.down(), int64(len(m.Payload))); err != nil {
 		return err
 	}
 	r := s.ingest(q.op, q.begin, m.Payload)
@@ -297,6 +304,7 @@ func (c *conn) classify(s *session) {
 	default:
 		c.class = Peers
 	}
+	c.lane.Store(c.laneOf())
 }
 
 // mayGive says whether our upload policy lets this peer have content from us.
@@ -359,16 +367,4 @@ func (b *budget) take(now time.Time) bool {
 	b.at = now
 	b.left--
 	return b.left >= 0
-}
-
-// spend waits until l allows n bytes more; nil allows all.
-func spend(ctx context.Context, l *rate.Limiter, n int64) error {
-	for l != nil && n > 0 {
-		k := min(n, int64(l.Burst()))
-		if err := l.WaitN(ctx, int(k)); err != nil {
-			return err
-		}
-		n -= k
-	}
-	return nil
 }

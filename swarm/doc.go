@@ -18,8 +18,9 @@
 //
 // upload.go decides whose request is next, outbox.go writes. Shoal peers are always unchoked;
 // others get BEP 3's slots. An origin leases pieces in a crowd (reveal.go), so that each leaves
-// about once. Inside a site a piece crosses the border once (site.go). Web seeds are the last
-// resort while peers deliver, and everything while there are none (webseed.go).
+// about once, and may have a [Ration] for the day (hunger.go: who is given more all the same).
+// Inside a site a piece crosses the border once (site.go). Web seeds are the last resort while
+// peers deliver, and everything while there are none (webseed.go).
 //
 // # Trust
 //

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // IdleCause says why a connection stood still. Time is counted by it, of all connections together: in
@@ -20,11 +18,12 @@ const (
 	IdleQueueEmpty                     // all that it could bring has been asked of others
 	IdleUnasked                        // it wants what we have, may ask, and does not
 	IdleLimit                          // a rate that the user set
+	IdleGovernor                       // the queue in front of the uplink is to stay short
 	IdleDisk                           // content is being read
 	IdleCauses
 )
 
-var idleNames = [IdleCauses]string{"nothing_wanted", "choked", "refused", "queue_empty", "unasked", "limit", "disk"}
+var idleNames = [IdleCauses]string{"nothing_wanted", "choked", "refused", "queue_empty", "unasked", "limit", "governor", "disk"}
 
 func (c IdleCause) String() string { return idleNames[c] }
 
@@ -66,19 +65,27 @@ func (c *conn) whyNotAsked(now time.Time) IdleCause {
 		return IdleChoked
 	case c.rejects >= manyRejects && now.Before(c.restUntil):
 		return IdleRefused
-	case c.s.outstanding >= c.s.mostAsked():
+	case c.s.outstanding[c.laneOf()] >= c.s.mostAsked(c.laneOf()):
 		return IdleLimit
 	}
 	return IdleQueueEmpty
 }
 
-// spend waits until l allows n bytes more; nil allows all.
-func (c *conn) spend(ctx context.Context, l *rate.Limiter, n int64) error {
-	if l == nil {
+// spend waits until a limit lets n bytes more through.
+func (c *conn) spend(ctx context.Context, p *Pace, n int64) error {
+	if p.Rate() == 0 {
 		return nil
 	}
 	begin := time.Now()
-	err := spend(ctx, l, n)
+	err := spend(ctx, p, n)
 	c.stood(IdleLimit, time.Since(begin))
+	return err
+}
+
+// waits waits until a pace lets n bytes through at once, and counts for how long and why.
+func (c *conn) waits(ctx context.Context, p *Pace, n int64, why IdleCause) error {
+	begin := time.Now()
+	err := p.WaitN(ctx, int(n))
+	c.stood(why, time.Since(begin))
 	return err
 }

@@ -8,7 +8,9 @@ import (
 func TestWhyNothingIsAsked(t *testing.T) {
 	now := time.Now()
 	free := &session{t: &Transfer{node: &Node{}}}
-	full := &session{t: &Transfer{node: &Node{cfg: Config{LimitDown: 1 << 20}}}, outstanding: 1 << 20}
+	limited := &Node{}
+	limited.down.set(1<<20, 0)
+	full := &session{t: &Transfer{node: limited}, outstanding: [lanes]int64{away: 1 << 20}}
 	for _, tt := range []struct {
 		name string
 		c    *conn

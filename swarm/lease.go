@@ -13,8 +13,8 @@ func (s *session) lease(now time.Time) {
 		return
 	}
 	rate := float64(s.t.counts.peakUp.Load())
-	if l := s.t.node.cfg.LimitUp; l > 0 {
-		rate = float64(l)
+	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
+		rate = max(rate, float64(l))
 	}
 	grants, done := v.plan(now, crowd{
 		leechers: s.leechers(),

@@ -12,9 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"shoal/internal/disk"
 	"shoal/swarm/announce"
@@ -31,9 +30,11 @@ type Config struct {
 	Site string
 	// Upload is whom the node gives content to.
 	Upload Upload
-	// LimitUp and LimitDown bound the payload's rate in bytes per second. Zero: no limit.
-	LimitUp, LimitDown int64
-	// MaxPeers bounds the connections of one torrent. Zero: 80.
+	// LimitUp, LimitDown and LimitLAN are the Limits to begin with: Node.SetLimits changes them.
+	LimitUp, LimitDown, LimitLAN int64
+	// MinRate is that of the Limits. Zero: DefaultMinRate; negative: none.
+	MinRate int64
+	// MaxPeers is that of the Limits. Zero: 80.
 	MaxPeers int
 	// UserAgent is told to trackers, web seeds and peers.
 	UserAgent string
@@ -52,6 +53,7 @@ func (c Config) withDefaults() Config {
 		crand.Read(c.PeerID[8:])
 	}
 	c.MaxPeers = cmp.Or(c.MaxPeers, 80)
+	c.MinRate = cmp.Or(c.MinRate, DefaultMinRate)
 	c.UserAgent = cmp.Or(c.UserAgent, "Shoal")
 	c.boot = cmp.Or(c.boot, disk.BootID())
 	if c.Log == nil {
@@ -66,7 +68,9 @@ type Node struct {
 	world     world
 	links     links
 	announcer *announce.Scheduler
-	up, down  *rate.Limiter
+	limits    atomic.Pointer[Limits]
+	up, down  paces
+	governors [lanes]*governor
 	verifying chan struct{} // slots for hashing pieces
 
 	mu        sync.Mutex
@@ -89,7 +93,10 @@ const (
 func New(cfg Config) *Node {
 	cfg = cfg.withDefaults()
 	n := &Node{cfg: cfg, world: realWorld{}, transfers: make(map[[20]byte]*Transfer), shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1)}
-	n.up, n.down = limiter(cfg.LimitUp), limiter(cfg.LimitDown)
+	n.SetLimits(Limits{Up: cfg.LimitUp, Down: cfg.LimitDown, LAN: cfg.LimitLAN, MinRate: max(cfg.MinRate, 0), MaxPeers: cfg.MaxPeers})
+	for i := range n.governors {
+		n.governors[i] = newGovernor()
+	}
 	n.verifying = make(chan struct{}, runtime.GOMAXPROCS(0))
 	n.announcer = announce.NewScheduler(announce.Config{
 		PeerID: cfg.PeerID, Port: cfg.Port, Site: cfg.Site, UserAgent: cfg.UserAgent, Log: cfg.Log,
@@ -97,19 +104,14 @@ func New(cfg Config) *Node {
 	return n
 }
 
-// limiter allows perSecond bytes, nil for any number.
-func limiter(perSecond int64) *rate.Limiter {
-	if perSecond <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), int(min(max(perSecond/20, 64<<10), 4<<20)))
-}
-
 // Run works until ctx is done, and returns once everything it started has stopped.
 func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { n.announcer.Run(ctx) })
+	for _, g := range n.governors {
+		wg.Go(func() { g.run(ctx) })
+	}
 	defer func() {
 		n.mu.Lock()
 		n.closed = true
@@ -162,9 +164,6 @@ func (n *Node) unspawn(s *session) bool {
 	n.starts = slices.Delete(n.starts, i, i+1)
 	return true
 }
-
-// UploadLimit is what bounds uploads, for others that upload on the node's account; nil: nothing.
-func (n *Node) UploadLimit() *rate.Limiter { return n.up }
 
 // PeerID is the node's id.
 func (n *Node) PeerID() [20]byte { return n.cfg.PeerID }

@@ -125,12 +125,11 @@ const maxGather = 256 << 10
 
 // write writes the outbox until the connection ends.
 func (c *conn) write(ctx context.Context) error {
-	up := c.s.t.node.up
-	gather := int64(maxGather)
-	if up != nil {
-		gather = 1 // block by block, each when its turn has come
-	}
 	for {
+		gather := int64(maxGather)
+		if c.upRate() > 0 {
+			gather = 1 // block by block, each when its turn has come
+		}
 		control, blocks := c.out.take(gather)
 		for len(control) < maxGather/4 {
 			f := c.out.nextLazy()
@@ -181,15 +180,40 @@ func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
 		bufs = append(bufs, wire.AppendPieceHeader(make([]byte, 0, 13), r.piece, r.begin, len(b)), b)
 		total += int64(r.length)
 	}
-	if up := c.s.t.node.up; up != nil {
-		if err := c.spend(ctx, up, total); err != nil {
-			return err
-		}
-		c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+	c.governor().writes(c, time.Now())
+	var err error
+	if c.upRate() > 0 {
+		err = c.writePaced(ctx, bufs)
+	} else {
+		_, err = bufs.WriteTo(c.nc)
 	}
-	if _, err := bufs.WriteTo(c.nc); err != nil {
+	if err != nil {
 		return err
 	}
 	c.s.do(func() { c.s.wrote(c, blocks, total) })
+	return nil
+}
+
+// writePaced writes headers and blocks, in turn, in slices that each wait for their time.
+func (c *conn) writePaced(ctx context.Context, bufs net.Buffers) error {
+	limit, link := c.up(), &c.governor().pace
+	for i := 0; i < len(bufs); i += 2 {
+		part, block := net.Buffers{bufs[i]}, bufs[i+1]
+		for len(block) > 0 {
+			n := link.slice(limit.slice(int64(len(block))))
+			if err := c.waits(ctx, limit, n, IdleLimit); err != nil {
+				return err
+			}
+			if err := c.waits(ctx, link, n, IdleGovernor); err != nil {
+				return err
+			}
+			c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+			part = append(part, block[:n])
+			if _, err := part.WriteTo(c.nc); err != nil {
+				return err
+			}
+			part, block = nil, block[n:]
+		}
+	}
 	return nil
 }

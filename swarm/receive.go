@@ -18,7 +18,7 @@ func (s *session) greet(c *conn) {
 		M:      map[string]int{wire.NameMetadata: int(wire.IDMetadata), wire.NameShoal: int(wire.IDShoal)},
 		Client: cfg.UserAgent, Reqq: maxQueue, Port: cfg.Port,
 		YourIP: string(c.addr.Addr().AsSlice()),
-		Shoal:  &wire.Shoal{Role: cfg.Role.String(), Site: cfg.Site, Up: cfg.LimitUp},
+		Shoal:  &wire.Shoal{Role: cfg.Role.String(), Site: cfg.Site, Up: s.t.node.up[away].Rate()},
 	}
 	if s.torrent != nil {
 		h.MetadataSize = len(s.torrent.Bytes)
@@ -40,6 +40,7 @@ func (s *session) introduce(c *conn) {
 	n := s.torrent.NumPieces()
 	c.have, c.revealed = newBitset(n), newBitset(n)
 	c.introduced = true
+	c.hunger.gained = s.now()
 	c.out.pieces.Store(int64(n))
 	have := &s.have
 	if !c.v2 && s.torrent.HasV2 {
@@ -140,6 +141,7 @@ func (s *session) tookHave(c *conn, p int) bool {
 		}
 	}
 	s.counted(c, p)
+	s.announced(c, p, s.now())
 	if s.reveal != nil {
 		s.reveal.has(c, p, s.now())
 	}
@@ -196,7 +198,8 @@ func (s *session) handle(c *conn, m *wire.Message) error {
 			s.fillAll()
 		}
 	case wire.Unchoke:
-		c.choked = false
+		c.choked, c.rejects = false, 0
+		clear(c.refused) // a new offer
 		s.fill(c)
 	case wire.Interested:
 		c.wants = true

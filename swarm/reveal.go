@@ -19,6 +19,8 @@ import (
 //  3. a stall is measured against the lessee's progress, not the piece's age;
 //  4. the exclusive phase always ends by time.
 //
+// How much it gives in all, and what happens when that is spent, is hunger.go's.
+//
 // It does no I/O and belongs to the loop. A nil revealer allows everything.
 type revealer struct {
 	rnd       *rand.Rand

@@ -40,7 +40,7 @@ type session struct {
 	open        map[int]*openPiece  // begun and not verified
 	spare       []*openPiece        // those of them with blocks that nobody was asked for
 	suspects    map[int][]suspicion // pieces that failed their hash, until they are right
-	outstanding int64               // bytes asked of all peers and not answered
+	outstanding [lanes]int64        // bytes asked of all peers and not answered
 	conns       []*conn             // in the order they joined; one that leaves is missing in a new slice, so that this one can be ranged over
 	lan         []*conn             // conns of our site
 	lanStale    bool                // lan is to be made anew
@@ -50,6 +50,9 @@ type session struct {
 	metas       map[*conn]*metaFetch
 	webs        []*webSeed
 	reveal      *revealer // nil unless this is an origin that leases
+	spent       bool      // the ration is, so that peers are choked
+	tight       bool      // what is left of the ration was too little for a request
+	extras      map[int]*extra
 	layers      layerState
 	computed    leafCache
 	rnd         *rand.Rand
@@ -79,7 +82,7 @@ func newSession(t *Transfer, x *piece.Torrent) *session {
 	return &session{
 		t: t, world: w, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
-		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion),
+		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), extras: make(map[int]*extra),
 		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: w.now(),
 	}
 }
@@ -140,6 +143,9 @@ func (s *session) run(ctx context.Context) {
 		s.leaves.close()
 		for _, w := range s.webs {
 			w.src.Close()
+		}
+		if r := s.t.spec.Ration; r != nil {
+			r.met(nil)
 		}
 		s.t.counts.peers.Store(0)
 		s.t.counts.seeds.Store(0)
@@ -308,6 +314,7 @@ func (s *session) tick(now time.Time) {
 		s.retellFetching(now)
 	}
 	s.countIdle(now)
+	s.tickRation(now)
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)
@@ -387,7 +394,7 @@ const (
 // others open may not take every place while there is something to fetch: the peers that we want
 // to dial need some.
 func (s *session) admits(c *conn, now time.Time) bool {
-	most, n := s.t.node.cfg.MaxPeers, 0
+	most, n := s.t.node.Limits().MaxPeers, 0
 	if c.inbound && !s.complete() {
 		most = max(most*3/4, 1)
 	}

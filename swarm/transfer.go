@@ -40,6 +40,8 @@ type Spec struct {
 	Stamps func(file int) (disk.Stamp, bool)
 	// Leaves is a file with the SHA-256 of each 16 KiB leaf, for Content; may be empty.
 	Leaves string
+	// Ration bounds what is given of Content; nil: nothing does.
+	Ration *Ration
 
 	// Select says which files are wanted, by File.Path joined by "/"; nil: all.
 	Select func(path string) bool

@@ -35,6 +35,7 @@ func commands() []*command {
 		seedCommand(),
 		trackerCommand(),
 		statusCommand(),
+		limitCommand(),
 		demoCommand(),
 	}
 	all = append(all, versionCommand(), completionCommand())

@@ -69,9 +69,7 @@ func configCommand(all []*command) *command {
 func settable(c *command) []string {
 	var own []string
 	for _, o := range c.options {
-		switch o.name {
-		case "json", "quiet", "config":
-		default:
+		if o.name != "json" && o.name != "quiet" && !o.invocation {
 			own = append(own, o.name)
 		}
 	}
@@ -114,11 +112,16 @@ func printSettings(e *env, c *command, s *settings) error {
 // text is the value as it was written, for kinds whose value is a number with a unit.
 func (s *setting) text() (string, bool) {
 	switch s.kind {
-	case kindSize, kindRate, kindDuration:
-		if len(s.texts) > 0 {
-			return s.texts[len(s.texts)-1], true
-		}
-		return s.def, true
+	case kindSize, kindRate, kindRates, kindDuration:
+		return s.written(), true
 	}
 	return "", false
+}
+
+// written is the value as it was written.
+func (s *setting) written() string {
+	if len(s.texts) > 0 {
+		return s.texts[len(s.texts)-1]
+	}
+	return s.def
 }

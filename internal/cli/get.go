@@ -54,6 +54,7 @@ func fetchOptions() []option {
 	return []option{
 		{name: "peer", kind: kindList, value: "HOST:PORT", usage: "a peer to ask; may be repeated", check: checkListen},
 		{name: "peers", value: "WHOM", usage: "whom to give to: off asks web seeds alone", def: "site", choices: []string{"off", "lan", "site", "all"}},
+		{name: "min-rate", kind: kindRate, value: "RATE", usage: "when peers deliver less together, web seeds and the origin help; 0 is never", def: "64Ki"},
 		roleOption(),
 	}
 }
@@ -125,8 +126,7 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: swarm.Config{
 		Role: role, Site: e.settings.String("site"), Upload: e.upload(), UserAgent: userAgent(),
-		LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down"),
-	}})
+	}, Limits: e.settings.limits()})
 	if err != nil {
 		return err
 	}
@@ -134,6 +134,7 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	defer stop()
 	var g errgroup.Group
 	g.Go(func() error { return node.Run(running) })
+	g.Go(func() error { e.reloads(running, node.ChangeLimits); return nil })
 	err = e.deliver(ctx, node, r, begin)
 	stop()
 	return errors.Join(err, g.Wait())

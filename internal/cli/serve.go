@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"shoal/internal/daemon"
@@ -34,6 +35,7 @@ func serveCommand() *command {
 		},
 		options: concat([]option{
 			{name: "public-url", value: "URL", usage: "how others reach this port, such as http://updates.example:7070", check: checkURL("http", "https")},
+			budgetOption(),
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
 		}, swarmOptions(":7070"), stateOptions(), logOptions("info"), outputOptions()),
@@ -67,15 +69,17 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	}
 	s, err := daemon.NewServer(ctx, daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
-		Tracker: true, Open: e.settings.Bool("open"), Plain: true, WebSeeds: e.settings.List("web-seed"),
-		Swarm: swarm.Config{Role: swarm.RoleOrigin, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200,
-			LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down")},
+		Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
+		Swarm:    swarm.Config{Role: swarm.RoleOrigin, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200},
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
 	})
 	if err != nil {
 		return err
 	}
 	e.explainPort(s)
+	if e.settings.given("limit-up") && !e.settings.given("limit-lan") {
+		e.report.Notice("--limit-up is for machines elsewhere: those on attached networks are held by --limit-lan")
+	}
 	return e.runServer(ctx, s, func(ctx context.Context) error {
 		for _, p := range paths {
 			c, err := s.Seeder().AddPath(ctx, p)
@@ -102,6 +106,10 @@ func (e *env) runServer(ctx context.Context, s *daemon.Server, add func(context.
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(running) }()
+	var reloading sync.WaitGroup
+	defer reloading.Wait()
+	defer stop()
+	reloading.Go(func() { e.reloads(running, s.ChangeLimits) })
 	if err := add(running); err != nil {
 		stop()
 		return errors.Join(err, <-ended)
@@ -266,8 +274,8 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	config := daemon.ServeConfig{
 		Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log,
-		Swarm: swarm.Config{Role: role, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200,
-			LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down")},
+		Swarm:  swarm.Config{Role: role, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200},
+		Limits: e.settings.limits(),
 	}
 	s, err := daemon.NewServer(ctx, config)
 	if errors.Is(err, syscall.EADDRINUSE) && !e.settings.given("listen") {

@@ -34,6 +34,7 @@ type ServeConfig struct {
 	Plain     bool // contents are also /NAME and /NAME.torrent
 	WebSeeds  []string
 	Swarm     swarm.Config
+	Limits    Limits // instead of those in Swarm
 	Progress  func(name string) func(done, total int64)
 	Version   string
 	Log       *slog.Logger
@@ -47,6 +48,7 @@ type Server struct {
 	node    *swarm.Node
 	tracker *tracker.Server // nil: none
 	seeder  *seeder.Seeder
+	bounds  *bounds
 	started time.Time
 	allow   allowList
 }
@@ -77,9 +79,6 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	cfg.Swarm.Log = cfg.Log
 	s.node = swarm.New(cfg.Swarm)
 	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
-	if l := s.node.UploadLimit(); l != nil { // one limit for peers and HTTP together
-		sc.Limit = l
-	}
 	if cfg.Tracker {
 		sc.Announce = [][]string{{fmt.Sprintf("http://%s/announce", s.loopback())}}
 		if cfg.PublicURL != "" {
@@ -87,6 +86,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 	}
 	s.seeder = seeder.New(sc)
+	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, cfg.Log)
 	if cfg.Tracker {
 		tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL)}
 		switch {
@@ -165,6 +165,9 @@ func (s *Server) loopback() netip.AddrPort {
 // Seeder is where content is added.
 func (s *Server) Seeder() *seeder.Seeder { return s.seeder }
 
+// ChangeLimits changes limits while the server runs: texts as users write them, by the limits' names.
+func (s *Server) ChangeLimits(texts map[string]string) error { return s.bounds.change(texts) }
+
 // Port is the number of the one port.
 func (s *Server) Port() int { return s.port.Number() }
 
@@ -202,6 +205,7 @@ func (s *Server) Run(ctx context.Context) error {
 			g.Go(func() error { return s.serveHTTP(ctx, ln, s.control()) })
 		}
 	}
+	g.Go(func() error { return s.bounds.follow(ctx) })
 	// The node ends first, so that it can say "stopped" to its own tracker.
 	g.Go(func() error { return s.node.Run(ctx) })
 	g.Go(func() error {
