@@ -185,7 +185,7 @@ func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
 		}
 		c.nc.SetWriteDeadline(time.Now().Add(writeTime))
 	}
-	if _, err := bufs.WriteTo(c.nc); err != nil {
+	if err := writeAll(c.nc, bufs); err != nil {
 		return err
 	}
 	c.s.do(func() { c.s.wrote(c, blocks, total) })

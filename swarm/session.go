@@ -295,6 +295,7 @@ func (s *session) tick(now time.Time) {
 		return
 	}
 	s.flushHaves()
+	s.expel()
 	s.dropSilent(now)
 	if !s.complete() {
 		s.tickLayers(now)
@@ -307,6 +308,7 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
+	s.exchange(now)
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)

@@ -146,7 +146,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		}
 	}
 	for _, h := range t.hashes() {
-		n.transfers[h] = t
+		n.register(h, t)
 	}
 	n.mu.Unlock()
 	if spec.Torrent != nil {
@@ -158,6 +158,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 	if len(spec.Trackers) > 0 && n.cfg.Upload != UploadOff {
 		t.entry = n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found})
 	}
+	t.announceLAN()
 	if spec.Content == "" || len(spec.Peers) > 0 {
 		if _, err := t.session(); err != nil {
 			t.Close()
@@ -354,13 +355,14 @@ func (t *Transfer) Close() error {
 		s := t.last
 		t.mu.Unlock()
 		close(t.ended)
+		t.leaveLAN()
 		if t.entry != nil {
 			t.entry.Close()
 		}
 		n := t.node
 		n.mu.Lock()
 		for _, h := range t.hashes() {
-			delete(n.transfers, h)
+			n.unregister(h)
 		}
 		n.mu.Unlock()
 		if s != nil && !n.unspawn(s) {
@@ -404,7 +406,7 @@ func (t *Transfer) found(_ string, peers []announce.Peer) {
 	if s, err := t.session(); err == nil {
 		s.do(func() {
 			for _, p := range peers {
-				s.book.heard(p.Addr, s.now())
+				s.heard(p.Addr, s.now())
 			}
 			s.dialSome()
 		})

@@ -53,7 +53,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	g.Go(func() error { return p.Node.Run(ctx) })
 	if p.port != nil {
 		g.Go(func() error {
-			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Log: p.cfg.Log})
+			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Encrypted: p.HandleEncrypted, Log: p.cfg.Log})
 		})
 	}
 	return g.Wait()

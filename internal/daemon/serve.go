@@ -185,7 +185,7 @@ func (s *Server) Close() {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
-	h := port.Handlers{BitTorrent: s.node.HandleConn, Log: s.cfg.Log}
+	h := port.Handlers{BitTorrent: s.node.HandleConn, Encrypted: s.node.HandleEncrypted, Log: s.cfg.Log}
 	if s.tracker != nil {
 		h.Tracker = s.tracker.HandleUDP
 		g.Go(func() error { return s.tracker.Run(ctx) })

@@ -3,7 +3,9 @@ package mse
 import (
 	"bufio"
 	"crypto/rc4"
+	"errors"
 	"net"
+	"syscall"
 )
 
 // Conn is a connection after its handshake. One goroutine may read and another write at the same time.
@@ -28,6 +30,14 @@ func newConn(nc net.Conn, r *bufio.Reader, m Method, in, out *rc4.Cipher, ahead 
 
 // Method is how the connection goes on.
 func (c *Conn) Method() Method { return c.method }
+
+// SyscallConn implements syscall.Conn, if the connection beneath does.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
 
 // Read implements net.Conn.
 func (c *Conn) Read(b []byte) (int, error) {
