@@ -90,6 +90,9 @@ func printSettings(e *env, c *command, s *settings) error {
 		} else if list, isList := value.([]string); isList {
 			value = orEmpty(list) // TOML leaves out what is nil
 		}
+		if one.secret && value != "" {
+			value = "(hidden)"
+		}
 		line, err := toml.Marshal(map[string]any{name: value})
 		if err != nil {
 			return err

@@ -14,12 +14,15 @@ import (
 type PeerConfig struct {
 	Listen string // HOST:PORT; port 0 is any free one
 	Swarm  swarm.Config
+	Around Around
 	Log    *slog.Logger
 }
 
 // Peer is a node that only takes part in swarms.
 type Peer struct {
 	*swarm.Node
+	// Discovers says that the node finds peers that nobody names.
+	Discovers bool
 	port *port.Port
 	cfg  PeerConfig
 }
@@ -32,9 +35,10 @@ func NewPeer(ctx context.Context, cfg PeerConfig) (*Peer, error) {
 		if p.port, err = port.Listen(ctx, cfg.Listen); err != nil {
 			return nil, err
 		}
-		cfg.Swarm.Port = p.port.Number()
+		cfg.Around.apply(&cfg.Swarm, p.port)
 	}
 	cfg.Swarm.Log = cfg.Log
+	p.Discovers = cfg.Swarm.LAN != nil
 	p.Node = swarm.New(cfg.Swarm)
 	return p, nil
 }
@@ -52,6 +56,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Node.Run(ctx) })
 	if p.port != nil {
+		g.Go(func() error { p.cfg.Around.run(ctx, p.cfg.Log); return nil })
 		g.Go(func() error {
 			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Encrypted: p.HandleEncrypted, Log: p.cfg.Log})
 		})

@@ -34,6 +34,7 @@ type ServeConfig struct {
 	Plain     bool // contents are also /NAME and /NAME.torrent
 	WebSeeds  []string
 	Swarm     swarm.Config
+	Around    Around
 	Progress  func(name string) func(done, total int64)
 	Version   string
 	Log       *slog.Logger
@@ -73,7 +74,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		s.Close()
 		return nil, err
 	}
-	cfg.Swarm.Port = s.port.Number()
+	cfg.Around.apply(&cfg.Swarm, s.port)
 	cfg.Swarm.Log = cfg.Log
 	s.node = swarm.New(cfg.Swarm)
 	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
@@ -193,6 +194,7 @@ func (s *Server) Run(ctx context.Context) error {
 			g.Go(func() error { return s.allow.follow(ctx, s.cfg.Log) })
 		}
 	}
+	g.Go(func() error { s.cfg.Around.run(ctx, s.cfg.Log); return nil })
 	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })
 	if s.cfg.StateDir != "" {
 		ln, err := controlSocket(s.cfg.StateDir)

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"fmt"
+
+	"shoal/internal/daemon"
+	"shoal/swarm"
+	"shoal/swarm/ipset"
+)
+
+// peerOptions say with whom a node speaks, and how. most is the default of --max-peers.
+func peerOptions(most string) []option {
+	return []option{
+		{name: "max-peers", kind: kindInt, value: "N", usage: "connections per content at most", def: most, check: checkMaxPeers},
+		{name: "encryption", value: "HOW", usage: "hide connections from onlookers: prefer takes both kinds and dials in plaintext first", def: "prefer",
+			choices: []string{"prefer", "require", "off"}},
+		{name: "site-key", value: "KEY", usage: "a secret of this site's machines: who has it is of the site, and nobody else; best set by SHOAL_SITE_KEY or the file",
+			secret: true, check: checkSiteKey},
+		{name: "no-lan", kind: kindBool, usage: "do not look for neighbours on the LAN, or tell them of us (BEP 14)"},
+		{name: "map-port", kind: kindBool, usage: "ask the router to let others in to our port (PCP, NAT-PMP, UPnP)"},
+		{name: "allow-peers", value: "FILE", usage: "speak with peers of these addresses only: one, or a CIDR, a line", complete: "file"},
+		{name: "block-peers", value: "FILE", usage: "do not speak with peers of these addresses", complete: "file"},
+	}
+}
+
+func checkMaxPeers(text string) error {
+	if text == "0" {
+		return fmt.Errorf("with no connection allowed nothing can be fetched: --peers off asks web seeds alone")
+	}
+	return nil
+}
+
+// minSiteKey is how short a site's key may be, in bytes: it can be guessed at offline by who hears a proof.
+const minSiteKey = 12
+
+func checkSiteKey(text string) error {
+	if n := len(text); n > 0 && n < minSiteKey {
+		return fmt.Errorf("a site's key has %d characters at least, this one %d", minSiteKey, n)
+	}
+	return nil
+}
+
+// swarmConfig is a node's configuration as far as the command line says it, and what is needed
+// beside the node to keep to it.
+func (e *env) swarmConfig(role swarm.Role) (swarm.Config, daemon.Around, error) {
+	how, _ := swarm.ParseEncryption(e.settings.String("encryption"))
+	around := daemon.Around{NoLAN: e.settings.Bool("no-lan"), MapPort: e.settings.Bool("map-port")}
+	var err error
+	if around.Filter, err = ipset.LoadFilter(e.settings.String("allow-peers"), e.settings.String("block-peers")); err != nil {
+		return swarm.Config{}, around, err
+	}
+	return swarm.Config{
+		Role: role, Site: e.settings.String("site"), SiteKey: e.settings.String("site-key"), Encryption: how, UserAgent: userAgent(),
+		MaxPeers: int(min(e.settings.Int("max-peers"), maxMaxPeers)),
+		LimitUp:  e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down"),
+	}, around, nil
+}
+
+// maxMaxPeers is more connections of one content than any machine can use.
+const maxMaxPeers = 100_000
