@@ -93,3 +93,11 @@ func (c *conn) onLAN(s *session) bool {
 	}
 	return false
 }
+
+// portFor is the port that a peer can dial us at: the router's number is for those beyond it.
+func (s *session) portFor(c *conn) int {
+	if c.near {
+		return s.t.node.cfg.Port
+	}
+	return int(s.t.node.port.Load())
+}

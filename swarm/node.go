@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -78,6 +79,7 @@ type Node struct {
 	links     links
 	announcer *announce.Scheduler
 	lan       *lan.Discovery // nil: none
+	port      atomic.Int32   // at which others reach us
 	up, down  *rate.Limiter
 	verifying chan struct{} // slots for hashing pieces
 
@@ -104,6 +106,7 @@ func New(cfg Config) *Node {
 	cfg = cfg.withDefaults()
 	n := &Node{cfg: cfg, world: realWorld{}, transfers: make(map[[20]byte]*Transfer), secrets: make(map[[20]byte][20]byte),
 		shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1), sealed: newBudget(maxSealed)}
+	n.port.Store(int32(cfg.Port))
 	n.discover()
 	n.up, n.down = limiter(cfg.LimitUp), limiter(cfg.LimitDown)
 	n.verifying = make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -184,6 +187,13 @@ func (n *Node) unspawn(s *session) bool {
 
 // UploadLimit is what bounds uploads, for others that upload on the node's account; nil: nothing.
 func (n *Node) UploadLimit() *rate.Limiter { return n.up }
+
+// SetPort changes at which TCP port others are told to dial us, when a router has given us one. On
+// the LAN it stays Config.Port.
+func (n *Node) SetPort(port int) {
+	n.port.Store(int32(port))
+	n.announcer.SetPort(port)
+}
 
 // PeerID is the node's id.
 func (n *Node) PeerID() [20]byte { return n.cfg.PeerID }

@@ -17,7 +17,7 @@ func (s *session) greet(c *conn) {
 	h := wire.ExtHandshake{
 		M: map[string]int{wire.NameMetadata: int(wire.IDMetadata), wire.NameShoal: int(wire.IDShoal),
 			wire.NameDontHave: int(wire.IDDontHave)},
-		Client: cfg.UserAgent, Reqq: maxQueue, Port: cfg.Port,
+		Client: cfg.UserAgent, Reqq: maxQueue, Port: s.portFor(c),
 		YourIP: string(c.addr.Addr().AsSlice()),
 		Shoal:  &wire.Shoal{Role: cfg.Role.String(), Site: cfg.Site, Up: cfg.LimitUp, Nonce: s.siteNonce(c)},
 	}
@@ -332,7 +332,7 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 		s.book.listens(c, s.now())
 	}
 	if ip, ok := h.IP(); ok {
-		s.self = netip.AddrPortFrom(ip.Unmap(), uint16(s.t.node.cfg.Port))
+		s.self = netip.AddrPortFrom(ip.Unmap(), uint16(s.t.node.port.Load()))
 	}
 	if h.Shoal != nil {
 		c.theirShoal = byte(h.M[wire.NameShoal])

@@ -3,8 +3,11 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"net/netip"
+	"sync"
 
 	"shoal/internal/port"
+	"shoal/internal/portmap"
 	"shoal/swarm"
 	"shoal/swarm/ipset"
 	"shoal/swarm/lan"
@@ -32,9 +35,17 @@ func (a *Around) apply(c *swarm.Config, p *port.Port) {
 }
 
 // run keeps to it until ctx is done.
-func (a *Around) run(ctx context.Context, log *slog.Logger) {
+func (a *Around) run(ctx context.Context, n *swarm.Node, p *port.Port, log *slog.Logger) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if a.MapPort && !p.Addr().Addr().IsLoopback() {
+		wg.Go(func() {
+			portmap.Run(ctx, portmap.Config{Port: p.Number(), Mapped: func(a netip.AddrPort) { n.SetPort(int(a.Port())) }, Log: log})
+		})
+	}
 	a.Filter.Follow(ctx, log)
+	return nil
 }

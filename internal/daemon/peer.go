@@ -23,8 +23,8 @@ type Peer struct {
 	*swarm.Node
 	// Discovers says that the node finds peers that nobody names.
 	Discovers bool
-	port *port.Port
-	cfg  PeerConfig
+	port      *port.Port
+	cfg       PeerConfig
 }
 
 // NewPeer takes the port. With peers off there is none.
@@ -56,7 +56,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Node.Run(ctx) })
 	if p.port != nil {
-		g.Go(func() error { p.cfg.Around.run(ctx, p.cfg.Log); return nil })
+		g.Go(func() error { return p.cfg.Around.run(ctx, p.Node, p.port, p.cfg.Log) })
 		g.Go(func() error {
 			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Encrypted: p.HandleEncrypted, Log: p.cfg.Log})
 		})

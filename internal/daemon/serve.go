@@ -194,7 +194,7 @@ func (s *Server) Run(ctx context.Context) error {
 			g.Go(func() error { return s.allow.follow(ctx, s.cfg.Log) })
 		}
 	}
-	g.Go(func() error { s.cfg.Around.run(ctx, s.cfg.Log); return nil })
+	g.Go(func() error { return s.cfg.Around.run(ctx, s.node, s.port, s.cfg.Log) })
 	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })
 	if s.cfg.StateDir != "" {
 		ln, err := controlSocket(s.cfg.StateDir)
