@@ -65,7 +65,8 @@ func noSource() error {
 }
 
 func (r *Request) hasSource() bool {
-	return r.Discovers || len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
+	discovers := r.Discovers && (r.Torrent == nil || !r.Torrent.Private) // BEP 27
+	return discovers || len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
 }
 
 // follow waits for the end, tells progress, and gives up when it is time.
