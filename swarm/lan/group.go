@@ -19,9 +19,10 @@ const port = 6771
 type group struct {
 	addr netip.AddrPort
 	host string // as it stands in messages
-	// receiveOn is ReadFrom, with the interface a datagram came in by; sendOn is WriteTo by an
-	// interface, 0 for the one that leads there.
-	receiveOn func(b []byte) (n, ifIndex int, from net.Addr, err error)
+	// receiveOn is ReadFrom, with the interface a datagram came in by, and whether it was sent to us
+	// alone, as far as the system tells; sendOn is WriteTo by an interface, 0 for the one that leads
+	// there.
+	receiveOn func(b []byte) (n, ifIndex int, alone bool, from net.Addr, err error)
 	sendOn    func(b []byte, ifIndex int, to netip.AddrPort) error
 	joinOn    func(i *net.Interface) error
 	close     func()
@@ -42,17 +43,17 @@ func (d *Discovery) openV4() (*group, error) {
 	}
 	g := newGroup("239.192.152.143:6771", "239.192.152.143:6771")
 	p := ipv4.NewPacketConn(c)
-	p.SetControlMessage(ipv4.FlagInterface, true) // where it cannot be had, receive does without
-	p.SetMulticastLoopback(true)                  // other programs on this machine are neighbours too
+	p.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true) // where it cannot be had, receive does without
+	p.SetMulticastLoopback(true)                               // other programs on this machine are neighbours too
 	p.SetMulticastTTL(1)
 	g.close = sync.OnceFunc(func() { c.Close() })
 	g.joinOn = func(i *net.Interface) error { return p.JoinGroup(i, &net.UDPAddr{IP: g.addr.Addr().AsSlice()}) }
-	g.receiveOn = func(b []byte) (n, ifIndex int, from net.Addr, err error) {
+	g.receiveOn = func(b []byte) (n, ifIndex int, alone bool, from net.Addr, err error) {
 		n, cm, from, err := p.ReadFrom(b)
 		if cm != nil {
-			ifIndex = cm.IfIndex
+			ifIndex, alone = cm.IfIndex, cm.Dst != nil && !cm.Dst.IsMulticast()
 		}
-		return n, ifIndex, from, err
+		return n, ifIndex, alone, from, err
 	}
 	g.sendOn = func(b []byte, ifIndex int, to netip.AddrPort) error {
 		var cm *ipv4.ControlMessage
@@ -73,17 +74,17 @@ func (d *Discovery) openV6() (*group, error) {
 	}
 	g := newGroup("[ff15::efc0:988f]:6771", "[ff15::efc0:988f]:6771")
 	p := ipv6.NewPacketConn(c)
-	p.SetControlMessage(ipv6.FlagInterface, true)
+	p.SetControlMessage(ipv6.FlagInterface|ipv6.FlagDst, true)
 	p.SetMulticastLoopback(true)
 	p.SetMulticastHopLimit(1)
 	g.close = sync.OnceFunc(func() { c.Close() })
 	g.joinOn = func(i *net.Interface) error { return p.JoinGroup(i, &net.UDPAddr{IP: g.addr.Addr().AsSlice()}) }
-	g.receiveOn = func(b []byte) (n, ifIndex int, from net.Addr, err error) {
+	g.receiveOn = func(b []byte) (n, ifIndex int, alone bool, from net.Addr, err error) {
 		n, cm, from, err := p.ReadFrom(b)
 		if cm != nil {
-			ifIndex = cm.IfIndex
+			ifIndex, alone = cm.IfIndex, cm.Dst != nil && !cm.Dst.IsMulticast()
 		}
-		return n, ifIndex, from, err
+		return n, ifIndex, alone, from, err
 	}
 	g.sendOn = func(b []byte, ifIndex int, to netip.AddrPort) error {
 		var cm *ipv6.ControlMessage
@@ -135,23 +136,24 @@ func (g *group) answer(m message, to netip.Addr, log *slog.Logger) {
 	}
 }
 
-// receive reads a datagram. from is invalid if its sender is not a neighbour.
-func (g *group) receive(b []byte) (n int, from netip.AddrPort, err error) {
-	n, index, addr, err := g.receiveOn(b)
+// receive reads a datagram. from is invalid if its sender is not a neighbour; alone says that it
+// was sent to nobody else.
+func (g *group) receive(b []byte) (n int, alone bool, from netip.AddrPort, err error) {
+	n, index, alone, addr, err := g.receiveOn(b)
 	if err != nil {
-		return 0, from, err
+		return 0, false, from, err
 	}
 	a, ok := addr.(*net.UDPAddr)
 	if !ok {
-		return n, from, nil
+		return n, alone, from, nil
 	}
 	ap := a.AddrPort()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i, l := range g.links {
 		if (index == 0 || i == index) && l.attached(ap.Addr()) {
-			return n, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+			return n, alone, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 		}
 	}
-	return n, netip.AddrPort{}, nil
+	return n, alone, netip.AddrPort{}, nil
 }

@@ -160,7 +160,7 @@ func (d *Discovery) hear(ctx context.Context, g *group) {
 	defer stop()
 	b := make([]byte, maxDatagram+1)
 	for {
-		n, from, err := g.receive(b)
+		n, alone, from, err := g.receive(b)
 		if err != nil {
 			if ctx.Err() != nil {
 				return
@@ -172,13 +172,13 @@ func (d *Discovery) hear(ctx context.Context, g *group) {
 			continue
 		}
 		if from.IsValid() && d.read.Allow() {
-			d.took(g, b[:n], from)
+			d.took(g, b[:n], alone, from)
 		}
 	}
 }
 
-// took takes a datagram from a neighbour.
-func (d *Discovery) took(g *group, b []byte, from netip.AddrPort) {
+// took takes a datagram from a neighbour; alone says that it was sent to us alone: an answer.
+func (d *Discovery) took(g *group, b []byte, alone bool, from netip.AddrPort) {
 	m, err := parse(b)
 	if err != nil || m.Cookie == d.cookie {
 		return
@@ -193,7 +193,7 @@ func (d *Discovery) took(g *group, b []byte, from netip.AddrPort) {
 	}
 	// It is told of us: our own announcement may have been before its time. To its own address, which
 	// other clients hear as well as the group's, and no longer than what it sent.
-	if len(fresh) > 0 && d.cfg.Port != 0 && d.answer.Allow() {
+	if len(fresh) > 0 && !alone && d.cfg.Port != 0 && d.answer.Allow() {
 		g.answer(message{Port: d.cfg.Port, Hashes: fresh, Cookie: d.cookie}, from.Addr(), d.cfg.Log)
 	}
 }
