@@ -67,11 +67,7 @@ func (s *session) exchange(now time.Time) {
 			continue
 		}
 		if all == nil {
-			for _, o := range s.conns {
-				if _, ok := o.dialable(); ok {
-					all = append(all, o)
-				}
-			}
+			all = slices.Clone(s.conns)
 			s.rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		}
 		if x := c.pexNews(all); len(x.Added)+len(x.Dropped) > 0 {
@@ -91,8 +87,8 @@ func (c *conn) pexNews(all []*conn) (x wire.Pex) {
 	now := make(map[netip.AddrPort]bool, len(all))
 	for _, own := range []bool{true, false} {
 		for _, o := range all {
-			a, _ := o.dialable()
-			if o == c || o.id == c.id || own != (o.site != "" && o.site == c.site) || !plausible(c.addr.Addr(), a.Addr()) {
+			a, ok := o.dialable()
+			if !ok || o == c || o.id == c.id || own != (o.site != "" && o.site == c.site) || !plausible(c.addr.Addr(), a.Addr()) {
 				continue
 			}
 			now[a] = true
