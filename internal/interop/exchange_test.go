@@ -29,7 +29,7 @@ func TestPeerExchange(t *testing.T) {
 		torrent := create(t, h, content, "hybrid")
 		source := seed(h, torrent, content)
 		dir := t.TempDir()
-		hub := libtorrent(t, h, client{Source: torrent, Dir: dir, Peers: []string{source}, PEX: true, Settings: map[string]any{"download_rate_limit": 1000, "upload_rate_limit": 1000}})
+		hub := libtorrent(t, h, client{Source: torrent, Dir: dir, Peers: []string{source}, PEX: true, Slow: 1000})
 		port := hub.ExpectLine(`^listening (\d+)`)[1]
 		get(t, h, torrent, content, "--peer", "127.0.0.1:"+port)
 	})
@@ -52,13 +52,14 @@ func TestLibtorrentNeighbours(t *testing.T) {
 		hosts := lanNetwork(t, 2)
 		content := swarmtest.Tree(t, hosts[0].Path("release"), size)
 		torrent := create(t, hosts[0], content, "hybrid")
-		p := libtorrent(t, hosts[0], client{Source: torrent, Dir: hosts[0].Dir, Seed: true, LSD: true, Settings: lsd})
-		p.ExpectLine("^seeding")
 		out := hosts[1].Path("out")
-		done := hosts[1].Run("get", torrent, "-o", out).Succeed().Expect("done")
+		p := hosts[1].Start("get", torrent, "-o", out)
+		p.Expect("start")
+		libtorrent(t, hosts[0], client{Source: torrent, Dir: hosts[0].Dir, Seed: true, LSD: true, Settings: lsd})
+		done := p.Expect("done")
 		swarmtest.Same(t, content, filepath.Join(out, "release"))
-		if done.Int("from.lan") != done.Int("bytes") {
-			t.Errorf("%v: want all from the LAN", done)
+		if done.Int("from.lan") == 0 { // it may have come to us before we heard it
+			t.Errorf("%v: want it from the LAN", done)
 		}
 	})
 }

@@ -35,6 +35,7 @@ type client struct {
 	Peers    []string `json:"peers,omitempty"`
 	LSD      bool     `json:"lsd,omitempty"`
 	PEX      bool     `json:"pex,omitempty"`
+	Slow     int      `json:"slow,omitempty"` // bytes per second that it downloads at most
 	// Settings are those of a session, over the driver's own.
 	Settings map[string]any `json:"settings,omitempty"`
 }

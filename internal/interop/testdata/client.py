@@ -39,6 +39,7 @@ if not config.get("web_seeds", True):
     params.url_seeds = []
 begin = time.monotonic()
 handle = session.add_torrent(params)
+handle.set_download_limit(config.get("slow", -1))
 for peer in config.get("peers", []):
     host, port = peer.rsplit(":", 1)
     handle.connect_peer((host, int(port)))
