@@ -34,26 +34,28 @@ func newRouter(t *testing.T) *router {
 	}
 	r := &router{conn: c, mappings: make(map[[2]uint16]uint16)}
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		b := make([]byte, 2000)
-		for {
-			n, from, err := c.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			r.mu.Lock()
-			if r.noise {
-				for _, x := range [][]byte{{}, {2}, {2, 0x81, 0, 0}, make([]byte, 3), bytes.Repeat([]byte{2, 0x81, 0, 0}, 15)} {
-					c.WriteToUDPAddrPort(x, from)
-				}
-			}
-			c.WriteToUDPAddrPort(r.answer(b[:n]), from)
-			r.mu.Unlock()
-		}
-	}()
+	go func() { defer close(done); r.serve() }()
 	t.Cleanup(func() { c.Close(); <-done })
 	return r
+}
+
+// serve answers until the socket is closed.
+func (r *router) serve() {
+	b := make([]byte, 2000)
+	for {
+		n, from, err := r.conn.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		r.mu.Lock()
+		if r.noise {
+			for _, x := range [][]byte{{}, {2}, {2, 0x81, 0, 0}, make([]byte, 3), bytes.Repeat([]byte{2, 0x81, 0, 0}, 15)} {
+				r.conn.WriteToUDPAddrPort(x, from)
+			}
+		}
+		r.conn.WriteToUDPAddrPort(r.answer(b[:n], from.Addr()), from)
+		r.mu.Unlock()
+	}
 }
 
 func (r *router) addr() netip.AddrPort { return r.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
@@ -73,10 +75,10 @@ func (r *router) grant(protocol, internal, external uint16, seconds uint32) uint
 	return external
 }
 
-func (r *router) answer(q []byte) []byte {
+func (r *router) answer(q []byte, from netip.Addr) []byte {
 	switch {
 	case len(q) == pcpLen && q[0] == 2 && !r.old:
-		if client := netip.AddrFrom16([16]byte(q[8:24])).Unmap(); client != netip.MustParseAddr("127.0.0.1") {
+		if client := netip.AddrFrom16([16]byte(q[8:24])).Unmap(); client != from.Unmap() {
 			return []byte{2, 0x81, 0, 12} // ADDRESS_MISMATCH
 		}
 		seconds := binary.BigEndian.Uint32(q[4:])
@@ -170,17 +172,8 @@ func TestRouterThatComesLater(t *testing.T) {
 		t.Skipf("somebody else took the port: %v", err)
 	}
 	defer c.Close()
-	late := &router{mappings: make(map[[2]uint16]uint16)}
-	go func() {
-		b := make([]byte, 2000)
-		for {
-			n, from, err := c.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			c.WriteToUDPAddrPort(late.answer(b[:n]), from)
-		}
-	}()
+	late := &router{conn: c, mappings: make(map[[2]uint16]uint16)}
+	go late.serve()
 	select {
 	case <-mapped:
 	case <-time.After(20 * time.Second):
@@ -194,9 +187,9 @@ func TestRouterThatComesLater(t *testing.T) {
 func FuzzAnswers(f *testing.F) {
 	r := &router{mappings: make(map[[2]uint16]uint16)}
 	q := request{Protocol: tcp, Internal: 7070, External: 7070, Client: netip.MustParseAddr("127.0.0.1"), Nonce: [12]byte{1, 2}, Lifetime: time.Hour}
-	f.Add(r.answer(appendPCP(nil, q)))
-	f.Add(r.answer(appendNATPMP(nil, q)))
-	f.Add(r.answer(natAddress[:]))
+	f.Add(r.answer(appendPCP(nil, q), q.Client))
+	f.Add(r.answer(appendNATPMP(nil, q), q.Client))
+	f.Add(r.answer(natAddress[:], q.Client))
 	f.Add([]byte{0, 0x81, 0, 1, 0, 0, 0, 0})
 	f.Add([]byte{2, 0x81, 0, 8})
 	f.Fuzz(func(t *testing.T, b []byte) {
