@@ -163,3 +163,18 @@ func TestAdmission(t *testing.T) {
 		t.Errorf("known are %v, want 10.0.0.2 alone", x.book.known)
 	}
 }
+
+// What a router lets others reach us by is told to those beyond it, and to trackers.
+func TestPortBeyondTheRouter(t *testing.T) {
+	tor, _, want := makeContent(t, 16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	n := b.t.node
+	n.cfg.Port = 7070
+	n.SetPort(50000)
+	near, far := b.peer(1), b.peer(2)
+	near.near, far.near = true, false
+	if a, b := b.portFor(near), b.portFor(far); a != 7070 || b != 50000 {
+		t.Errorf("a neighbour is told %d, another %d; want 7070 and 50000", a, b)
+	}
+}

@@ -58,9 +58,10 @@ func (c *conn) pexFlags() (f byte) {
 
 // exchange tells peers of each other, each when its time has come.
 func (s *session) exchange(now time.Time) {
-	if s.private() {
+	if s.private() || now.Sub(s.exchanged) < time.Second {
 		return
 	}
+	s.exchanged = now
 	var all []*conn // made when it is first needed
 	for _, c := range s.conns {
 		if c.pex.id == 0 || now.Sub(c.pex.at) < pexTime {

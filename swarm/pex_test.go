@@ -103,9 +103,9 @@ func TestPexNews(t *testing.T) {
 	}
 	// Not more often than once a minute, and only if there is anything to say.
 	now := b.now()
-	b.exchange(now)
+	b.exchange(now.Add(2 * time.Second))
 	at := to.pex.at
-	b.exchange(now.Add(pexTime - time.Second))
+	b.exchange(now.Add(pexTime))
 	if to.pex.at != at {
 		t.Error("told twice within a minute")
 	}

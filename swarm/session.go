@@ -64,6 +64,7 @@ type session struct {
 	lastUseful time.Time // last content from anyone
 	lastPeer   time.Time // last content from a peer
 	lastChoke  time.Time
+	exchanged  time.Time // when it was last looked who is to be told of whom
 	lastSync   time.Time
 	syncing    bool
 	slowSince  time.Time // since when peers bring too little

@@ -133,6 +133,9 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 		return err
 	}
 	r.Discovers = node.Discovers
+	if r.OnlyDiscovers() {
+		e.report.Notice("no tracker, web seed or peer is named: looking for neighbours on the LAN")
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var g errgroup.Group

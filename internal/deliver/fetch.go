@@ -69,6 +69,13 @@ func (r *Request) hasSource() bool {
 	return discovers || len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
 }
 
+// OnlyDiscovers says that nobody is named who has the content: it is looked for, and may be found or not.
+func (r *Request) OnlyDiscovers() bool {
+	named := *r
+	named.Discovers = false
+	return r.hasSource() && !named.hasSource()
+}
+
 // follow waits for the end, tells progress, and gives up when it is time.
 func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
 	var out chan error

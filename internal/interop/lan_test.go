@@ -80,3 +80,41 @@ func TestNeighboursAreNotTold(t *testing.T) {
 		})
 	}
 }
+
+// Machines of two sites on one switch stay apart, those of one site do not, and names are of no
+// matter where there is no IPv4.
+func TestNeighboursOfSites(t *testing.T) {
+	hosts := lanNetwork(t, 2)
+	content := swarmtest.File(t, hosts[0].Path("release.bin"), 1<<20)
+	for name, c := range map[string]struct {
+		seed, get []string
+		lan       bool
+		v6        bool
+	}{
+		"two sites":     {[]string{"--site", "a"}, []string{"--site", "b"}, false, false},
+		"one of a site": {nil, []string{"--site", "b"}, false, false},
+		"one site":      {[]string{"--site", "a"}, []string{"--site", "a"}, true, false},
+		"another's key": {[]string{"--site-key", "correct horse"}, []string{"--site-key", "battery staple"}, false, false},
+		"IPv6 alone":    {nil, nil, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hosts := hosts
+			if c.v6 {
+				hosts = lanNetwork(t, 2)
+				for _, h := range hosts {
+					h.Do("ip", "-4", "addr", "flush", "dev", "eth0")
+				}
+			}
+			torrent := create(t, hosts[0], content, "v1")
+			p := hosts[0].Start(append([]string{"seed", torrent, content, "--listen", ":0"}, c.seed...)...)
+			p.Expect("seeding")
+			defer p.Kill()
+			out := t.TempDir()
+			done := hosts[1].Run(append([]string{"get", torrent, "-o", out}, c.get...)...).Succeed().Expect("done")
+			swarmtest.Same(t, content, filepath.Join(out, "release.bin"))
+			if got := done.Int("from.lan"); (got == done.Int("bytes")) != c.lan || got != 0 && !c.lan {
+				t.Errorf("%v: want all from the LAN: %v", done, c.lan)
+			}
+		})
+	}
+}

@@ -103,30 +103,36 @@ func listen(network, host string) (net.PacketConn, error) {
 	return lc.ListenPacket(context.Background(), network, net.JoinHostPort(host, strconv.Itoa(port)))
 }
 
-// join joins the group on interfaces that are new, and forgets those that have gone.
-func (g *group) join(links []link) {
+// join joins the group on interfaces that are new, and forgets those that have gone. It says whether
+// any is new.
+func (g *group) join(links []link) (fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := make(map[int]link, len(links))
 	for _, l := range links {
-		if _, ok := g.links[l.Index]; ok || g.joinOn(&l.Interface) == nil {
+		_, joined := g.links[l.Index]
+		if joined || g.joinOn(&l.Interface) == nil {
 			now[l.Index] = l
+			fresh = fresh || !joined
 		}
 	}
 	g.links = now
+	return fresh
 }
 
-// announce sends a message to the group on each interface. A network that does not take it today
-// may tomorrow.
-func (g *group) announce(m message, log *slog.Logger) {
+// announce sends a message to the group on each interface, and says whether all have taken it.
+func (g *group) announce(m message, log *slog.Logger) (sent bool) {
+	sent = true
 	b := m.append(nil, g.host)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range g.links {
 		if err := g.sendOn(b, i, g.addr); err != nil {
 			log.Debug("announcing on the LAN", "interface", g.links[i].Name, "err", err)
+			sent = false
 		}
 	}
+	return sent
 }
 
 // answer sends a message to one neighbour.

@@ -37,6 +37,8 @@ type Discovery struct {
 	sent   *rate.Limiter // datagrams that are sent to groups
 	answer *rate.Limiter // and to neighbours
 
+	failures int // in a row, of sending; Run's
+
 	mu    sync.Mutex
 	table *table
 }
@@ -79,6 +81,13 @@ func (d *Discovery) Heard(infoHash [20]byte, peer netip.AddrPort) bool {
 	return d.table.has(infoHash, peer, time.Now())
 }
 
+// What some network has not taken is sent again after retry, so many times in a row: an address of
+// IPv6, or a network, is of no use in its first second.
+const (
+	retry      = 2 * time.Second
+	maxRetries = 5
+)
+
 // refresh is how often it is looked which networks there are.
 const refresh = 30 * time.Second
 
@@ -119,7 +128,11 @@ func (d *Discovery) Run(ctx context.Context) error {
 		if time.Since(looked) > refresh {
 			looked = time.Now()
 			for _, g := range groups {
-				g.join(d.interfaces())
+				if g.join(d.interfaces(g.addr.Addr())) { // nobody there has heard of us
+					d.mu.Lock()
+					d.table.hasten(looked)
+					d.mu.Unlock()
+				}
 			}
 		}
 		wait.Reset(d.announce(groups))
@@ -147,8 +160,17 @@ func (d *Discovery) announce(groups []*group) time.Duration {
 			break
 		}
 		m := message{Port: d.cfg.Port, Hashes: hashes, Cookie: d.cookie}
+		failed := false
 		for _, g := range groups {
-			g.announce(m, d.cfg.Log)
+			failed = !g.announce(m, d.cfg.Log) || failed
+		}
+		if !failed {
+			d.failures = 0
+		} else if d.failures++; d.failures <= maxRetries {
+			d.mu.Lock()
+			d.table.delay(hashes, now.Add(retry))
+			d.mu.Unlock()
+			return retry
 		}
 	}
 	return max(min(next.Sub(now), refresh), 0)
@@ -198,8 +220,11 @@ func (d *Discovery) took(g *group, b []byte, alone bool, from netip.AddrPort) {
 	}
 }
 
-// interfaces are those to use, with their networks.
-func (d *Discovery) interfaces() (l []link) {
+// interfaces are those to use for a group, with their networks.
+func (d *Discovery) interfaces(group netip.Addr) (l []link) {
+	if b := d.cfg.Bound.Unmap(); b.IsValid() && b != netip.IPv6Unspecified() && b.Is4() != group.Is4() {
+		return nil // the port is not to be reached by this family
+	}
 	all, _ := net.Interfaces() // none known: none used
 	for _, i := range all {
 		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagMulticast == 0 && i.Flags&net.FlagLoopback == 0 || i.Flags&net.FlagLoopback != 0 && !d.cfg.Loopback {
@@ -207,7 +232,7 @@ func (d *Discovery) interfaces() (l []link) {
 		}
 		x := link{Interface: i}
 		addrs, _ := i.Addrs()
-		wanted := !d.cfg.Bound.IsValid() || d.cfg.Bound.IsUnspecified()
+		wanted, family := !d.cfg.Bound.IsValid() || d.cfg.Bound.IsUnspecified(), false
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok {
 				ip, _ := netip.AddrFromSlice(n.IP)
@@ -215,10 +240,11 @@ func (d *Discovery) interfaces() (l []link) {
 				if p, err := ip.Unmap().Prefix(ones); err == nil {
 					x.networks = append(x.networks, p)
 				}
+				family = family || ip.Unmap().Is4() == group.Is4()
 				wanted = wanted || ip.Unmap() == d.cfg.Bound.Unmap().WithZone("")
 			}
 		}
-		if wanted {
+		if wanted && family {
 			l = append(l, x)
 		}
 	}

@@ -288,9 +288,55 @@ func TestWhoHasNoPortIsSilent(t *testing.T) {
 	if n.sent != 0 || !d.Heard([20]byte{1}, netip.MustParseAddrPort("10.0.0.9:5")) {
 		t.Errorf("%d datagrams were sent", n.sent)
 	}
-	for _, l := range New(Config{}).interfaces() {
+	for _, l := range New(Config{}).interfaces(netip.IPv4Unspecified()) {
 		if l.Flags&net.FlagLoopback != 0 {
 			t.Errorf("%s is used without being asked for", l.Name)
 		}
 	}
+}
+
+// What no network takes is sent again soon, and a network that is new hears of everything.
+func TestNetworksThatComeLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newCable()
+		d := New(Config{Port: 7070})
+		g := n.plug(d, "10.0.0.1")
+		up := false
+		send := g.sendOn
+		g.sendOn = func(b []byte, i int, to netip.AddrPort) error {
+			if !up {
+				return errors.New("network is unreachable")
+			}
+			return send(b, i, to)
+		}
+		d.Add([20]byte{1})
+		if wait := d.announce([]*group{g}); wait != retry {
+			t.Errorf("comes back after %v, want %v", wait, retry)
+		}
+		up = true
+		time.Sleep(retry)
+		d.announce([]*group{g})
+		if n.sent != 1 {
+			t.Errorf("%d datagrams were sent once it was possible, want 1", n.sent)
+		}
+		time.Sleep(10 * time.Second)
+		d.announce([]*group{g})
+		if n.sent != 1 {
+			t.Errorf("%d datagrams within ten seconds", n.sent)
+		}
+		joined := 0
+		g.joinOn = func(*net.Interface) error { joined++; return nil }
+		eth1 := link{Interface: net.Interface{Index: 2}}
+		if !g.join([]link{g.links[1], eth1}) || g.join([]link{g.links[1], eth1}) || joined != 1 {
+			t.Errorf("joined %d times", joined)
+		}
+		d.table.hasten(time.Now())
+		d.announce([]*group{g})
+		if n.sent != 3 {
+			t.Errorf("%d datagrams were sent, want one more by each interface", n.sent)
+		}
+		if g.join([]link{eth1}); len(g.links) != 1 {
+			t.Errorf("%d interfaces, want the other forgotten", len(g.links))
+		}
+	})
 }

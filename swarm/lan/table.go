@@ -70,6 +70,22 @@ func (t *table) due(now time.Time, most int) (hashes [][20]byte, next time.Time)
 	return hashes, next
 }
 
+// hasten has all torrents announced now: there is a network that was not there before.
+func (t *table) hasten(now time.Time) {
+	for _, x := range t.torrents {
+		x.next, x.told = now, 0
+	}
+}
+
+// delay has torrents, which were due but could not be announced, announced at a time.
+func (t *table) delay(hashes [][20]byte, at time.Time) {
+	for _, h := range hashes {
+		if x := t.torrents[h]; x != nil {
+			x.next, x.told = at, 0
+		}
+	}
+}
+
 func (t *table) expire(x *torrent, now time.Time) {
 	for a, at := range x.heard {
 		if now.Sub(at) > forgotten {
