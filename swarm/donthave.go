@@ -1,44 +1,68 @@
 package swarm
 
 import (
+	"errors"
+	"slices"
+
 	"shoal/swarm/wire"
 )
 
 // A node that gives up a piece says so (BEP 54), so that nobody counts on it and asks in vain.
 
-// Evict has the transfer give up pieces [first, end), which it does not offer or serve any more.
-// What they occupy is the caller's to reclaim. It says how many pieces it gave up: those that were
-// here. A transfer that is still fetching, or asleep, gives up none.
-func (t *Transfer) Evict(first, end int) (n int) {
+// Evict has the transfer give up pieces [first, end) for good: they are not offered or served any
+// more, and peers are told. When it returns, what they occupy is the caller's to reclaim, but for
+// what a peer is being sent of them at this moment, which it will find wrong. A transfer that has
+// not ended well gives up nothing: that is an error.
+func (t *Transfer) Evict(first, end int) error {
+	if first < 0 || end < first || end > maxEvict {
+		return errors.New("no such pieces")
+	}
 	t.mu.Lock()
+	if !t.over || t.err != nil || t.gone {
+		t.mu.Unlock()
+		return errors.New("a transfer that has not ended well gives up no pieces")
+	}
+	if t.evicted == nil {
+		t.evicted = make(map[int]struct{})
+	}
+	for p := first; p < end; p++ {
+		t.evicted[p] = struct{}{}
+	}
 	s := t.sess
 	t.mu.Unlock()
 	if s == nil {
-		return 0
+		return nil
 	}
-	done := make(chan int, 1)
-	if !s.do(func() { done <- s.evict(first, end) }) {
-		return 0
-	}
-	select {
-	case n = <-done:
-	case <-s.closed: // drain has taken it
-	}
-	return n
-}
-
-// evict gives up pieces, if all that is wanted is here.
-func (s *session) evict(first, end int) (n int) {
-	if !s.complete() || s.fetch != nil && !s.placed {
-		return 0
-	}
-	for p := max(first, 0); p < min(end, s.have.n); p++ {
-		if s.have.has(p) {
-			s.lose(p)
-			n++
+	done := make(chan struct{})
+	if s.do(func() { s.evict(); close(done) }) {
+		select {
+		case <-done:
+		case <-s.closed: // it has ended without
 		}
 	}
-	return n
+	return nil
+}
+
+// maxEvict is more pieces than any torrent has that peers can speak about.
+const maxEvict = wire.MaxBitfield * 8
+
+// evict gives up what the transfer has given up, whichever session it was told of.
+func (s *session) evict() {
+	if s.pick == nil { // not prepared yet: it will be
+		return
+	}
+	s.t.mu.Lock()
+	var lost []int
+	for p := range s.t.evicted {
+		if p < s.have.n && s.have.has(p) {
+			lost = append(lost, p)
+		}
+	}
+	s.t.mu.Unlock()
+	slices.Sort(lost)
+	for _, p := range lost {
+		s.lose(p)
+	}
 }
 
 // lose gives up one piece of a complete transfer.

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -66,8 +67,13 @@ func TestEvict(t *testing.T) {
 	tor, path, want := makeContent(t, pieces*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
 	s := newMachine(t, Config{})
 	tr := add(t, s, Spec{Torrent: tor, Content: path})
-	if n := tr.Evict(0, 1); n != 0 {
-		t.Errorf("asleep it evicts %d pieces", n)
+	if err := tr.Evict(6, 7); err != nil { // asleep
+		t.Fatal(err)
+	}
+	for _, bad := range [][2]int{{-1, 2}, {3, 2}, {0, maxEvict + 1}} {
+		if tr.Evict(bad[0], bad[1]) == nil {
+			t.Errorf("evicts %v", bad)
+		}
 	}
 	var gone []uint32
 	var refused, served bool
@@ -81,11 +87,8 @@ func TestEvict(t *testing.T) {
 		for c.r.Next(&m) == nil {
 			switch {
 			case m.Type == wire.Unchoke:
-				if n := tr.Evict(3, 6); n != 3 {
-					t.Errorf("%d pieces were evicted, want 3", n)
-				}
-				if n := tr.Evict(4, 100); n != pieces-6 {
-					t.Errorf("%d pieces more were evicted, want %d", n, pieces-6)
+				if err := errors.Join(tr.Evict(3, 5), tr.Evict(4, 100)); err != nil {
+					t.Error(err)
 				}
 				c.send(wire.AppendSpan(nil, wire.Request, 4, 0, 16<<10))
 				c.send(wire.AppendSpan(nil, wire.Request, 2, 0, 16<<10))
@@ -162,5 +165,16 @@ func TestEvict(t *testing.T) {
 	}
 	if st := tr.Stats(); st.Have != st.Wanted {
 		t.Errorf("%d of %d bytes: want a seed that is complete with what it has left", st.Have, st.Wanted)
+	}
+}
+
+// A fetch under way gives up nothing.
+func TestEvictWhileFetching(t *testing.T) {
+	t.Parallel()
+	tor, _, _ := makeContent(t, 1<<20, piece.BuildConfig{})
+	m := newMachine(t, Config{})
+	tr := add(t, m, Spec{Torrent: tor, Dir: t.TempDir(), Peers: []string{"127.0.0.1:1"}})
+	if err := tr.Evict(0, 1); err == nil {
+		t.Error("it gives up a piece that it wants")
 	}
 }

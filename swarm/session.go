@@ -269,6 +269,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if err := s.world.open(ctx, s); err != nil {
 		return err
 	}
+	s.evict()
 	s.t.learn(s.torrent)
 	s.t.counts.prepared.Store(true)
 	if s.fetch != nil && !info.HasLayers() {

@@ -73,6 +73,7 @@ type Transfer struct {
 	over    bool // done is closed
 	gone    bool // Close was called, or the content is not what it was
 	webErr  error
+	evicted map[int]struct{} // pieces that were given up; may be nil
 
 	counts counts
 }

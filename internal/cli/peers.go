@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"shoal/internal/daemon"
 	"shoal/swarm"
@@ -46,7 +48,12 @@ func (e *env) swarmConfig(role swarm.Role) (swarm.Config, daemon.Around, error) 
 	how, _ := swarm.ParseEncryption(e.settings.String("encryption"))
 	around := daemon.Around{NoLAN: e.settings.Bool("no-lan"), MapPort: e.settings.Bool("map-port")}
 	var err error
-	if around.Filter, err = ipset.LoadFilter(e.settings.String("allow-peers"), e.settings.String("block-peers")); err != nil {
+	around.Filter, err = ipset.LoadFilter(e.settings.String("allow-peers"), e.settings.String("block-peers"))
+	var file *fs.PathError
+	if err != nil && !errors.As(err, &file) {
+		err = usagef("an address, a network such as 192.0.2.0/24, or a range a line", "%s", err)
+	}
+	if err != nil {
 		return swarm.Config{}, around, err
 	}
 	return swarm.Config{
