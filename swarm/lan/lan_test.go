@@ -138,7 +138,6 @@ func TestNeighboursAreRememberedForAWhile(t *testing.T) {
 	if common, fresh = x.took(m, ip, now.Add(time.Minute)); len(common) != 1 || len(fresh) != 0 {
 		t.Errorf("the second time common %v, fresh %v", common, fresh)
 	}
-	at := netip.MustParseAddrPort("10.0.0.7:7070")
 	for _, c := range []struct {
 		a     string
 		after time.Duration
@@ -155,7 +154,7 @@ func TestNeighboursAreRememberedForAWhile(t *testing.T) {
 		t.Errorf("%d neighbours are remembered, %d in all; want %d", n, x.remembered, maxNeighbours)
 	}
 	later := now.Add(forgotten + 10*time.Minute) // room is made of those that were not heard again
-	at = netip.MustParseAddrPort("10.0.0.7:9999")
+	at := netip.MustParseAddrPort("10.0.0.7:9999")
 	if x.took(message{Port: 9999, Hashes: m.Hashes}, ip, later); !x.has(h, at, later) || x.remembered != 1 {
 		t.Errorf("a neighbour that comes later is remembered: %v, with %d others", x.has(h, at, later), x.remembered-1)
 	}
