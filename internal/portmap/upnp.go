@@ -104,33 +104,6 @@ func describeRouter(ctx context.Context, location string, networks []netip.Prefi
 	if !local.IsValid() {
 		return nil, fmt.Errorf("a router describes itself at %s, which is not on this network", loc.Host)
 	}
-	root, err := readDescription(ctx, loc)
-	if err != nil {
-		return nil, err
-	}
-	for _, urn := range []string{internetgateway2.URN_WANIPConnection_2, internetgateway2.URN_WANIPConnection_1, internetgateway2.URN_WANPPPConnection_1} {
-		services, err := goupnp.NewServiceClientsFromRootDevice(root, loc, urn)
-		if err != nil {
-			continue // it has no such service
-		}
-		for _, s := range services {
-			if s.SOAPClient.EndpointURL.Hostname() != loc.Hostname() {
-				continue
-			}
-			s.SOAPClient.HTTPClient = *client()
-			switch urn {
-			case internetgateway2.URN_WANIPConnection_2:
-				return &upnp{&internetgateway2.WANIPConnection2{ServiceClient: s}, local}, nil
-			case internetgateway2.URN_WANIPConnection_1:
-				return &upnp{&internetgateway2.WANIPConnection1{ServiceClient: s}, local}, nil
-			}
-			return &upnp{&internetgateway2.WANPPPConnection1{ServiceClient: s}, local}, nil
-		}
-	}
-	return nil, fmt.Errorf("the router at %s maps no ports", loc.Host)
-}
-
-func readDescription(ctx context.Context, loc *url.URL) (*goupnp.RootDevice, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, loc.String(), nil)
 	if err != nil {
 		return nil, err
@@ -140,20 +113,50 @@ func readDescription(ctx context.Context, loc *url.URL) (*goupnp.RootDevice, err
 		return nil, fmt.Errorf("asking a router to describe itself: %w", err)
 	}
 	defer resp.Body.Close()
+	service, err := parseDescription(resp.Body, loc)
+	if err != nil {
+		return nil, fmt.Errorf("the description of the router at %s: %w", loc.Host, err)
+	}
+	return &upnp{service, local}, nil
+}
+
+// parseDescription finds the service that maps ports in a router's description of itself, which
+// was read from loc.
+func parseDescription(r io.Reader, loc *url.URL) (wan, error) {
 	root := new(goupnp.RootDevice)
-	d := xml.NewDecoder(resp.Body)
+	d := xml.NewDecoder(r)
 	d.DefaultSpace = goupnp.DeviceXMLNamespace
 	if err := d.Decode(root); err != nil {
-		return nil, fmt.Errorf("the description of the router at %s: %w", loc.Host, err)
+		return nil, err
 	}
 	base := loc
 	if root.URLBaseStr != "" {
+		var err error
 		if base, err = url.Parse(root.URLBaseStr); err != nil {
-			return nil, fmt.Errorf("the description of the router at %s: %w", loc.Host, err)
+			return nil, err
 		}
 	}
 	root.SetURLBase(base)
-	return root, nil
+	for _, urn := range []string{internetgateway2.URN_WANIPConnection_2, internetgateway2.URN_WANIPConnection_1, internetgateway2.URN_WANPPPConnection_1} {
+		services, err := goupnp.NewServiceClientsFromRootDevice(root, loc, urn)
+		if err != nil {
+			continue // it has no such service
+		}
+		for _, s := range services {
+			if u := s.SOAPClient.EndpointURL; u.Scheme != "http" || u.Hostname() != loc.Hostname() {
+				continue
+			}
+			s.SOAPClient.HTTPClient = *client()
+			switch urn {
+			case internetgateway2.URN_WANIPConnection_2:
+				return &internetgateway2.WANIPConnection2{ServiceClient: s}, nil
+			case internetgateway2.URN_WANIPConnection_1:
+				return &internetgateway2.WANIPConnection1{ServiceClient: s}, nil
+			}
+			return &internetgateway2.WANPPPConnection1{ServiceClient: s}, nil
+		}
+	}
+	return nil, errors.New("it maps no ports")
 }
 
 // client talks to a router: without proxies, without being sent elsewhere, and not for long.

@@ -166,10 +166,18 @@ func TestShoalMessages(t *testing.T) {
 
 func FuzzShoal(f *testing.F) {
 	f.Add(AppendFetching(nil, 1, 5)[6:])
+	f.Add(AppendProof(nil, 1, Proof{1})[6:])
+	f.Add(AppendDontHave(nil, 1, 7)[6:])
 	f.Fuzz(func(t *testing.T, p []byte) {
 		piece, ok, err := ParseShoal(p)
 		if ok && (err != nil || !bytes.HasPrefix(p, AppendFetching(nil, 1, piece)[6:])) {
 			t.Fatalf("%x was read as piece %d, %v", p, piece, err)
+		}
+		if proof, is := ParseProof(p); is && (ok || !bytes.HasPrefix(p, AppendProof(nil, 1, proof)[6:])) {
+			t.Fatalf("%x was read as proof %x", p, proof)
+		}
+		if piece, err := ParseDontHave(p); err == nil && !bytes.Equal(p, AppendDontHave(nil, 1, piece)[6:]) {
+			t.Fatalf("%x was read as the end of piece %d", p, piece)
 		}
 	})
 }
