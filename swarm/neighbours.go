@@ -44,7 +44,7 @@ func (t *Transfer) leaveLAN() {
 
 // foundNeighbour takes an announcement of a neighbour. A seed that is asleep is not woken: the
 // neighbour has been told of it and can come.
-func (n *Node) foundNeighbour(infoHash [20]byte, a netip.AddrPort) {
+func (n *Node) foundNeighbour(infoHash [20]byte, a netip.AddrPort, told bool) {
 	t := n.find(infoHash)
 	if t == nil {
 		return
@@ -53,16 +53,20 @@ func (n *Node) foundNeighbour(infoHash [20]byte, a netip.AddrPort) {
 	s := t.sess
 	t.mu.Unlock()
 	if s != nil {
-		s.do(func() { s.neighbour(a, s.now()) })
+		s.do(func() { s.neighbour(a, told, s.now()) })
 	}
 }
 
-// neighbour dials a neighbour, or takes note that a peer is one.
-func (s *session) neighbour(a netip.AddrPort, now time.Time) {
+// neighbour dials a neighbour, or takes note that a peer is one. One that has just come is given time
+// to dial us, so that not both do; one that has answered us waits for us.
+func (s *session) neighbour(a netip.AddrPort, told bool, now time.Time) {
 	if s.private() {
 		return
 	}
-	s.heard(a, now)
+	known := s.book.known[a] != nil
+	if s.heard(a, now) && !known && !told {
+		s.book.known[a].next = now.Add(neighbourWait + time.Duration(s.rnd.Int64N(int64(neighbourWait))))
+	}
 	for _, c := range s.conns {
 		if x, ok := c.where(); ok && x == a {
 			s.reclassify(c)
@@ -70,6 +74,9 @@ func (s *session) neighbour(a netip.AddrPort, now time.Time) {
 	}
 	s.dialSome()
 }
+
+// neighbourWait is the least time that a newcomer has to dial us.
+const neighbourWait = 500 * time.Millisecond
 
 // where is the address that a connected peer listens at, as far as we know.
 func (c *conn) where() (a netip.AddrPort, ok bool) {

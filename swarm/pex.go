@@ -138,13 +138,24 @@ func (s *session) tookPex(c *conn, payload []byte) error {
 		c.pex.taken++
 		known++
 		e := s.book.known[a]
-		e.pex = true
+		e.pex, e.next = true, now.Add(s.pexWait())
 		if p.Flags&wire.PexEncrypts != 0 {
 			e.way = sealed
 		}
 	}
 	s.dialSome()
 	return nil
+}
+
+// pexWait is how long a peer that another tells of is left alone: it may be told of us at the same
+// moment, and of two that dial each other one has opened a connection in vain, with what was asked over
+// it. Who has everything waits longest: most come by themselves.
+func (s *session) pexWait() time.Duration {
+	wait := time.Second + time.Duration(s.rnd.Int64N(int64(2*time.Second)))
+	if s.complete() {
+		wait += 10 * time.Second
+	}
+	return wait
 }
 
 // plausible says whether a machine at from can know one at a by an address that means the same to

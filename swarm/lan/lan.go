@@ -21,8 +21,9 @@ type Config struct {
 	Bound netip.Addr
 	// Loopback has loopback interfaces used too.
 	Loopback bool
-	// Found is told of each announcement of a torrent of ours, and must return at once. Nil: nobody.
-	Found func(infoHash [20]byte, peer netip.AddrPort)
+	// Found is told of each announcement of a torrent of ours, and must return soon. told says that the
+	// neighbour knows of us: it has answered, and leaves it to us to dial. Nil: nobody.
+	Found func(infoHash [20]byte, peer netip.AddrPort, told bool)
 	// Log receives what goes wrong. Nil discards it.
 	Log *slog.Logger
 }
@@ -210,7 +211,7 @@ func (d *Discovery) took(g *group, b []byte, alone bool, from netip.AddrPort) {
 	d.mu.Unlock()
 	if d.cfg.Found != nil {
 		for _, h := range common {
-			d.cfg.Found(h, netip.AddrPortFrom(from.Addr(), uint16(m.Port)))
+			d.cfg.Found(h, netip.AddrPortFrom(from.Addr(), uint16(m.Port)), alone)
 		}
 	}
 	// It is told of us: our own announcement may have been before its time. To its own address, which

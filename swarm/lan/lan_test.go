@@ -211,7 +211,10 @@ func TestBothFindEachOther(t *testing.T) {
 		var mu sync.Mutex
 		found := make(map[string][]netip.AddrPort)
 		start := func(name, addr string) *Discovery {
-			d := New(Config{Port: 7070, Found: func(_ [20]byte, a netip.AddrPort) {
+			d := New(Config{Port: 7070, Found: func(_ [20]byte, a netip.AddrPort, told bool) {
+				if told != (name == "b") { // who comes later is answered
+					t.Errorf("%s is told of: %v", name, told)
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				found[name] = append(found[name], a)
