@@ -73,7 +73,7 @@ func (s *session) fillAll() {
 
 // canAsk says whether c can be asked for anything now.
 func (s *session) canAsk(c *conn) bool {
-	if c.gone || c.choked || !c.introduced || c.useful == 0 || s.failed != nil {
+	if c.gone || c.choked && len(c.allowed) == 0 || !c.introduced || c.useful == 0 || s.failed != nil {
 		return false
 	}
 	if c.snubbed && s.now().Sub(c.askedAt) < snubTime {
@@ -168,7 +168,7 @@ func (s *session) before(a, b *openPiece) bool {
 
 // mayAsk says whether c has piece p, does not refuse it, and is the one to be asked for it.
 func (s *session) mayAsk(c *conn, p int) bool {
-	if !c.have.has(p) {
+	if !c.have.has(p) || c.choked && !c.allowed[p] {
 		return false
 	}
 	if len(c.refused) > 0 {

@@ -38,10 +38,15 @@ func (s *session) chokePeer(c *conn) {
 	c.choking, c.optimistic = true, false
 	c.chokedAt = s.now()
 	c.out.plain(wire.Choke)
+	left := c.queue[:0]
 	for _, r := range c.queue {
-		s.refuse(c, r)
+		if _, ok := c.granted[int(r.piece)]; ok {
+			left = append(left, r)
+		} else {
+			s.refuse(c, r)
+		}
 	}
-	c.queue = c.queue[:0]
+	c.queue = left
 }
 
 // fillSlots lets peers in at once while there are free slots, those first that have waited longest.

@@ -30,6 +30,7 @@ type conn struct {
 	bit52   bool // offers BEP 52 in its handshake
 	lane    atomic.Uint32
 	gauged  time.Time // the writer's: when its governor was last told that it writes
+	took    way       // how it was dialled
 	pin     string    // the address the user named, if this is it
 	closing sync.Once
 	out     outbox
@@ -47,11 +48,15 @@ type conn struct {
 	listen                  uint16 // the port it can be dialled at, 0 unknown
 	theirMetadata           byte   // its id for ut_metadata
 	theirShoal              byte
+	theirDontHave           byte
+	wantsSealed             bool // it prefers encrypted connections
 	metadataSize            int
 	metadataAfter           time.Time // it is not asked before then
 	reqq                    int
 	class                   Class
 	near                    bool // on a network that we are attached to
+	key                     siteState
+	pex                     pexState
 
 	early      []byte // what it has, from before we knew the torrent: a bitfield, or nil
 	earlyAll   bool
@@ -86,13 +91,15 @@ type conn struct {
 	hashAsks    map[wire.HashSpec]bool // hashes asked and not answered
 	fetching    map[int]time.Time      // pieces it says it fetches for the site
 	leased      map[int]bool           // pieces that an origin shows to us
+	allowed     map[int]bool           // pieces that we may ask for while choked
 	rateDown    float64                // bytes per second
 	recvMark    int64
 	idle        idleTimes
 
 	// What it asks of us.
-	choking        bool // we choke it
-	wants          bool // it is interested
+	choking        bool          // we choke it
+	granted        map[int]int64 // bytes of pieces that it may ask for while choked
+	wants          bool          // it is interested
 	queue          []upRequest
 	inflight       int64 // bytes handed to the writer
 	sent           int64
@@ -129,11 +136,17 @@ func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 	return c
 }
 
-// readHandshake reads the other side's handshake; ctx ends it.
-func readHandshake(ctx context.Context, nc net.Conn) (wire.Handshake, error) {
+// receive makes a connection that somebody opened one that can be read, and reads the handshake;
+// ctx ends it.
+func receive(ctx context.Context, nc net.Conn, open func() (net.Conn, error)) (net.Conn, wire.Handshake, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
 	defer stop()
-	return wire.ReadHandshake(nc)
+	nc, err := open()
+	if err != nil {
+		return nil, wire.Handshake{}, err
+	}
+	h, err := wire.ReadHandshake(nc)
+	return nc, h, err
 }
 
 // runConn carries a connection until it ends and is closed.
@@ -293,13 +306,12 @@ func (c *conn) links(s *session) {
 
 // classify says which class the peer's bytes count as.
 func (c *conn) classify(s *session) {
-	site := s.t.node.cfg.Site
 	switch {
 	case c.role == RoleOrigin:
 		c.class = Origin
 	case c.role == RoleEdge:
 		c.class = Edges
-	case site != "" && c.site == site && (c.near || rtt(c.nc) <= nearRTT):
+	case c.sameSite(s):
 		c.class = LAN
 	default:
 		c.class = Peers

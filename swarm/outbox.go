@@ -185,7 +185,7 @@ func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
 	if c.upRate() > 0 {
 		err = c.writePaced(ctx, bufs)
 	} else {
-		_, err = bufs.WriteTo(c.nc)
+		err = writeAll(c.nc, bufs)
 	}
 	if err != nil {
 		return err
@@ -209,7 +209,7 @@ func (c *conn) writePaced(ctx context.Context, bufs net.Buffers) error {
 			}
 			c.nc.SetWriteDeadline(time.Now().Add(writeTime))
 			part = append(part, block[:n])
-			if _, err := part.WriteTo(c.nc); err != nil {
+			if err := writeAll(c.nc, part); err != nil {
 				return err
 			}
 			part, block = nil, block[n:]

@@ -67,6 +67,7 @@ type session struct {
 	lastUseful time.Time // last content from anyone
 	lastPeer   time.Time // last content from a peer
 	lastChoke  time.Time
+	exchanged  time.Time // when it was last looked who is to be told of whom
 	lastSync   time.Time
 	syncing    bool
 	slowSince  time.Time // since when peers bring too little
@@ -274,6 +275,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if err := s.world.open(ctx, s); err != nil {
 		return err
 	}
+	s.evict()
 	s.t.learn(s.torrent)
 	s.t.counts.prepared.Store(true)
 	if s.fetch != nil && !info.HasLayers() {
@@ -301,6 +303,7 @@ func (s *session) tick(now time.Time) {
 		return
 	}
 	s.flushHaves()
+	s.expel()
 	s.dropSilent(now)
 	if !s.complete() {
 		s.tickLayers(now)
@@ -315,6 +318,7 @@ func (s *session) tick(now time.Time) {
 	}
 	s.countIdle(now)
 	s.tickRation(now)
+	s.exchange(now)
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)

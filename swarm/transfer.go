@@ -76,6 +76,7 @@ type Transfer struct {
 	over    bool // done is closed
 	gone    bool // Close was called, or the content is not what it was
 	webErr  error
+	evicted map[int]struct{} // pieces that were given up; may be nil
 
 	counts counts
 }
@@ -151,7 +152,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		}
 	}
 	for _, h := range t.hashes() {
-		n.transfers[h] = t
+		n.register(h, t)
 	}
 	n.mu.Unlock()
 	if spec.Torrent != nil {
@@ -163,6 +164,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 	if len(spec.Trackers) > 0 && n.cfg.Upload != UploadOff {
 		t.entry = n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found})
 	}
+	t.announceLAN()
 	if spec.Content == "" || len(spec.Peers) > 0 {
 		if _, err := t.session(); err != nil {
 			t.Close()
@@ -359,13 +361,14 @@ func (t *Transfer) Close() error {
 		s := t.last
 		t.mu.Unlock()
 		close(t.ended)
+		t.leaveLAN()
 		if t.entry != nil {
 			t.entry.Close()
 		}
 		n := t.node
 		n.mu.Lock()
 		for _, h := range t.hashes() {
-			delete(n.transfers, h)
+			n.unregister(h)
 		}
 		n.mu.Unlock()
 		if s != nil && !n.unspawn(s) {
@@ -409,7 +412,7 @@ func (t *Transfer) found(_ string, peers []announce.Peer) {
 	if s, err := t.session(); err == nil {
 		s.do(func() {
 			for _, p := range peers {
-				s.book.heard(p.Addr, s.now())
+				s.heard(p.Addr, s.now())
 			}
 			s.dialSome()
 		})

@@ -49,7 +49,7 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 		return fmt.Errorf("request behind the end of piece %d", p)
 	}
 	r := upRequest{piece: m.Index, begin: m.Begin, length: m.Length}
-	if c.choking || len(c.queue) >= maxQueue || !s.have.has(p) || !s.mayShow(c, p) || !s.reveal.allows(c, p) {
+	if c.choking && !c.mayAskChoked(p, int64(m.Length)) || len(c.queue) >= maxQueue || !s.have.has(p) || !s.mayShow(c, p) || !s.reveal.allows(c, p) {
 		s.refuse(c, r)
 		return c.useless("requests that are turned down")
 	}

@@ -88,6 +88,10 @@ func printSettings(e *env, c *command, s *settings) error {
 		} else if list, isList := value.([]string); isList {
 			value = orEmpty(list) // TOML leaves out what is nil
 		}
+		hidden := ""
+		if one.secret && value != "" { // a comment, so that what is printed does not set it to something else
+			value, hidden = "(hidden)", "# "
+		}
 		line, err := toml.Marshal(map[string]any{name: value})
 		if err != nil {
 			return err
@@ -103,7 +107,7 @@ func printSettings(e *env, c *command, s *settings) error {
 			if where == "" {
 				where = one.origin
 			}
-			fmt.Fprintf(w, "%-40s # %s\n", strings.TrimSpace(string(line)), clean(where))
+			fmt.Fprintf(w, "%-40s # %s\n", hidden+strings.TrimSpace(string(line)), clean(where))
 		})
 	}
 	return nil

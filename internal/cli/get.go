@@ -38,7 +38,7 @@ func getCommand() *command {
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
 			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order, and keep no file"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
-		}, fetchOptions(), swarmOptions(":0"), waitOptions("1m"), logOptions("warn"), outputOptions()),
+		}, fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.get(ctx, args[0]) },
 	}
@@ -124,11 +124,18 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
 	role, _ := swarm.ParseRole(e.settings.String("role"))
-	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: swarm.Config{
-		Role: role, Site: e.settings.String("site"), Upload: e.upload(), UserAgent: userAgent(),
-	}, Limits: e.settings.limits()})
+	config, around, err := e.swarmConfig(role, 0)
 	if err != nil {
 		return err
+	}
+	config.Upload = e.upload()
+	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, Limits: e.settings.limits(), Around: around})
+	if err != nil {
+		return err
+	}
+	r.Discovers = node.Discovers
+	if r.OnlyDiscovers() {
+		e.report.Notice("no tracker, web seed or peer is named: looking for neighbours on the LAN")
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -43,6 +43,8 @@ type option struct {
 	check   func(string) error // further checks of one value; may be nil
 	// complete tells completion what the value is: "file", "dir", or neither.
 	complete string
+	// secret is for options whose value is not shown.
+	secret bool
 	// invocation is for options that a configuration file cannot set.
 	invocation bool
 }

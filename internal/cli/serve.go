@@ -38,7 +38,7 @@ func serveCommand() *command {
 			budgetOption(),
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
-		}, swarmOptions(":7070"), stateOptions(), logOptions("info"), outputOptions()),
+		}, swarmOptions(":7070"), peerOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.serve(ctx, args) },
 	}
@@ -67,10 +67,14 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	config, around, err := e.swarmConfig(swarm.RoleOrigin, serverPeers)
+	if err != nil {
+		return err
+	}
 	s, err := daemon.NewServer(ctx, daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
 		Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
-		Swarm:    swarm.Config{Role: swarm.RoleOrigin, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200},
+		Swarm: config, Around: around,
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
 	})
 	if err != nil {
@@ -242,7 +246,7 @@ func seedCommand() *command {
 		long: "PATH is the content itself, or the directory that holds it. The port is :7070, or any free one if\n" +
 			"that is taken.",
 		examples: []string{"shoal seed release.torrent /srv/release"},
-		options:  concat([]option{roleOption()}, swarmOptions(":7070"), logOptions("info"), outputOptions()),
+		options:  concat([]option{roleOption()}, swarmOptions(":7070"), peerOptions(), logOptions("info"), outputOptions()),
 		minArgs:  2, maxArgs: 2, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.seed(ctx, args[0], args[1]) },
 	}
@@ -272,11 +276,11 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 		return withHint(err, "shoal verify names what is bad, and with --repair fetches it")
 	}
 	role, _ := swarm.ParseRole(e.settings.String("role"))
-	config := daemon.ServeConfig{
-		Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log,
-		Swarm:  swarm.Config{Role: role, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200},
-		Limits: e.settings.limits(),
+	node, around, err := e.swarmConfig(role, serverPeers)
+	if err != nil {
+		return err
 	}
+	config := daemon.ServeConfig{Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log, Swarm: node, Limits: e.settings.limits(), Around: around}
 	s, err := daemon.NewServer(ctx, config)
 	if errors.Is(err, syscall.EADDRINUSE) && !e.settings.given("listen") {
 		config.Listen = ":0"

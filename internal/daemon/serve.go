@@ -35,6 +35,7 @@ type ServeConfig struct {
 	WebSeeds  []string
 	Swarm     swarm.Config
 	Limits    Limits // instead of those in Swarm
+	Around    Around
 	Progress  func(name string) func(done, total int64)
 	Version   string
 	Log       *slog.Logger
@@ -75,7 +76,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		s.Close()
 		return nil, err
 	}
-	cfg.Swarm.Port = s.port.Number()
+	cfg.Around.apply(&cfg.Swarm, s.port)
 	cfg.Swarm.Log = cfg.Log
 	s.node = swarm.New(cfg.Swarm)
 	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
@@ -188,7 +189,7 @@ func (s *Server) Close() {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
-	h := port.Handlers{BitTorrent: s.node.HandleConn, Log: s.cfg.Log}
+	h := port.Handlers{BitTorrent: s.node.HandleConn, Encrypted: s.node.HandleEncrypted, Log: s.cfg.Log}
 	if s.tracker != nil {
 		h.Tracker = s.tracker.HandleUDP
 		g.Go(func() error { return s.tracker.Run(ctx) })
@@ -196,6 +197,7 @@ func (s *Server) Run(ctx context.Context) error {
 			g.Go(func() error { return s.allow.follow(ctx, s.cfg.Log) })
 		}
 	}
+	g.Go(func() error { return s.cfg.Around.run(ctx, s.node, s.port, s.cfg.Log) })
 	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })
 	if s.cfg.StateDir != "" {
 		ln, err := controlSocket(s.cfg.StateDir)

@@ -168,7 +168,7 @@ func (r *Reader) body(m *Message, n int64) error {
 			return err
 		}
 		m.ExtID = id
-		if id > IDShoal && n-1 <= MaxExtended { // an extension that we have not offered
+		if id > lastID && n-1 <= MaxExtended { // an extension that we have not offered
 			_, err := r.br.Discard(int(n - 1))
 			return err
 		}
