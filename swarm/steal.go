@@ -8,13 +8,8 @@ import (
 )
 
 const (
-	// stealAge is how long a request must have waited before an idle source may take it over, when nothing is left
-	// to begin.
+	// stealAge is how long a request must have waited before an idle source may take it over.
 	stealAge = 300 * time.Millisecond
-	// bulkAge is the same before that: a block that waits less is mostly under way already, where taking it back
-	// does not reach it, and comes twice (seen in 4 sites of 6 machines: 12 copies, three quarters of all that
-	// crossed their borders).
-	bulkAge = 2 * time.Second
 	// silence is how long a source that was asked may say nothing before all of it may be.
 	silence = time.Second
 	// snubTime is how long it may, before it is asked for no more than a block at a time.
@@ -99,13 +94,10 @@ func (s *session) steal(now time.Time) {
 
 // stealOne has c take over one request, that of the source with the longest queue.
 func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) bool {
-	mine, age := c.wait(now), stealAge
-	if s.pick.left() > 0 {
-		age = bulkAge
-	}
+	mine := c.wait(now)
 	for k := range busy {
 		v := &busy[k]
-		if v.c == c || v.c.gone || !v.stuck && v.wait < mine+age {
+		if v.c == c || v.c.gone || !v.stuck && v.wait < mine+stealAge {
 			continue
 		}
 		for i := len(v.c.order) - 1; i >= 0; i-- {
@@ -113,7 +105,7 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 			if *checks--; *checks < 0 {
 				return false
 			}
-			if q.done || now.Sub(q.at) < age || q.op.only != nil || q.op.closed || !s.mayAsk(c, q.op.index) || c.holds(q) {
+			if q.done || now.Sub(q.at) < stealAge || q.op.only != nil || q.op.closed || !s.mayAsk(c, q.op.index) || c.holds(q) {
 				continue
 			}
 			head := !v.stuck && q == v.c.oldest()
