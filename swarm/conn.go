@@ -295,11 +295,19 @@ func (c *conn) classify(s *session) {
 		c.class = Origin
 	case c.role == RoleEdge:
 		c.class = Edges
-	case site != "" && c.site == site && (c.near || rtt(c.nc) <= nearRTT):
+	case site != "" && c.site == site && (c.near || c.rtt() <= nearRTT):
 		c.class = LAN
 	default:
 		c.class = Peers
 	}
+}
+
+// rtt is the connection's round trip time; a long time where it is not known.
+func (c *conn) rtt() time.Duration {
+	if x, ok := c.nc.(interface{ RTT() time.Duration }); ok {
+		return x.RTT()
+	}
+	return rtt(c.nc)
 }
 
 // mayGive says whether our upload policy lets this peer have content from us.
