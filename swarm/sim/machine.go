@@ -21,7 +21,8 @@ type Machine struct {
 	node     *swarm.Virtual
 	up, down *link
 	dead     bool
-	here     bool // it has arrived
+	here     bool  // it has arrived
+	busy     int64 // of up, when last looked at
 	sent     int64
 	received int64
 	asked    int // announces

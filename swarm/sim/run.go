@@ -75,6 +75,19 @@ type Result struct {
 	Events   uint64        `json:"events"`
 
 	Machines []*Machine `json:"-"`
+	Samples  []Sample   `json:"samples"` // once a second
+}
+
+// Sample is what a second of a run was like.
+type Sample struct {
+	At     time.Duration `json:"at"`
+	Origin float64       `json:"origin"` // how busy the origins' uplinks were
+	Peers  float64       `json:"peers"`  // the same of all others' that are there
+	Copies float64       `json:"copies"`
+	Least  float64       `json:"least"` // shares of the content that machines have
+	Mean   float64       `json:"mean"`
+	Most   float64       `json:"most"`
+	Leases bool          `json:"leases"` // an origin leases
 }
 
 // Ratio is the makespan over the bound.
@@ -91,6 +104,7 @@ type run struct {
 	sites    map[string]*site
 	of       map[*swarm.Virtual]*Machine
 	at4      map[netip.AddrPort]*Machine
+	samples  []Sample
 	left     int // machines that are there or to come, and have not finished
 	err      error
 }
@@ -102,6 +116,7 @@ func Run(s Scenario, content *Content, seed uint64) (Result, error) {
 		of: make(map[*swarm.Virtual]*Machine), at4: make(map[netip.AddrPort]*Machine)}
 	r.quantum = s.Quantum
 	r.populate()
+	r.sample()
 	r.network.run(func() bool { return r.err != nil || r.left == 0 || r.at > int64(s.Limit) })
 	if r.err != nil {
 		return Result{}, r.err
@@ -289,7 +304,7 @@ func (r *run) choose(m *Machine) []*Machine {
 }
 
 func (r *run) result(seed uint64) Result {
-	x := Result{Name: r.Name, Seed: seed, Bound: r.Bound(), Copies: r.copies(), Events: r.loops, Machines: r.machines}
+	x := Result{Name: r.Name, Seed: seed, Bound: r.Bound(), Copies: r.copies(), Events: r.loops, Machines: r.machines, Samples: r.samples}
 	var needed, wasted float64
 	for _, m := range r.machines {
 		if m.node == nil {
@@ -330,9 +345,49 @@ func (r *run) result(seed uint64) Result {
 	return x
 }
 
+// sample looks at everything once a second.
+func (r *run) sample() {
+	x := Sample{At: time.Duration(r.at), Copies: r.copies(), Least: 1}
+	var origins, peers, n float64
+	for _, m := range r.machines {
+		if m.node == nil || m.dead {
+			continue
+		}
+		used := 0.0
+		if m.up != nil {
+			used = float64(m.up.busy-m.busy) / 1e9
+			m.busy = m.up.busy
+		}
+		if m.Origin {
+			origins++
+			x.Origin += used
+			x.Leases = x.Leases || m.node.Exclusive()
+			continue
+		}
+		peers++
+		x.Peers += used
+		if m.Seed || m.Liar {
+			continue
+		}
+		st := m.node.Stats()
+		have := float64(st.Have) / float64(r.content.size)
+		n++
+		x.Mean += have
+		x.Least, x.Most = min(x.Least, have), max(x.Most, have)
+	}
+	x.Origin /= max(origins, 1)
+	x.Peers /= max(peers, 1)
+	x.Mean /= max(n, 1)
+	r.samples = append(r.samples, x)
+	r.add(event{at: r.at + int64(time.Second), kind: call, f: r.sample})
+}
+
 // Details tells of each machine.
 func (x Result) Details() string {
 	var b strings.Builder
+	for _, s := range x.Samples {
+		fmt.Fprintf(&b, "  %5.1f s  origin busy %.2f  peers busy %.2f  copies %.3f  have %.3f %.3f %.3f  leases %v\n", s.At.Seconds(), s.Origin, s.Peers, s.Copies, s.Least, s.Mean, s.Most, s.Leases)
+	}
 	for _, m := range x.Machines {
 		if m.node == nil {
 			continue
