@@ -288,8 +288,8 @@ func (s *session) takeBack(q *request) bool {
 	c := q.of
 	key := blockKey{uint32(q.op.index), uint32(q.begin)}
 	c.rmu.Lock()
-	ok := c.requests[key] == q
-	if ok {
+	ok := c.requests[key] == q && !q.done
+	if ok && !c.fast {
 		delete(c.requests, key)
 	}
 	c.rmu.Unlock()
@@ -332,6 +332,9 @@ func (s *session) rejected(c *conn, m *wire.Message) error {
 	q := c.findRequest(m.Index, m.Begin, m.Length, true)
 	if q == nil {
 		return c.useless("refusals of what was not asked")
+	}
+	if q.done { // we had cancelled it
+		return nil
 	}
 	now := s.now()
 	c.rejects++

@@ -319,6 +319,14 @@ func (c *conn) classify(s *session) {
 	c.lane.Store(c.laneOf())
 }
 
+// rtt is the connection's round trip time; a long time where it is not known.
+func (c *conn) rtt() time.Duration {
+	if x, ok := c.nc.(interface{ RTT() time.Duration }); ok {
+		return x.RTT()
+	}
+	return rtt(c.nc)
+}
+
 // mayGive says whether our upload policy lets this peer have content from us.
 func (c *conn) mayGive() bool {
 	switch c.s.t.node.cfg.Upload {

@@ -67,7 +67,7 @@ func (c *conn) sameSite(s *session) bool {
 	case cfg.SiteKey != "":
 		return c.key.proven
 	case cfg.Site != "":
-		return c.near || rtt(c.nc) <= nearRTT || c.onLAN(s)
+		return c.near || c.rtt() <= nearRTT || c.onLAN(s)
 	}
 	return c.onLAN(s)
 }

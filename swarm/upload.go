@@ -53,7 +53,7 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 		s.refuse(c, r)
 		return c.useless("requests that are turned down")
 	}
-	s.reveal.asked(c, p)
+	s.reveal.asked(c, p, s.torrent.PieceLen(p), s.now())
 	s.slotTurn++
 	r.at = int64(s.slotTurn)
 	if len(c.queue) == 0 {

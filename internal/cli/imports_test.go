@@ -140,6 +140,15 @@ func TestPieceStaysOffTheNetwork(t *testing.T) {
 	}
 }
 
+// The simulator drives the engine and is no part of what runs in production.
+func TestCommandIsFreeOfTheSimulator(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if p.ImportPath == module && slices.Contains(p.Deps, module+"/swarm/sim") {
+			t.Error("the command depends on swarm/sim")
+		}
+	}
+}
+
 // The rules themselves, so that a hole in them does not pass for order in the house.
 func TestForbidden(t *testing.T) {
 	for _, tt := range []struct {
