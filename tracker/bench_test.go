@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // crowded returns a tracker with 10,000 swarms of 50 peers each, and the connection ids that their addresses have.
@@ -20,7 +21,7 @@ func crowded(b *testing.B) (*Server, func(peer int) netip.AddrPort) {
 	for peer := range 500_000 {
 		r := request{hash: hashNumber(peer % 10_000), from: from(peer).Addr(), port: 6881, left: peer%3 == 0, want: 0}
 		binary.BigEndian.PutUint32(r.id[:], uint32(peer))
-		if err := s.announce(doorUDP, &r, &answer{}); err != nil {
+		if err := s.announce(doorUDP, &r, &answer{}, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -35,7 +36,7 @@ func BenchmarkUDP(b *testing.B) {
 		for pb.Next() {
 			peer := rand.IntN(500_000)
 			at := from(peer)
-			id := s.connID(at.Addr(), s.now()) // dearer than reality, where an id serves several announces
+			id := s.connIDAt(at.Addr(), tickAt(time.Now())) // dearer than reality, where an id serves several announces
 			hash := hashNumber(peer % 10_000)
 			copy(pkt, id[:])
 			copy(pkt[16:], hash[:])
@@ -78,7 +79,7 @@ func BenchmarkMemory(b *testing.B) {
 		s := New(Config{})
 		for peer := range 1_000_000 {
 			r := request{hash: hashNumber(peer % 10_000), from: netip.AddrFrom4([4]byte{10, byte(peer >> 16), byte(peer >> 8), byte(peer)}), port: 6881, left: peer%3 == 0, want: 0}
-			s.announce(doorUDP, &r, &answer{})
+			s.announce(doorUDP, &r, &answer{}, time.Now())
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
