@@ -55,16 +55,11 @@ type filter[A address] struct {
 }
 
 // passes looks at the detail of very few peers.
-func (f *filter[A]) passes(p *spot[A], detail *detail) bool {
-	switch {
-	case p.expires <= f.now,
-		p.state.local() && !f.local,
-		p.port == f.self.port && p.addr == f.self.addr,
-		p.mark == f.mark && f.named && detail.id == f.id, // the asker, known by its other address
-		f.not != 0 && detail.site == f.not:
+func (f *filter[A]) passes(p *spot[A], d *detail) bool {
+	if p.mark == f.mark && f.named && d.id == f.id { // the asker, known by its other address
 		return false
 	}
-	return true
+	return p.port != f.self.port || p.addr != f.self.addr
 }
 
 // mix draws from the two halves of a table.
@@ -100,15 +95,22 @@ func (m *mix[A]) take(out *choice[A], end int, f *filter[A]) {
 }
 
 func (m *mix[A]) drawFrom(w *walk, out *choice[A], end int, f *filter[A]) {
-	for len(out.peers) < end {
-		i, more := w.next()
-		if !more {
-			break
-		}
-		if f.passes(&m.t.spots[i], &m.t.details[i]) {
-			out.peers = append(out.peers, m.t.spots[i])
+	var never state // what must not be in a state
+	if !f.local {
+		never = stateLocal
+	}
+	for len(out.peers) < end && w.left > 0 {
+		from, to := w.run(end - len(out.peers))
+		spots, details := m.t.spots[from:to], m.t.details[from:to]
+		for i := range spots {
+			p := &spots[i]
+			if p.expires <= f.now || p.state&never != 0 || (p.mark == f.mark || p.port == f.self.port) && !f.passes(p, &details[i]) ||
+				f.not != 0 && details[i].site == f.not {
+				continue
+			}
+			out.peers = append(out.peers, *p)
 			if f.ids {
-				out.ids = append(out.ids, m.t.details[i].id)
+				out.ids = append(out.ids, details[i].id)
 			}
 		}
 	}
@@ -126,16 +128,15 @@ func newWalk(from, to int, random uint64) walk {
 	return walk{base: uint32(from), n: n, at: uint32((random & 0xffffffff) * uint64(n) >> 32), left: min(n, maxLooks)}
 }
 
-func (w *walk) next() (int, bool) {
-	if w.left == 0 {
-		return 0, false
-	}
-	w.left--
-	i := w.base + w.at
-	if w.at++; w.at == w.n {
+// run visits up to k more positions, from the first to before the last.
+func (w *walk) run(k int) (from, to int) {
+	k = min(k, int(w.left), int(w.n-w.at))
+	from = int(w.base + w.at)
+	w.left -= uint32(k)
+	if w.at += uint32(k); w.at == w.n {
 		w.at = 0
 	}
-	return int(i), true
+	return from, from + k
 }
 
 // draw returns the next number of a sequence and moves it on (splitmix64).

@@ -89,7 +89,7 @@ func TestPeersAtHomeComeFirstAndWithinBounds(t *testing.T) {
 	for _, n := range []int{500, 502} {
 		visit(s, n, func(r *request) { atHome(r); isStopped(r); r.port = 7070 + uint16(n-500)/2 })
 	}
-	if sw := s.store.shard(&[20]byte{1}).swarms[hashNumber(1)]; sw.home != nil {
+	if sw := s.store.shard(&[20]byte{1}).swarms.get(new(hashNumber(1))); sw.home != nil {
 		t.Errorf("home still holds %+v", sw.home)
 	}
 }

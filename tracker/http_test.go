@@ -133,7 +133,7 @@ func TestNobodyAnnouncesAnother(t *testing.T) {
 	for i, from := range []string{"10.0.0.1:1", "127.0.0.1:1", "[::1]:1"} {
 		get(t, s, from, announceURL(i, "&ip=9.9.9.9&ipv4=9.9.9.9&ipv6=2001:db8::9&compact=1"))
 	}
-	sw := s.store.shard(&[20]byte{1}).swarms[[20]byte([]byte("\x01\x02abcdefghijklmnopq\xff"))]
+	sw := s.store.shard(&[20]byte{1}).swarms.get(new([20]byte([]byte("\x01\x02abcdefghijklmnopq\xff"))))
 	for _, p := range sw.v4.spots {
 		if p.addr == [4]byte{9, 9, 9, 9} {
 			t.Errorf("the tracker listed the address that a peer named: %+v", p)

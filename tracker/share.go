@@ -152,7 +152,7 @@ func (st *store) apply(now uint32, r *request, k kind, left int64) {
 	sh := st.shard(&r.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sw := sh.swarms[r.hash]
+	sw := sh.swarms.get(&r.hash)
 	if r.event == eventStopped {
 		if sw != nil {
 			st.leave(sw, r)
@@ -166,8 +166,8 @@ func (st *store) apply(now uint32, r *request, k kind, left int64) {
 		if st.swarms.Load() >= st.maxSwarms {
 			return
 		}
-		sw = &swarm{born: now}
-		sh.swarms[r.hash] = sw
+		sw = &swarm{hash: r.hash, born: now}
+		sh.swarms.add(sw)
 		st.swarms.Add(1)
 	}
 	st.join(sw, r, k, now+uint32(left), rand.Uint32())

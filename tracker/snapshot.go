@@ -53,8 +53,8 @@ func (s *Server) Save(w io.Writer) error {
 func (sh *shard) appendSnapshot(b []byte, now uint32) []byte {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for hash, sw := range sh.swarms {
-		b = append(append(b, 1), hash[:]...)
+	for sw := range sh.swarms.all() {
+		b = append(append(b, 1), sw.hash[:]...)
 		b = binary.BigEndian.AppendUint32(b, now-sw.born)
 		b = binary.BigEndian.AppendUint32(b, sw.downloaded)
 		b = binary.BigEndian.AppendUint32(b, uint32(sw.v4.len()))
@@ -127,18 +127,18 @@ func (s *Server) restoreSwarm(in *snapshotReader, gone uint32) {
 	sh, now := s.store.shard(&hash), s.now()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sw := sh.swarms[hash]
+	sw := sh.swarms.get(&hash)
 	if sw == nil {
-		sw = &swarm{downloaded: downloaded}
+		sw = &swarm{hash: hash, downloaded: downloaded}
 		sw.born = now - age - gone // wraps, as do all differences to it
 		if s.store.swarms.Load() < s.store.maxSwarms && n4|n6 != 0 {
-			sh.swarms[hash] = sw
+			sh.swarms.add(sw)
 			s.store.swarms.Add(1)
 		}
 	}
 	restoreTable(s.store, sw, v4of, in, n4, now, gone)
 	restoreTable(s.store, sw, v6of, in, n6, now, gone)
-	if sh.swarms[hash] == nil { // there was no room for it
+	if sh.swarms.get(&hash) == nil { // there was no room for it
 		s.store.peers.Add(-int64(sw.len()))
 	}
 }

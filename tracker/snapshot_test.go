@@ -13,15 +13,15 @@ import (
 func everybody(s *Server) map[netip.AddrPort]detail {
 	all := map[netip.AddrPort]detail{}
 	for i := range s.store.shards {
-		for hash, sw := range s.store.shards[i].swarms {
+		for sw := range s.store.shards[i].swarms.all() {
 			for j := range sw.v4.spots {
 				p := sw.v4.at(j)
-				p.detail.id[0] ^= hash[0] ^ byte(p.state) // so that these are compared too
+				p.detail.id[0] ^= sw.hash[0] ^ byte(p.state) // so that these are compared too
 				all[netip.AddrPortFrom(netip.AddrFrom4(p.addr), p.port)] = p.detail
 			}
 			for j := range sw.v6.spots {
 				p := sw.v6.at(j)
-				p.detail.id[0] ^= hash[0] ^ byte(p.state)
+				p.detail.id[0] ^= sw.hash[0] ^ byte(p.state)
 				all[netip.AddrPortFrom(netip.AddrFrom16(p.addr), p.port)] = p.detail
 			}
 		}
@@ -80,7 +80,7 @@ func TestARestartDoesNotEmptyTheSwarms(t *testing.T) {
 				t.Errorf("swarm %d was %+v, restored %+v", i, was, is)
 			}
 		}
-		if sw := again.store.shard(&[20]byte{5}).swarms[hashNumber(5)]; sw.sites[1] == nil || sw.home == nil {
+		if sw := again.store.shard(&[20]byte{5}).swarms.get(new(hashNumber(5))); sw.sites[1] == nil || sw.home == nil {
 			t.Errorf("sites %v, home %v: want both restored", sw.sites, sw.home)
 		}
 		// They expire when they would have.

@@ -49,8 +49,8 @@ func (s *Server) Stats() Stats {
 		sh.mu.Lock()
 		out.AnnouncesHTTP += sh.announces[doorHTTP]
 		out.AnnouncesUDP += sh.announces[doorUDP]
-		out.Swarms += len(sh.swarms)
-		for _, sw := range sh.swarms {
+		out.Swarms += sh.swarms.len()
+		for sw := range sh.swarms.all() {
 			out.Peers += sw.len()
 			out.Seeds += sw.seeds()
 			out.Leechers += sw.leechers()
@@ -83,12 +83,12 @@ func (s *Server) Top(n int) []SwarmStats {
 	for i := range s.store.shards {
 		sh := &s.store.shards[i]
 		sh.mu.Lock()
-		for hash, sw := range sh.swarms {
+		for sw := range sh.swarms.all() {
 			if len(top) >= n && (n <= 0 || sw.len() < top[n-1].peers()) {
 				continue
 			}
 			c := sw.counts()
-			one := SwarmStats{InfoHash: hash, Seeds: c.complete, Partial: c.incomplete - c.downloaders, Leechers: c.downloaders,
+			one := SwarmStats{InfoHash: sw.hash, Seeds: c.complete, Partial: c.incomplete - c.downloaders, Leechers: c.downloaders,
 				Downloaded: int(c.downloaded), Age: time.Duration(now-sw.born) * time.Second}
 			at, _ := slices.BinarySearchFunc(top, one, bigger)
 			top = slices.Insert(top, at, one)

@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -21,7 +22,7 @@ type store struct {
 // shard holds the swarms whose info hashes begin alike.
 type shard struct {
 	mu        sync.Mutex
-	swarms    map[[20]byte]*swarm
+	swarms    swarms
 	announces [doors]uint64 // counted here, where the lock is held anyway
 	touched   uint32        // nobody reads it: see touch
 	_         [64]byte      // neighbours do not share a cache line
@@ -29,11 +30,13 @@ type shard struct {
 
 // swarm is all peers of one info hash. Those that named a site stand a second time in its group, and so do those at home.
 type swarm struct {
-	group
+	hash       [20]byte
+	allowed    uint32            // the version of the allow list that was last seen to have it; 0: none
 	sites      map[uint32]*group // nil while nobody has named one
 	home       *group            // the peers on the tracker's own machine, see home.go; nil: none
 	born       uint32
 	downloaded uint32
+	group
 }
 
 // group is peers of both families.
@@ -55,26 +58,44 @@ func (sw *swarm) counts() counts {
 }
 
 func newStore(c Config) *store {
-	st := &store{settled: c.Interval, maxPeers: int64(c.MaxPeers), maxSwarms: int64(c.MaxSwarms)}
-	for i := range st.shards {
-		st.shards[i].swarms = make(map[[20]byte]*swarm)
-	}
-	return st
+	return &store{settled: c.Interval, maxPeers: int64(c.MaxPeers), maxSwarms: int64(c.MaxSwarms)}
 }
 
 // shard picks by the hash's first byte. Whoever crafts info hashes can crowd one shard, which costs parallelism and nothing else.
 func (st *store) shard(hash *[20]byte) *shard { return &st.shards[hash[0]%shardCount] }
 
-// announce carries out r and fills a, whose slices it reuses.
-func (st *store) announce(now uint32, d door, r *request, a *answer) {
+// gate says which info hashes are served: all if allow is nil. What was allowed once is not asked again before version changes, unless that is 0.
+type gate struct {
+	allow   func(hash [20]byte) bool
+	version uint32
+}
+
+// announce carries out r and fills a, whose slices it reuses. False: the info hash is not served.
+func (st *store) announce(now uint32, d door, r *request, a *answer, g gate) bool {
 	a.reset()
 	random := rand.Uint64()
 	sh := st.shard(&r.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sw := sh.swarms.get(&r.hash)
+	if g.allow != nil && (sw == nil || sw.allowed != g.version || g.version == 0) {
+		sh.mu.Unlock() // for as long as it calls out
+		allowed := g.allow(r.hash)
+		sh.mu.Lock()
+		if !allowed {
+			return false
+		}
+		if sw = sh.swarms.get(&r.hash); sw != nil {
+			sw.allowed = g.version
+		}
+	}
 	sh.announces[d]++
+	st.carryOut(now, sh, sw, r, a, random)
+	return true
+}
 
-	sw := sh.swarms[r.hash]
+// carryOut does it, for a swarm that may be nil, with the shard locked.
+func (st *store) carryOut(now uint32, sh *shard, sw *swarm, r *request, a *answer, random uint64) {
 	if r.event == eventStopped {
 		if sw != nil {
 			st.leave(sw, r)
@@ -87,9 +108,9 @@ func (st *store) announce(now uint32, d door, r *request, a *answer) {
 		if r.port != 0 && st.swarms.Load() >= st.maxSwarms {
 			a.warning = warnFull
 		}
-		sw = &swarm{born: now}
+		sw = &swarm{hash: r.hash, born: now}
 		if r.port != 0 && a.warning == "" {
-			sh.swarms[r.hash] = sw
+			sh.swarms.add(sw)
 			st.swarms.Add(1)
 		}
 	}
@@ -121,17 +142,28 @@ func (sw *swarm) touch(r *request, random uint64) uint32 {
 
 func (t *table[A]) touch(addr *A, port uint16, random uint64) (x uint32) {
 	wants, rest := newWalks(t, true, &random)
+	for _, w := range [...]*walk{&wants, &rest} {
+		for i, n := w.at, min(w.n, touchSpots); n > 0; n -= min(n, spotsPerLine) {
+			x += uint32(t.spots[w.base+i].port)
+			if i += spotsPerLine; i >= w.n {
+				i -= min(i, w.n)
+			}
+		}
+	}
+	// Last, because what comes after it cannot begin before it is known where the tag is.
+	hash := hashOf(addr, port)
 	if t.index != nil {
-		x = t.index[hashOf(addr, port)&uint32(len(t.index)-1)]
-	}
-	if wants.n > 0 {
-		x += uint32(t.spots[wants.base+wants.at].port)
-	}
-	if rest.n > 0 {
-		x += uint32(t.spots[rest.base+rest.at].port)
+		x += t.index[hash&uint32(len(t.index)-1)]
+	} else if i := bytes.IndexByte(t.tags, tagOf(hash)); i >= 0 {
+		x += uint32(t.spots[i].port)
 	}
 	return x
 }
+
+const (
+	spotsPerLine = 5  // of IPv4, in 64 bytes; the next line is fetched unasked
+	touchSpots   = 25 // half of the peers of an answer come from each walk
+)
 
 // answer chooses the peers for r: its own family first, and up to a quarter of the other where the answer can hold both.
 func (sw *swarm) answer(now uint32, r *request, random uint64, a *answer) {
@@ -263,7 +295,7 @@ func (st *store) sweep(now uint32) {
 	for i := range st.shards {
 		sh := &st.shards[i]
 		sh.mu.Lock()
-		for hash, sw := range sh.swarms {
+		sh.swarms.retain(func(sw *swarm) bool {
 			expire(st, sw, v4of, now)
 			expire(st, sw, v6of, now)
 			for _, g := range sw.sites {
@@ -271,10 +303,10 @@ func (st *store) sweep(now uint32) {
 				g.v6.shrink()
 			}
 			if sw.len() == 0 {
-				delete(sh.swarms, hash)
 				st.swarms.Add(-1)
 			}
-		}
+			return sw.len() > 0
+		})
 		sh.mu.Unlock()
 	}
 }
@@ -293,7 +325,7 @@ func (st *store) counts(hash [20]byte) (counts, bool) {
 	sh := st.shard(&hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sw := sh.swarms[hash]
+	sw := sh.swarms.get(&hash)
 	if sw == nil {
 		return counts{}, false
 	}

@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
@@ -74,16 +75,18 @@ func markOf(id *[20]byte) uint8 {
 // leechers only" free. Within each half chance orders them, so that any run of neighbours is a sample. Nothing in it is a pointer: the
 // collector never looks at peers. Its zero value is empty.
 type table[A address] struct {
-	spots   []spot[A]
-	details []detail // of the same positions
-	index   []uint32 // open addressing, see indexEntry, 0 is free; nil while a scan of all peers is as fast
 	wanting int32
 	seeds   int32
+	spots   []spot[A]
+	tags    []uint8  // of the same positions, see tagOf
+	index   []uint32 // open addressing, see indexEntry, 0 is free; nil while a scan of all tags is as fast
+	details []detail // of the same positions
 }
 
 const (
-	// indexFrom is the number of peers from which on an index is kept: up to there all spots fit into three cache lines.
-	indexFrom = 17
+	// indexFrom is the number of peers from which on an index is kept: up to there all tags fit into a few cache lines, and a look at one more
+	// spot is the price of a wrong one.
+	indexFrom = 257
 
 	// maxTable bounds the peers of one table: an entry of the index has that many bits for the position, and the rest for some of the hash,
 	// so that hardly any entry but the right one makes us look at a peer.
@@ -117,6 +120,9 @@ func mix64(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
+// tagOf is a byte of a hash: a spot with another tag has another address.
+func tagOf(hash uint32) uint8 { return uint8(hash >> positionBits) }
+
 func indexEntry(position int, hash uint32) uint32 {
 	return uint32(position+1) | hash>>positionBits<<positionBits
 }
@@ -128,20 +134,26 @@ func (t *table[A]) len() int { return len(t.spots) }
 func (t *table[A]) at(i int) peer[A] { return peer[A]{t.spots[i], t.details[i]} }
 
 // find returns the position of an address, or -1.
-func (t *table[A]) find(addr A, port uint16) int {
+func (t *table[A]) find(addr A, port uint16) int { return t.findHash(&addr, port, hashOf(&addr, port)) }
+
+func (t *table[A]) findHash(addr *A, port uint16, hash uint32) int {
 	if t.index == nil {
-		for i := range t.spots {
-			if p := &t.spots[i]; p.port == port && p.addr == addr {
+		for i := 0; ; i++ {
+			next := bytes.IndexByte(t.tags[i:], tagOf(hash))
+			if next < 0 {
+				return -1
+			}
+			i += next
+			if p := &t.spots[i]; p.port == port && p.addr == *addr {
 				return i
 			}
 		}
-		return -1
 	}
-	mask, hash := uint32(len(t.index)-1), hashOf(&addr, port)
+	mask := uint32(len(t.index) - 1)
 	for slot := hash & mask; t.index[slot] != 0; slot = (slot + 1) & mask {
 		if e := t.index[slot]; (e^hash)>>positionBits == 0 {
 			i := positionOf(e)
-			if p := &t.spots[i]; p.port == port && p.addr == addr {
+			if p := &t.spots[i]; p.port == port && p.addr == *addr {
 				return i
 			}
 		}
@@ -180,11 +192,11 @@ func (t *table[A]) put(p peer[A], random uint32) (old peer[A], had bool) {
 		return old, true
 	}
 	t.grow()
-	t.spots, t.details = append(t.spots, p.spot), append(t.details, p.detail)
+	hash := hashOf(&p.addr, p.port)
+	t.spots, t.details, t.tags = append(t.spots, p.spot), append(t.details, p.detail), append(t.tags, tagOf(hash))
 	t.count(p.state.kind(), +1)
 	i := len(t.spots) - 1
 	if t.index != nil {
-		hash := hashOf(&p.addr, p.port)
 		t.index[t.freeSlot(hash)] = indexEntry(i, hash)
 	}
 	t.settle(i, partial, p.state.kind(), random)
@@ -227,7 +239,7 @@ func (t *table[A]) remove(i int) {
 	if t.index != nil {
 		t.clearSlot(t.slotOf(last))
 	}
-	t.spots, t.details = t.spots[:last], t.details[:last]
+	t.spots, t.details, t.tags = t.spots[:last], t.details[:last], t.tags[:last]
 	if last < indexFrom/2 {
 		t.index = nil
 	}
@@ -251,6 +263,7 @@ func (t *table[A]) swap(i, j int) int {
 	}
 	t.spots[i], t.spots[j] = t.spots[j], t.spots[i]
 	t.details[i], t.details[j] = t.details[j], t.details[i]
+	t.tags[i], t.tags[j] = t.tags[j], t.tags[i]
 	return j
 }
 
@@ -277,14 +290,18 @@ func (t *table[A]) shrink() {
 }
 
 func (t *table[A]) resize(room int) {
-	spots, details := make([]spot[A], len(t.spots), room), make([]detail, len(t.details), room)
-	copy(spots, t.spots)
-	copy(details, t.details)
-	t.spots, t.details = spots, details
+	t.spots, t.details, t.tags = moved(t.spots, room), moved(t.details, room), moved(t.tags, room)
+}
+
+// moved is a copy with so much room, to the byte: append would round it up.
+func moved[T any](s []T, room int) []T {
+	out := make([]T, len(s), room)
+	copy(out, s)
+	return out
 }
 
 func (t *table[A]) reindex() {
-	size := 32
+	size := 512
 	for size*5 < (len(t.spots)+1)*8 { // at most 62 % full when made, grows at 75 %
 		size *= 2
 	}

@@ -20,8 +20,10 @@ type Config struct {
 	// told less, see cadence.
 	Interval time.Duration
 	// Allow says whether the tracker serves an info hash: SHA-1, or the first 20 bytes of a v2 swarm's SHA-256. Nil serves all. It is
-	// called for each announce, from many goroutines, and must be quick.
+	// called for each announce (but see AllowVersion), from many goroutines, and must be quick.
 	Allow func(infoHash [20]byte) bool
+	// AllowVersion, if it is not nil, changes from one number above 0 to another when Allow may answer otherwise than before, and spares Allow most calls.
+	AllowVersion func() uint32
 	// Token says whether a token is good: announces come to /TOKEN/announce then (BEP 41 carries that path over UDP), and without a good one
 	// they are refused. Nil asks for none. It is called like Allow, must not keep the text, and is asked about "" where there is none.
 	// Scrapes over UDP carry no token (BEP 41 has options for announces alone), so where there are tokens they are refused.
@@ -43,7 +45,7 @@ type Config struct {
 	NumWant int
 	// MaxNumWant is how many peers an announce gets at most. Zero means 200. UDP over IPv6 gives at most 67, what fits a packet.
 	MaxNumWant int
-	// MaxPeers bounds the peers of all swarms together. Zero means 2,097,152 (some 130 MB).
+	// MaxPeers bounds the peers of all swarms together. Zero means 2,097,152 (some 100 MB).
 	MaxPeers int
 	// MaxSwarms bounds the swarms. Zero means 262,144.
 	MaxSwarms int
@@ -233,10 +235,6 @@ type counts struct {
 
 // announce is the one logic behind the doors.
 func (s *Server) announce(d door, r *request, a *answer, now time.Time) error {
-	if s.config.Allow != nil && !s.config.Allow(r.hash) {
-		s.refused.Add(1)
-		return failRefused
-	}
 	if r.want < 0 {
 		r.want = s.config.NumWant
 	}
@@ -246,7 +244,14 @@ func (s *Server) announce(d door, r *request, a *answer, now time.Time) error {
 		at = s.config.Sites().at(r.from)
 		r.site = at.number
 	}
-	s.store.announce(s.secondOf(now), d, r, a)
+	g := gate{allow: s.config.Allow}
+	if s.config.AllowVersion != nil {
+		g.version = s.config.AllowVersion()
+	}
+	if !s.store.announce(s.secondOf(now), d, r, a, g) {
+		s.refused.Add(1)
+		return failRefused
+	}
 	a.site = at.name
 	if s.share != nil && a.warning == "" {
 		s.share.add(r, lifetime(a.interval))

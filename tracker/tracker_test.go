@@ -146,7 +146,7 @@ func TestSiteComesFirst(t *testing.T) {
 		})
 	}
 	visit(s, 1, func(r *request) { r.id, r.port, r.event = [20]byte{9}, 1001, eventStopped })
-	sw := s.store.shard(&[20]byte{1}).swarms[hashNumber(1)]
+	sw := s.store.shard(&[20]byte{1}).swarms.get(new(hashNumber(1)))
 	if sw.sites[home] != nil || sw.sites[away].len() != 285 || sw.len() != 285 {
 		t.Errorf("sites: home %v, away %d, all %d; want none, 285, 285", sw.sites[home], sw.sites[away].len(), sw.len())
 	}

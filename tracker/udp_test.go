@@ -117,7 +117,7 @@ func TestUDPOptions(t *testing.T) {
 	} {
 		s := New(Config{})
 		s.HandleUDP(nil, announcePkt(connect(t, s, peerA), hashNumber(1), 1, 0, 7001, 1, c.options), peerA)
-		sw := s.store.shard(&[20]byte{1}).swarms[hashNumber(1)]
+		sw := s.store.shard(&[20]byte{1}).swarms.get(new(hashNumber(1)))
 		if got := sw.v4.details[0].site; got != c.want {
 			t.Errorf("%s: site %x, want %x", c.name, got, c.want)
 		}

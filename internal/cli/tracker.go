@@ -38,8 +38,8 @@ func trackerCommand() *command {
 }
 
 // gcPercent is how much the heap may grow between two collections. Nearly all of a tracker's memory are peers, of which none is garbage and at
-// none of which the collector looks: it may run four times as often as usual, and then there is no second copy's worth of room.
-const gcPercent = 25
+// none of which the collector looks: it may run twice as often as usual, and then there is no second copy's worth of room.
+const gcPercent = 50
 
 func (e *env) track(ctx context.Context) error {
 	allow, open := e.settings.String("allow"), e.settings.Bool("open")

@@ -21,6 +21,7 @@ type followed[T any] struct {
 	what, path string
 	parse      func(io.Reader) (T, error)
 	value      atomic.Pointer[T]
+	version    atomic.Uint32 // 1, and more with each time it is read
 	seen       time.Time
 }
 
@@ -41,6 +42,7 @@ func (f *followed[T]) load() error {
 		return fmt.Errorf("%s: %w", f.path, err)
 	}
 	f.value.Store(&v)
+	f.version.Add(1)
 	return nil
 }
 

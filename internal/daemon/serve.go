@@ -132,7 +132,7 @@ func (s *Server) newTracker(ctx context.Context) error {
 		if err := follow(s, allow); err != nil {
 			return err
 		}
-		tc.Allow = func(hash [20]byte) bool { return allow.get()[hash] }
+		tc.Allow, tc.AllowVersion = func(hash [20]byte) bool { return allow.get()[hash] }, allow.version.Load
 	case !cfg.Open:
 		tc.Allow = s.seeder.Allows
 	}
@@ -258,7 +258,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	h := port.Handlers{BitTorrent: s.node.HandleConn, TLS: s.tls != nil, Log: s.cfg.Log}
 	if s.tracker != nil {
-		h.Tracker, h.Quick = s.tracker.HandleUDP, s.tracker.HandleHTTP
+		h.Tracker, h.Warm, h.Quick = s.tracker.HandleUDP, s.tracker.WarmUDP, s.tracker.HandleHTTP
 		g.Go(func() error { return s.tracker.Run(ctx) })
 	}
 	for _, f := range s.follow {

@@ -3,6 +3,7 @@ package port
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -32,6 +33,8 @@ type Handlers struct {
 	TLS bool
 	// Tracker gets datagrams of BEP 15. Nil: dropped.
 	Tracker UDPHandler
+	// Warm, if it is not nil, is given the datagrams that have come at once before Tracker gets the first of them.
+	Warm func(pkts iter.Seq[[]byte]) byte
 	// DHT gets datagrams of BEP 5. Nil: dropped.
 	DHT UDPHandler
 	// Log receives what is refused, at Debug. Nil discards it.

@@ -53,6 +53,15 @@ func (p *Port) serveUDP(ctx context.Context, s *udpSocket, h *Handlers) error {
 			continue
 		}
 		out = out[:0]
+		if n > 1 && h.Warm != nil {
+			h.Warm(func(yield func([]byte) bool) {
+				for i := range in[:n] {
+					if !yield(in[i].Buffers[0][:in[i].N]) {
+						return
+					}
+				}
+			})
+		}
 		for i := range in[:n] {
 			m := &in[i]
 			to := m.Addr.(*net.UDPAddr)
