@@ -96,7 +96,7 @@ func (b *bench) race(ctx context.Context) error {
 			return fmt.Errorf("populating %s: %w", t.name, err)
 		}
 	}
-	udp := func(t *target) (result, error) { return t.udp(ctx, b.time, 4, 64, 0) }
+	udp := func(t *target) (result, error) { return t.udp(ctx, b.time, 4, 32, 0) }
 	fresh := func(t *target) (result, error) { return t.http(ctx, b.time, 32, false, 0) }
 	kept := func(t *target) (result, error) { return t.http(ctx, b.time, 32, true, 0) }
 	if b.wanted("udp") {
@@ -106,7 +106,7 @@ func (b *bench) race(ctx context.Context) error {
 		}
 		b.print("UDP", full)
 		half := func(rate float64) func(*target) (result, error) {
-			return func(t *target) (result, error) { return t.udp(ctx, b.time, 4, 64, rate/2) }
+			return func(t *target) (result, error) { return t.udp(ctx, b.time, 4, 32, rate/2) }
 		}
 		paced, err := b.turns(half(full[0].rate), half(full[1].rate), ours, theirs)
 		if err != nil {
@@ -227,7 +227,7 @@ func (b *bench) twoCores(ctx context.Context) error {
 		name    string
 		measure func(*target) (result, error)
 	}{
-		{"UDP", func(t *target) (result, error) { return t.udp(ctx, b.time, 4, 64, 0) }},
+		{"UDP", func(t *target) (result, error) { return t.udp(ctx, b.time, 4, 32, 0) }},
 		{"HTTP, a new connection each", func(t *target) (result, error) { return t.http(ctx, b.time, 32, false, 0) }},
 		{"HTTP, connections kept", func(t *target) (result, error) { return t.http(ctx, b.time, 32, true, 0) }},
 	} {
@@ -251,7 +251,7 @@ func (b *bench) memory(ctx context.Context) error {
 	if err := t.populate(ctx, b.memoryPeers); err != nil {
 		return err
 	}
-	if _, err := t.udp(ctx, b.time, 4, 64, 0); err != nil {
+	if _, err := t.udp(ctx, b.time, 4, 32, 0); err != nil {
 		return err
 	}
 	full := t.resident()

@@ -32,7 +32,8 @@ func (b *bench) startShoal(ctx context.Context, cores string) (*target, error) {
 		return nil, err
 	}
 	// The limit per source is on, as it is for everybody, but high enough for one source to be the whole load.
-	return b.start(ctx, "shoal", cores, port, b.dir, b.shoal, "tracker", "--allow", list, "--listen", fmt.Sprint(trackerAddr, ":", port), "--quiet")
+	return b.start(ctx, "shoal", cores, port, b.dir, b.shoal, "tracker", "--allow", list, "--listen", fmt.Sprint(trackerAddr, ":", port),
+		"--announce-limit", "1000000", "--quiet")
 }
 
 func (b *bench) startOpentracker(ctx context.Context) (*target, error) {
