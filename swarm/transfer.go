@@ -43,7 +43,7 @@ type Spec struct {
 	// Ration bounds what is given of Content; nil: nothing does.
 	Ration *Ration
 
-	// Select says which files are wanted, by File.Path joined by "/"; nil: all.
+	// Select says which files are wanted, by File.Name: NAME/path; nil: all.
 	Select func(path string) bool
 	// SelectIndex does the same by the file's index, counted as BEP 53 does; nil: all.
 	SelectIndex func(i int) bool

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -72,7 +71,9 @@ var uploadPolicies = map[string]swarm.Upload{"off": swarm.UploadOff, "lan": swar
 // upload is --peers, or off when the environment forbids peers to everybody.
 func (e *env) upload() swarm.Upload {
 	text, _ := e.lookupEnv("SHOAL_DISABLE_P2P")
-	if off, err := strconv.ParseBool(text); err == nil && off {
+	switch strings.ToLower(text) {
+	case "", "0", "f", "false", "n", "no", "off":
+	default: // whoever sets it to anything else means it
 		return swarm.UploadOff
 	}
 	return uploadPolicies[e.settings.String("peers")]
