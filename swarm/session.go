@@ -68,6 +68,7 @@ type session struct {
 	lastPeer   time.Time // last content from a peer
 	lastChoke  time.Time
 	lastSync   time.Time
+	accounted  time.Time // when it was last looked what holds us back
 	syncing    bool
 	slowSince  time.Time // since when peers bring too little
 	idleSince  time.Time
@@ -314,6 +315,7 @@ func (s *session) tick(now time.Time) {
 		s.retellFetching(now)
 	}
 	s.tickRation(now)
+	s.account(now)
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)

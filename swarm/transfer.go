@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -91,9 +92,10 @@ type counts struct {
 	peakDownPerSec   atomic.Int64
 	downRate, upRate atomic.Int64
 	peakUp           atomic.Int64
-	prepared         atomic.Bool  // what lies on disk is known
-	checking         atomic.Int64 // bytes hashed while looking at what lies on disk
-	proven           atomic.Int64 // bytes whose leaf vouched for them as they came
+	held             [Holds]atomic.Int64 // ns
+	prepared         atomic.Bool         // what lies on disk is known
+	checking         atomic.Int64        // bytes hashed while looking at what lies on disk
+	proven           atomic.Int64        // bytes whose leaf vouched for them as they came
 }
 
 // Stats is a snapshot of a transfer. All sizes are bytes of content, rates are bytes per second.
@@ -109,6 +111,8 @@ type Stats struct {
 	Bad, Bans    int64 // blocks or pieces that failed their hash, peers sent away for it
 	Down, Up     int64 // rates
 	PeakDown     int64 // the best second
+	PeakUp       int64
+	Held         [Holds]time.Duration // by what, while there was something to fetch, or for others to have
 }
 
 // Stats answers what has happened so far.
@@ -118,7 +122,10 @@ func (t *Transfer) Stats() Stats {
 		Wanted: c.wanted.Load(), Have: c.have.Load(), Prepared: c.prepared.Load(), Checked: c.checking.Load(), Wasted: c.wasted.Load(),
 		FromWebSeeds: c.fromWeb.Load(), Peers: int(c.peers.Load()), Seeds: int(c.seeds.Load()),
 		Connected: c.everConnected.Load(), Bad: c.badBlocks.Load(), Bans: c.bans.Load(),
-		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(),
+		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(), PeakUp: c.peakUp.Load(),
+	}
+	for i := range s.Held {
+		s.Held[i] = time.Duration(c.held[i].Load())
 	}
 	for i := range s.From {
 		s.From[i], s.To[i] = c.from[i].Load(), c.to[i].Load()
