@@ -55,6 +55,7 @@ type conn struct {
 	reqq                    int
 	class                   Class
 	near                    bool // on a network that we are attached to
+	home                    bool // of our site, whatever its class
 	key                     siteState
 	pex                     pexState
 
@@ -306,12 +307,13 @@ func (c *conn) links(s *session) {
 
 // classify says which class the peer's bytes count as.
 func (c *conn) classify(s *session) {
+	c.home = c.sameSite(s)
 	switch {
 	case c.role == RoleOrigin:
 		c.class = Origin
 	case c.role == RoleEdge:
 		c.class = Edges
-	case c.sameSite(s):
+	case c.home:
 		c.class = LAN
 	default:
 		c.class = Peers
