@@ -142,12 +142,12 @@ func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 func receive(ctx context.Context, nc net.Conn, open func() (net.Conn, error)) (net.Conn, wire.Handshake, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
 	defer stop()
-	nc, err := open()
+	opened, err := open()
 	if err != nil {
 		return nil, wire.Handshake{}, err
 	}
-	h, err := wire.ReadHandshake(nc)
-	return nc, h, err
+	h, err := wire.ReadHandshake(opened)
+	return opened, h, err
 }
 
 // runConn carries a connection until it ends and is closed.
