@@ -63,6 +63,8 @@ type VirtualSpec struct {
 	Leaves io.ReaderAt
 	// Near are the networks that the node is attached to.
 	Near []netip.Prefix
+	// Ration is how many copies it gives away in a day; 0: any number.
+	Ration float64
 	// Seed1 and Seed2 are all the chance there is.
 	Seed1, Seed2 uint64
 }
@@ -80,6 +82,9 @@ func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
 	t := &Transfer{node: n, spec: Spec{Torrent: x, Dir: "virtual"}}
 	if spec.Seed {
 		t.spec = Spec{Torrent: x, Content: "virtual"}
+		if spec.Ration > 0 {
+			t.spec.Ration = NewRation(x.Length, spec.Ration)
+		}
 	}
 	t.id.Store(&infoHashes{v1: x.V1, v2: x.V2, hasV1: x.HasV1, hasV2: x.HasV2})
 	t.known, t.done, t.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
