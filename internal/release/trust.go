@@ -1,0 +1,712 @@
+package release
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
+
+	"shoal/internal/disk"
+)
+
+// maxRootSteps is how many root rotations a client follows in one go.
+const maxRootSteps = 1024
+
+// TrustConfig says what a machine trusts and where it remembers that.
+type TrustConfig struct {
+	// Files is where the repository's files come from.
+	Files Files
+	// Dir is the directory of all that this machine trusts; each repository has one below it, by its id. "": nothing is remembered.
+	Dir string
+	// Root is a root.json to pin. Nil: the one that is remembered for Name.
+	Root []byte
+	// FirstUse takes the root that the repository itself has, if there is no other.
+	FirstUse bool
+	// Name is what the user calls the repository, such as its URL: under it the pinned root is found again. May be empty if Root is given.
+	Name string
+	// Carried says that Files were made at some time and carried here, as a bundle is: what would have expired since in timestamp and snapshot is
+	// taken, and Trust.Age tells.
+	Carried bool
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Trust is what this machine knows of a repository. It is not safe for concurrent use; several processes may share one Dir.
+type Trust struct {
+	cfg   TrustConfig
+	dir   string // below cfg.Dir; "": nothing is kept
+	extra *extra
+
+	set        *trustedmetadata.TrustedMetadata
+	rootBytes  []byte
+	known      state
+	checkpoint *Checkpoint
+	fresh      bool // the first use of this repository by this machine
+	age        time.Time
+	unchanged  bool
+}
+
+// state is kept as trust/ID/state.json beside root.json, timestamp.json, snapshot.json, ROLE.json and checkpoint.
+type state struct {
+	Names        []string `json:"names"`         // what users have called it
+	Apps         []string `json:"apps"`          // that were asked for
+	TimestampTag string   `json:"timestamp_tag"` // of the web server whose timestamp is kept, to ask whether there is another
+	TagName      string   `json:"tag_name"`      // the name whose server that is
+	Logged       int64    `json:"logged"`        // the version of the snapshot that the kept checkpoint was read after
+}
+
+const maxNames = 100
+
+// NewTrust finds what is known of the repository, and pins its root if that is new. It asks Files only where FirstUse says so.
+func NewTrust(ctx context.Context, c TrustConfig) (*Trust, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	t := &Trust{cfg: c}
+	pinned := c.Root
+	if pinned == nil && c.Dir != "" && c.Name != "" {
+		id, err := findTrust(c.Dir, func(s *state) bool { return slices.Contains(s.Names, c.Name) })
+		if err != nil {
+			return nil, err
+		}
+		if id != "" {
+			if pinned, err = os.ReadFile(filepath.Join(c.Dir, id, "root.json")); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if pinned == nil {
+		if !c.FirstUse {
+			r := refuse(RuleUnpinned, "nothing is known yet about who signs the releases of %s", c.Name)
+			r.Hint = "pin its root with --root root.json, or take the one it has now with --trust-on-first-use"
+			return nil, r
+		}
+		b, err := readFile(ctx, c.Files, metaName(roleRoot, 1), maxRoot)
+		if errors.Is(err, ErrAbsent) {
+			return nil, fmt.Errorf("%s is not a repository of releases: %w", c.Name, ErrAbsent)
+		}
+		if err != nil {
+			return nil, err
+		}
+		pinned, t.fresh = b, true
+	}
+	if err := t.pin(pinned); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// findTrust looks through what is remembered; "" if nothing matches.
+func findTrust(dir string, is func(*state) bool) (id string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name(), "state.json"))
+		var s state
+		if err != nil || json.Unmarshal(b, &s) != nil {
+			continue
+		}
+		if is(&s) {
+			return e.Name(), nil
+		}
+	}
+	return "", nil
+}
+
+// NameOf is what a repository is called that this machine has fetched the app from before; "" if there is none, or more than one.
+func NameOf(dir, app string) (string, error) {
+	var names []string
+	_, err := findTrust(dir, func(s *state) bool {
+		if slices.Contains(s.Apps, app) && len(s.Names) > 0 {
+			names = append(names, s.Names[len(s.Names)-1])
+		}
+		return false
+	})
+	if err != nil || len(names) != 1 {
+		return "", err
+	}
+	return names[0], nil
+}
+
+// RepositoryOf is the id that a root.json gives its repository, and its DHT item keys, newest last.
+func RepositoryOf(root []byte) (id string, items []string, err error) {
+	m, err := parseMeta[metadata.RootType](root, maxRoot)
+	if err != nil {
+		return "", nil, refused("root", err)
+	}
+	x, err := extraOf(m)
+	if err != nil {
+		return "", nil, refused("root", err)
+	}
+	return x.Repository, x.Item, nil
+}
+
+// pin begins with a root: the one given, or a later one that is kept already.
+func (t *Trust) pin(root []byte) error {
+	m, err := parseMeta[metadata.RootType](root, maxRoot)
+	if err != nil {
+		return refused("root", err)
+	}
+	if err := m.VerifyDelegate(roleRoot, m); err != nil {
+		return refused("root", err)
+	}
+	if t.extra, err = extraOf(m); err != nil {
+		return refused("root", err)
+	}
+	t.rootBytes = root
+	if t.cfg.Dir == "" {
+		return t.setRoot(root)
+	}
+	t.dir = filepath.Join(t.cfg.Dir, t.extra.Repository)
+	if b, err := os.ReadFile(filepath.Join(t.dir, "state.json")); err == nil {
+		if err := json.Unmarshal(b, &t.known); err != nil {
+			t.known = state{}
+		}
+	}
+	kept, err := t.read("root.json")
+	if kept == nil || err != nil {
+		return errors.Join(err, t.setRoot(root))
+	}
+	k, err := parseMeta[metadata.RootType](kept, maxRoot)
+	if err != nil {
+		return refused("kept root", err)
+	}
+	t.fresh = false
+	switch {
+	case k.Signed.Version == m.Signed.Version && Fingerprint(kept) != Fingerprint(root):
+		return refuse(RuleOtherRoot, "this root and the one that this machine has pinned claim to be version %d of the same repository and differ", m.Signed.Version)
+	case k.Signed.Version < m.Signed.Version:
+		// The user has brought a newer root: it must follow from the kept one.
+		return t.setRoot(kept)
+	}
+	return t.setRoot(kept)
+}
+
+func (t *Trust) setRoot(root []byte) error {
+	set, err := trustedmetadata.New(root)
+	if err != nil {
+		return refused("root", err)
+	}
+	set.RefTime = t.cfg.Now().UTC()
+	x, err := extraOf(set.Root)
+	if err != nil {
+		return refused("root", err)
+	}
+	t.set, t.rootBytes, t.extra = set, root, x
+	return nil
+}
+
+// read reads a file that is kept; nil if there is none.
+func (t *Trust) read(name string) ([]byte, error) {
+	if t.dir == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(filepath.Join(t.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+func (t *Trust) keep(name string, b []byte) error {
+	if t.dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return err
+	}
+	return disk.WriteFile(filepath.Join(t.dir, name), b, 0o644)
+}
+
+// ID is the repository's.
+func (t *Trust) ID() string { return t.extra.Repository }
+
+// Fingerprint is that of the root that is trusted now.
+func (t *Trust) Fingerprint() string { return Fingerprint(t.rootBytes) }
+
+// FirstUse says whether this machine has taken the root from the repository itself, just now.
+func (t *Trust) FirstUse() bool { return t.fresh }
+
+// Age is when the metadata expired, if it has and Carried allowed it; else zero.
+func (t *Trust) Age() time.Time { return t.age }
+
+// Items are the keys of the repository's DHT item, in hex, newest last.
+func (t *Trust) Items() []string { return t.extra.Item }
+
+// Unchanged says whether Refresh has found nothing new.
+func (t *Trust) Unchanged() bool { return t.unchanged }
+
+// Refresh brings root, timestamp, snapshot, targets and the log's checkpoint up to date, in that order, as TUF's client workflow has it (specification 5.3
+// to 5.6). What is verified is kept at once. With nothing new it asks twice: for the next root, which is not there, and for the timestamp, which is
+// unchanged.
+func (t *Trust) Refresh(ctx context.Context) error {
+	if err := t.refreshRoot(ctx); err != nil {
+		return err
+	}
+	if err := t.refreshTimestamp(ctx); err != nil {
+		return err
+	}
+	if err := t.refreshSnapshot(ctx); err != nil {
+		return err
+	}
+	if _, err := t.targets(ctx, roleTargets, roleRoot); err != nil {
+		return err
+	}
+	if err := t.refreshCheckpoint(ctx); err != nil {
+		return err
+	}
+	return t.remember("")
+}
+
+// remember keeps what is known, with the name and an app that was asked for.
+func (t *Trust) remember(app string) error {
+	t.known.Names = remembered(t.known.Names, t.cfg.Name)
+	t.known.Apps = remembered(t.known.Apps, app)
+	b, err := json.Marshal(t.known)
+	if err != nil {
+		return err
+	}
+	b = append(b, '\n')
+	if before, err := t.read("state.json"); err == nil && string(before) == string(b) {
+		return nil
+	}
+	return t.keep("state.json", b)
+}
+
+func remembered(list []string, name string) []string {
+	if name == "" || slices.Contains(list, name) {
+		return list
+	}
+	list = append(list, name)
+	return list[max(0, len(list)-maxNames):]
+}
+
+func (t *Trust) refreshRoot(ctx context.Context) error {
+	steps := 0
+	for ; steps < maxRootSteps; steps++ {
+		next := t.set.Root.Signed.Version + 1
+		b, err := readFile(ctx, t.cfg.Files, metaName(roleRoot, next), maxRoot)
+		if errors.Is(err, ErrAbsent) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		m, err := parseMeta[metadata.RootType](b, maxRoot)
+		if err != nil {
+			return refused(fmt.Sprintf("root %d", next), err)
+		}
+		if _, err := t.set.UpdateRoot(b); err != nil {
+			return refused(fmt.Sprintf("root %d", next), err)
+		}
+		x, err := extraOf(m)
+		if err != nil {
+			return refused("root", err)
+		}
+		if x.Repository != t.extra.Repository {
+			return refuse(RuleOtherRoot, "root %d is of another repository", next)
+		}
+		t.extra, t.rootBytes = x, b
+		if err := t.keep("root.json", b); err != nil {
+			return err
+		}
+	}
+	if t.cfg.Root != nil {
+		if err := t.meetsPinned(); err != nil {
+			return err
+		}
+	}
+	if steps == 0 {
+		if kept, err := t.read("root.json"); err != nil || kept != nil {
+			return err
+		}
+		return t.keep("root.json", t.rootBytes)
+	}
+	return nil
+}
+
+// meetsPinned makes sure that a root that the user has brought is not newer than what the chain led to, or another of that version.
+func (t *Trust) meetsPinned() error {
+	m, err := parseMeta[metadata.RootType](t.cfg.Root, maxRoot)
+	if err != nil {
+		return refused("root", err)
+	}
+	switch now := t.set.Root.Signed.Version; {
+	case m.Signed.Version > now:
+		return refuse(RuleRollback, "the repository has root %d, and the pinned one is %d", now, m.Signed.Version)
+	case m.Signed.Version == now && Fingerprint(t.cfg.Root) != t.Fingerprint():
+		return refuse(RuleOtherRoot, "the repository's root %d is not the pinned one", now)
+	}
+	return nil
+}
+
+func (t *Trust) refreshTimestamp(ctx context.Context) error {
+	kept, err := t.read("timestamp.json")
+	if err != nil {
+		return err
+	}
+	tag := ""
+	if kept != nil {
+		if m, err := parseMeta[metadata.TimestampType](kept, maxTimestamp); err == nil {
+			t.forgive(m.Signed.Expires)
+			_, err = t.set.UpdateTimestamp(kept)
+			if err != nil && !as[*metadata.ErrExpiredMetadata](err) {
+				kept = nil // signed with keys that have been replaced: it counts for nothing any more
+			} else if t.known.TagName == t.cfg.Name {
+				tag = t.known.TimestampTag
+			}
+		}
+	}
+	b, newTag, err := t.cfg.Files.Get(ctx, timestampName, maxTimestamp, tag)
+	switch {
+	case errors.Is(err, ErrUnchanged):
+		t.unchanged = true
+		return t.expired(t.set.Timestamp.Signed.Expires, "timestamp")
+	case errors.Is(err, ErrAbsent):
+		return refuse(RuleIncomplete, "%s is not there", timestampName)
+	case err != nil:
+		return err
+	}
+	m, err := parseMeta[metadata.TimestampType](b, maxTimestamp)
+	if err != nil {
+		return refused("timestamp", err)
+	}
+	t.forgive(m.Signed.Expires)
+	before := t.set.Timestamp
+	_, err = t.set.UpdateTimestamp(b)
+	if as[*metadata.ErrEqualVersionNumber](err) {
+		// A mirror may sign nothing new; but two timestamps of one version must not differ.
+		if before.Signed.Meta[roleSnapshot+".json"].Version != m.Signed.Meta[roleSnapshot+".json"].Version {
+			return refuse(RuleFork, "two timestamps of version %d name different snapshots", m.Signed.Version)
+		}
+		err = t.expired(before.Signed.Expires, "timestamp")
+		t.unchanged = err == nil
+	} else if err == nil {
+		err = t.keep("timestamp.json", b)
+	}
+	if err != nil {
+		return refused("timestamp", err)
+	}
+	t.known.TimestampTag, t.known.TagName = newTag, t.cfg.Name
+	return nil
+}
+
+// forgive moves the clock back for what was carried here.
+func (t *Trust) forgive(expires time.Time) {
+	if t.cfg.Carried && t.set.RefTime.After(expires) {
+		t.age = expires
+		t.set.RefTime = expires
+	}
+}
+
+func (t *Trust) expired(expires time.Time, what string) error {
+	if t.set.RefTime.After(expires) {
+		return refused(what, &metadata.ErrExpiredMetadata{Msg: "it held until " + expires.Format(time.RFC3339)})
+	}
+	return nil
+}
+
+func (t *Trust) refreshSnapshot(ctx context.Context) error {
+	kept, err := t.read("snapshot.json")
+	if err != nil {
+		return err
+	}
+	if kept != nil {
+		if _, err := parseMeta[metadata.SnapshotType](kept, maxSnapshot); err == nil {
+			if _, err := t.set.UpdateSnapshot(kept, true); err == nil {
+				return nil
+			}
+		}
+	}
+	want := t.set.Timestamp.Signed.Meta[roleSnapshot+".json"]
+	b, err := t.file(ctx, metaName(roleSnapshot, want.Version), want, maxSnapshot)
+	if err != nil {
+		return err
+	}
+	m, err := parseMeta[metadata.SnapshotType](b, maxSnapshot)
+	if err != nil {
+		return refused("snapshot", err)
+	}
+	t.forgive(m.Signed.Expires)
+	if _, err := t.set.UpdateSnapshot(b, false); err != nil {
+		return refused("snapshot", err)
+	}
+	return t.keep("snapshot.json", b)
+}
+
+// file reads a file of metadata that another one names.
+func (t *Trust) file(ctx context.Context, path string, want *metadata.MetaFiles, limit int64) ([]byte, error) {
+	if want.Length > 0 {
+		limit = min(limit, want.Length)
+	}
+	b, err := readFile(ctx, t.cfg.Files, path, limit)
+	if errors.Is(err, ErrAbsent) {
+		return nil, refuse(RuleIncomplete, "%s is not there", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, refused(path, want.VerifyLengthHashes(b))
+}
+
+// targets returns a role's metadata, from what is kept if that is still the one.
+func (t *Trust) targets(ctx context.Context, role, parent string) (*targetsMeta, error) {
+	if m := t.set.Targets[role]; m != nil {
+		return m, nil
+	}
+	want := t.set.Snapshot.Signed.Meta[role+".json"]
+	if want == nil {
+		return nil, refuse(RuleUnknown, "the repository has no %s", role)
+	}
+	load := func(b []byte) (*targetsMeta, error) {
+		if _, err := parseMeta[metadata.TargetsType](b, maxTargets); err != nil {
+			return nil, err
+		}
+		return t.set.UpdateDelegatedTargets(b, role, parent)
+	}
+	if kept, err := t.read(role + ".json"); err != nil {
+		return nil, err
+	} else if kept != nil {
+		if m, err := load(kept); err == nil {
+			return m, nil
+		}
+	}
+	b, err := t.file(ctx, metaName(role, want.Version), want, maxTargets)
+	if err != nil {
+		return nil, err
+	}
+	m, err := load(b)
+	if err != nil {
+		return nil, refused(role, err)
+	}
+	return m, t.keep(role+".json", b)
+}
+
+// refreshCheckpoint reads the log's checkpoint, if the metadata has changed or there is none yet.
+func (t *Trust) refreshCheckpoint(ctx context.Context) error {
+	old := &Checkpoint{}
+	kept, err := t.read("checkpoint")
+	if err != nil {
+		return err
+	}
+	if kept != nil {
+		if old, err = openCheckpoint(kept, t.extra); err != nil {
+			old = &Checkpoint{} // of a key that has been revoked
+		}
+	}
+	if old.Note != nil && t.known.Logged == t.set.Snapshot.Signed.Version {
+		t.checkpoint = old
+		return nil
+	}
+	b, err := readFile(ctx, t.cfg.Files, "log/checkpoint", maxCheckpoint)
+	if errors.Is(err, ErrAbsent) {
+		return refuse(RuleNotLogged, "the transparency log is not there")
+	}
+	if err != nil {
+		return err
+	}
+	now, err := openCheckpoint(b, t.extra)
+	if err != nil {
+		return err
+	}
+	if err := continues(ctx, t.cfg.Files, old, now); err != nil {
+		return t.evidence(err, old, now)
+	}
+	t.checkpoint, t.known.Logged = now, t.set.Snapshot.Signed.Version
+	return t.keep("checkpoint", b)
+}
+
+// evidence keeps what proves that a log has forked: two signed checkpoints of which one does not continue the other.
+func (t *Trust) evidence(why error, old, now *Checkpoint) error {
+	var r *Refusal
+	if !errors.As(why, &r) || r.Rule != RuleFork || t.dir == "" {
+		return why
+	}
+	name := fmt.Sprintf("fork-%d-%d.txt", old.Size, now.Size)
+	text := fmt.Sprintf("%s\n\nThis machine had seen:\n\n%s\nThen it was shown:\n\n%s", r.Message, old.Note, now.Note)
+	if err := t.keep(name, []byte(text)); err != nil {
+		return err
+	}
+	r.Hint = "both signed checkpoints are in " + filepath.Join(t.dir, name) + ": show them to the publisher"
+	return r
+}
+
+// Checkpoint is the log's, as Refresh has verified it.
+func (t *Trust) Checkpoint() *Checkpoint { return t.checkpoint }
+
+// Witness holds a checkpoint that somebody else has seen, such as another peer, against this machine's. What is not signed by the log's key says nothing and
+// is ignored; a signed one that does not fit is a fork, with its evidence kept.
+func (t *Trust) Witness(ctx context.Context, seen []byte) error {
+	other, err := openCheckpoint(seen, t.extra)
+	if err != nil || t.checkpoint == nil {
+		return nil
+	}
+	if other.Size <= t.checkpoint.Size {
+		return t.evidence(continues(ctx, t.cfg.Files, other, t.checkpoint), other, t.checkpoint)
+	}
+	return nil // it is ahead: this machine will see for itself at its next refresh
+}
+
+// find returns what the role of an app, or its bin, says of a target; nil if there is none.
+func (t *Trust) find(ctx context.Context, app, path string) (*metadata.TargetFiles, error) {
+	role := appRole(app)
+	if findDelegation(t.set.Targets[roleTargets], role) == nil {
+		return nil, refuse(RuleUnknown, "the repository has no app %s", app)
+	}
+	m, err := t.targets(ctx, role, roleTargets)
+	if err != nil {
+		return nil, err
+	}
+	if f := m.Signed.Targets[path]; f != nil || m.Signed.Delegations == nil || m.Signed.Delegations.SuccinctRoles == nil {
+		return f, nil
+	}
+	bin := m.Signed.Delegations.SuccinctRoles.GetRolesForTarget(path)[0].Name
+	if a, ok := binApp(bin); !ok || a != app {
+		return nil, refuse(RuleMalformed, "%s delegates to %.100q", role, bin)
+	}
+	if t.set.Snapshot.Signed.Meta[bin+".json"] == nil {
+		return nil, nil
+	}
+	if m, err = t.targets(ctx, bin, role); err != nil {
+		return nil, err
+	}
+	return m.Signed.Targets[path], nil
+}
+
+// target reads a target's file.
+func (t *Trust) target(ctx context.Context, path string, f *metadata.TargetFiles, limit int64) ([]byte, error) {
+	if f.Length > limit {
+		return nil, refuse(RuleEndless, "%s has %d bytes: at most %d", path, f.Length, limit)
+	}
+	file := targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))
+	b, err := readFile(ctx, t.cfg.Files, file, f.Length)
+	if errors.Is(err, ErrAbsent) {
+		return nil, refuse(RuleIncomplete, "%s is not there", file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, refused(path, f.VerifyLengthHashes(b))
+}
+
+// Channel reads which version a channel has. Refresh comes first.
+func (t *Trust) Channel(ctx context.Context, app, channel string) (*Channel, error) {
+	path := channelPath(app, channel)
+	f, err := t.find(ctx, app, path)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, refuse(RuleUnknown, "%s has no channel %s", app, channel)
+	}
+	b, err := t.target(ctx, path, f, maxDocument)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseChannel(b)
+	if err != nil {
+		return nil, refused(path, err)
+	}
+	if c.App != app || c.Channel != channel {
+		return nil, refuse(RuleMismatch, "the document of %s:%s is signed for %s:%s", app, channel, c.App, c.Channel)
+	}
+	return c, nil
+}
+
+// Found is a release that is trusted.
+type Found struct {
+	*Release
+	Channel  *Channel // if it was found by its channel
+	LogIndex int64
+	app      string
+	metainfo *metadata.TargetFiles
+}
+
+// Release follows the chain down to a release, for the first of the platforms that it is published for, and makes sure that it stands in the log. Refresh
+// comes first.
+func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Found, error) {
+	found := &Found{app: ref.App}
+	version := ref.Version
+	if ref.Channel != "" {
+		c, err := t.Channel(ctx, ref.App, ref.Channel)
+		if err != nil {
+			return nil, err
+		}
+		found.Channel, version = c, c.Version
+	}
+	for _, platform := range platforms {
+		path := releasePath(ref.App, version, platform)
+		f, err := t.find(ctx, ref.App, path)
+		if err != nil {
+			return nil, err
+		}
+		if f == nil {
+			continue
+		}
+		if why := customOf(f).Withdrawn; why != "" {
+			return nil, refuse(RuleWithdrawn, "%s@%s was withdrawn by its publisher: %s", ref.App, version, why)
+		}
+		b, err := t.target(ctx, path, f, maxDocument)
+		if err != nil {
+			return nil, err
+		}
+		if found.Release, err = parseRelease(b); err != nil {
+			return nil, refused(path, err)
+		}
+		if found.App != ref.App || found.Version != version || found.Platform != platform {
+			return nil, refuse(RuleMismatch, "the document of %s@%s for %s is signed for %s@%s for %s", ref.App, version, platform, found.App, found.Version, found.Platform)
+		}
+		if found.LogIndex, err = includes(ctx, t.cfg.Files, t.checkpoint, LogEntry{ref.App, version, platform, sha256Hex(b)}); err != nil {
+			return nil, err
+		}
+		if found.metainfo, err = t.find(ctx, ref.App, metainfoPath(found.Tree().V2)); err != nil {
+			return nil, err
+		}
+		if found.metainfo == nil {
+			return nil, refuse(RuleIncomplete, "the metainfo of %s@%s is not signed", ref.App, version)
+		}
+		return found, t.remember(ref.App)
+	}
+	return nil, refuse(RuleUnknown, "%s@%s is not published for %s", ref.App, version, orList(platforms))
+}
+
+func orList(words []string) string {
+	switch n := len(words); n {
+	case 0:
+		return "nothing"
+	case 1:
+		return words[0]
+	default:
+		s := words[0]
+		for _, w := range words[1 : n-1] {
+			s += ", " + w
+		}
+		return s + " or " + words[n-1]
+	}
+}
+
+// MaxMetainfo bounds a compressed metainfo, in bytes.
+const MaxMetainfo = 64 << 20
+
+// Metainfo reads the metainfo of a release's content: a .torrent compressed with zstd, which whoever unpacks it holds against the release's info hashes.
+func (t *Trust) Metainfo(ctx context.Context, found *Found) ([]byte, error) {
+	return t.target(ctx, metainfoPath(found.Tree().V2), found.metainfo, MaxMetainfo)
+}
+
+// Log reads the whole log, checked against the checkpoint, and calls each for its entries.
+func (t *Trust) Log(ctx context.Context, each func(n int64, e LogEntry) error) error {
+	return readLog(ctx, t.cfg.Files, t.checkpoint, each)
+}
