@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -51,7 +52,9 @@ type Spec struct {
 	WebSeeds []string   // BEP 19
 	// OriginSeeds are web seeds that the origin itself serves: the last resort.
 	OriginSeeds []string
-	Peers       []string // HOST:PORT, dialled again and again
+	// Local, if it is set, answers for OriginSeeds in place of the network: content that lies on this machine.
+	Local http.RoundTripper
+	Peers []string // HOST:PORT, dialled again and again
 }
 
 // Transfer is one torrent of a node. Its methods are safe for concurrent use.

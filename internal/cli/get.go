@@ -25,11 +25,13 @@ func getCommand() *command {
 		name:  "get",
 		args:  "SOURCE",
 		usage: "fetch content from peers, edges and web seeds, verified",
-		long: "SOURCE is a .torrent, its URL, the URL of a content beside which a .torrent lies, or a magnet link.\n" +
+		long: "SOURCE is a signed release (REPOSITORY/APP:CHANNEL, REPOSITORY/APP@VERSION, a bundle), a .torrent, its URL, the\n" +
+			"URL of a content beside which a .torrent lies, or a magnet link.\n" +
 			"The content lands in DIR under its own name when all of it is verified; files of those names are\n" +
 			"replaced then, and what is right in them is not fetched. Run it again to go on after a stop.",
 		examples: []string{
 			"shoal get http://origin.example:7070/release -o /opt",
+			"shoal get https://origin.example/myapp:stable --root root.json",
 			"shoal get release.torrent --select 'bin/*' --seed-for 10m",
 			"shoal get http://origin.example:7070/release.tar --stdout | tar x",
 		},
@@ -38,7 +40,7 @@ func getCommand() *command {
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
 			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order, and keep no file"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
-		}, fetchOptions(), swarmOptions(":0"), waitOptions("1m"), logOptions("warn"), outputOptions()),
+		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.get(ctx, args[0]) },
 	}
@@ -116,10 +118,11 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
-	found, err := resolve(ctx, src, r.Deadline)
+	found, err := e.resolve(ctx, src, r.Deadline)
 	if err != nil {
 		return err
 	}
+	defer found.Close()
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
 	role, _ := swarm.ParseRole(e.settings.String("role"))
@@ -141,15 +144,21 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
 // itself watches the deadline on its own, and can say how far it came.
-func resolve(ctx context.Context, src deliver.Source, deadline time.Time) (*deliver.Found, error) {
+func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Time) (*deliver.Found, error) {
 	if !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	found, err := deliver.Resolve(ctx, src, userAgent())
+	var found *deliver.Found
+	var err error
+	if src.Signed() {
+		found, err = e.resolveRelease(ctx, src)
+	} else {
+		found, err = deliver.Resolve(ctx, src, userAgent())
+	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, &deliver.Error{Kind: deliver.ErrDeadline, Message: "the deadline passed while asking for the .torrent"}
+		return nil, &deliver.Error{Kind: deliver.ErrDeadline, Message: "the deadline passed while asking what to fetch"}
 	}
 	return found, err
 }

@@ -99,6 +99,8 @@ func (s *Server) public() http.Handler {
 		switch path := r.URL.Path; {
 		case s.tracker != nil && (path == "/announce" || path == "/scrape"):
 			s.tracker.ServeHTTP(w, r)
+		case s.cfg.Repository != nil && seeder.RepositoryPath(path):
+			s.repository.ServeHTTP(w, r)
 		case path == "/":
 			s.page(w)
 		case path == "/healthz":

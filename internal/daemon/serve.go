@@ -17,6 +17,7 @@ import (
 
 	"shoal/internal/disk"
 	"shoal/internal/port"
+	"shoal/internal/release"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/tracker"
@@ -32,11 +33,13 @@ type ServeConfig struct {
 	// AllowFile lists the info hashes that the tracker serves, one hex hash a line; "": see Open.
 	AllowFile string
 	Plain     bool // contents are also /NAME and /NAME.torrent
-	WebSeeds  []string
-	Swarm     swarm.Config
-	Progress  func(name string) func(done, total int64)
-	Version   string
-	Log       *slog.Logger
+	// Repository is one of signed releases, whose files are served and whose content is offered; nil: none.
+	Repository *release.Repository
+	WebSeeds   []string
+	Swarm      swarm.Config
+	Progress   func(name string) func(done, total int64)
+	Version    string
+	Log        *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -49,6 +52,9 @@ type Server struct {
 	seeder  *seeder.Seeder
 	started time.Time
 	allow   allowList
+
+	repository http.Handler // nil without one
+	offered    chan error   // what came of the first look at the repository
 }
 
 // NewServer takes the state directory and the port.
@@ -87,6 +93,9 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 	}
 	s.seeder = seeder.New(sc)
+	if cfg.Repository != nil {
+		s.repository, s.offered = seeder.ServeRepository(cfg.Repository.Public()), make(chan error, 1)
+	}
 	if cfg.Tracker {
 		tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL)}
 		switch {
@@ -201,6 +210,9 @@ func (s *Server) Run(ctx context.Context) error {
 		} else {
 			g.Go(func() error { return s.serveHTTP(ctx, ln, s.control()) })
 		}
+	}
+	if s.cfg.Repository != nil {
+		g.Go(func() error { return s.keepRepository(ctx) })
 	}
 	// The node ends first, so that it can say "stopped" to its own tracker.
 	g.Go(func() error { return s.node.Run(ctx) })

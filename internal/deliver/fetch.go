@@ -32,7 +32,7 @@ type Request struct {
 // Fetch fetches into Dir with node, which must be running. It returns when everything is verified
 // and in place; the transfer goes on seeding until it is closed.
 func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, error) {
-	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, Peers: r.Peers}
+	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, Local: r.Local, Peers: r.Peers}
 	if m := r.Magnet; m != nil {
 		if r.Torrent == nil {
 			spec.V1, spec.V2, spec.HasV1, spec.HasV2 = m.V1, m.V2, m.HasV1, m.HasV2

@@ -52,9 +52,9 @@ func TestClassify(t *testing.T) {
 		{"other:stable", KindRelease, " other:stable"},
 		{"other@2025.1", KindRelease, " other@2025.1"},
 	} {
-		s, err := classify(tt.source)
+		s, err := Classify(tt.source)
 		if err != nil {
-			t.Errorf("classify(%q): %v", tt.source, err)
+			t.Errorf("Classify(%q): %v", tt.source, err)
 			continue
 		}
 		var what string
@@ -74,7 +74,7 @@ func TestClassify(t *testing.T) {
 			}
 		}
 		if s.Kind != tt.kind || what != tt.what {
-			t.Errorf("classify(%q) = %v %q, want %v %q", tt.source, s.Kind, what, tt.kind, tt.what)
+			t.Errorf("Classify(%q) = %v %q, want %v %q", tt.source, s.Kind, what, tt.kind, tt.what)
 		}
 	}
 }
@@ -87,9 +87,6 @@ func TestClassifyRefuses(t *testing.T) {
 		{"other.torrent", "no file", "magnet:?"},
 		{"some/where", "no file", ""},
 		{"tree", "is a directory", "shoal serve tree"},
-		{"repo", "not in this version", ".torrent"},
-		{"app:stable", "not in this version", ".torrent"},
-		{"http://h/app@1", "not in this version", ".torrent"},
 		{"announce:stable", "reserved", ""},
 		{"http://h/v1@2", "reserved", ""},
 		{"http://", "not a URL", "http://HOST"},

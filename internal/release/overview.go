@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -183,4 +184,60 @@ func (tx *Tx) appInfo(app string) (*AppInfo, error) {
 	slices.SortStableFunc(a.Releases, func(x, y ReleaseInfo) int { return y.Published.Compare(x.Published) })
 	a.Channels, err = tx.Channels(app)
 	return a, err
+}
+
+// Lookup returns a release for exactly that platform, withdrawn or not, and nil if there is none. It takes no lock.
+func (r *Repository) Lookup(ctx context.Context, app, version, platform string) (*Release, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	if findDelegation(tx.roles[roleTargets], appRole(app)) == nil {
+		return nil, nil
+	}
+	rel, _, err := tx.Find(app, version, platform)
+	return rel, err
+}
+
+// Live is a release that is published and not withdrawn.
+type Live struct {
+	*Release
+	// Metainfo reads its metainfo, compressed.
+	Metainfo func() ([]byte, error)
+}
+
+// Live lists the releases whose content is to be had. It takes no lock.
+func (r *Repository) Live(ctx context.Context) ([]*Live, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	apps, err := tx.Apps()
+	if err != nil {
+		return nil, err
+	}
+	var list []*Live
+	for _, app := range apps {
+		a, err := tx.appInfo(app)
+		if err != nil {
+			return nil, err
+		}
+		for _, rel := range a.Releases {
+			if rel.Withdrawn != "" {
+				continue
+			}
+			list = append(list, &Live{rel.Release, func() ([]byte, error) {
+				path := metainfoPath(rel.Tree().V2)
+				f, err := tx.find(rel.App, path)
+				if err != nil {
+					return nil, err
+				}
+				if f == nil {
+					return nil, fmt.Errorf("the metainfo of %s is not signed: %w", rel.Ref(), ErrAbsent)
+				}
+				return tx.read(path, f)
+			}})
+		}
+	}
+	return list, nil
 }

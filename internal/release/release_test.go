@@ -165,7 +165,11 @@ func TestSealedKeys(t *testing.T) {
 			t.Errorf("%s: sealed %v: %s", path, !offline, b)
 		}
 	}
-	add := func(tx *Tx) error { rel := content("app", "1", "any"); _, err := tx.Add(rel, metainfoOf(rel)); return err }
+	add := func(tx *Tx) error {
+		rel := content("app", "1", "any")
+		_, err := tx.Add(rel, metainfoOf(rel))
+		return err
+	}
 	pass = "wrong"
 	if _, err := r.Update(t.Context(), add); !errors.Is(err, ErrPassphrase) {
 		t.Fatalf("with a wrong passphrase: %v, want ErrPassphrase", err)

@@ -23,7 +23,8 @@ import (
 type Config struct {
 	// KeyDirs are searched for keys besides the repository's own directories, such as a stick with the root's.
 	KeyDirs []string
-	// Passphrase is asked for what opens an encrypted key, or encrypts a new one (again is true then). Nil: there is none, and new offline keys are plain.
+	// Passphrase is asked for what opens an encrypted key, or encrypts a new one (again is true then). Nil: there is none, and a new repository's keys
+	// are plain.
 	Passphrase func(again bool) (string, error)
 	// WorkFactor is the logarithm of scrypt's N for new keys. Zero means age's default, about a second of work.
 	WorkFactor int
@@ -40,8 +41,8 @@ func (c Config) withDefaults() Config {
 
 // Repository is a signed repository on this machine's disk. Its methods are safe for use by several processes.
 type Repository struct {
-	dir string
-	cfg Config
+	dir, id string
+	cfg     Config
 }
 
 // MarkerName is the file that makes a directory a repository: {"format":1,"repository":ID}.
@@ -62,11 +63,14 @@ func Open(dir string, c Config) (*Repository, error) {
 	if err := json.Unmarshal(b, &m); err != nil || m.Format != 1 || !isHash(m.Repository, 16) {
 		return nil, fmt.Errorf("%s: not a repository of this version of shoal", filepath.Join(dir, MarkerName))
 	}
-	return &Repository{dir: dir, cfg: c.withDefaults()}, nil
+	return &Repository{dir: dir, id: m.Repository, cfg: c.withDefaults()}, nil
 }
 
 // Dir is where the repository lies.
 func (r *Repository) Dir() string { return r.dir }
+
+// ID is the repository's: 32 hex digits.
+func (r *Repository) ID() string { return r.id }
 
 // Public is the directory of what the world may see.
 func (r *Repository) Public() string { return filepath.Join(r.dir, "public") }
@@ -100,8 +104,8 @@ func Init(ctx context.Context, dir string, ic InitConfig, c Config) (*Repository
 	if _, err := rand.Read(id); err != nil {
 		return nil, err
 	}
-	r := &Repository{dir: dir, cfg: c.withDefaults()}
 	m := marker{1, hex.EncodeToString(id)}
+	r := &Repository{dir: dir, id: m.Repository, cfg: c.withDefaults()}
 	lock, err := disk.LockDir(dir)
 	if err != nil {
 		return nil, err
@@ -164,13 +168,13 @@ func (tx *Tx) makeKey(role string) (*Key, error) {
 	dir := tx.r.onlineDir()
 	if !IsOnline(role) {
 		dir = tx.r.offlineDir()
-		if tx.r.cfg.Passphrase != nil {
+		if tx.seals() {
 			pass, err := tx.passphrase(true)
 			if err != nil {
 				return nil, err
 			}
 			// A passphrase mistyped for a new key would be one that nobody knows.
-			if i := slices.IndexFunc(tx.keys, (*Key).Sealed); i >= 0 {
+			if i := slices.IndexFunc(tx.keys, func(k *Key) bool { return k.sealed != nil }); i >= 0 {
 				if err := tx.keys[i].open(pass); err != nil {
 					return nil, err
 				}
@@ -185,6 +189,20 @@ func (tx *Tx) makeKey(role string) (*Key, error) {
 	}
 	tx.keys = append(tx.keys, k)
 	return k, nil
+}
+
+// seals says whether new offline keys are encrypted: as those are that there are, and at first if there is a passphrase.
+func (tx *Tx) seals() bool {
+	offline := 0
+	for _, k := range tx.keys {
+		if k.sealed != nil {
+			return true
+		}
+		if !IsOnline(k.Role) {
+			offline++
+		}
+	}
+	return offline == 0 && tx.r.cfg.Passphrase != nil
 }
 
 // addRootKey makes a key for a role that the root names.

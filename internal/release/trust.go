@@ -32,6 +32,8 @@ type TrustConfig struct {
 	FirstUse bool
 	// Name is what the user calls the repository, such as its URL: under it the pinned root is found again. May be empty if Root is given.
 	Name string
+	// ID is what the repository claims to be: its pinned root is found under it as well. May be empty.
+	ID string
 	// Carried says that Files were made at some time and carried here, as a bundle is: what would have expired since in timestamp and snapshot is
 	// taken, and Trust.Age tells.
 	Carried bool
@@ -72,13 +74,16 @@ func NewTrust(ctx context.Context, c TrustConfig) (*Trust, error) {
 	}
 	t := &Trust{cfg: c}
 	pinned := c.Root
-	if pinned == nil && c.Dir != "" && c.Name != "" {
+	if pinned == nil && c.Dir != "" {
 		id, err := findTrust(c.Dir, func(s *state) bool { return slices.Contains(s.Names, c.Name) })
 		if err != nil {
 			return nil, err
 		}
+		if id == "" && isHash(c.ID, 16) {
+			id = c.ID
+		}
 		if id != "" {
-			if pinned, err = os.ReadFile(filepath.Join(c.Dir, id, "root.json")); err != nil {
+			if pinned, err = os.ReadFile(filepath.Join(c.Dir, id, "root.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
 		}
@@ -631,14 +636,14 @@ type Found struct {
 	*Release
 	Channel  *Channel // if it was found by its channel
 	LogIndex int64
-	app      string
+	Packed   []byte // its metainfo, where Proof has read it
 	metainfo *metadata.TargetFiles
 }
 
 // Release follows the chain down to a release, for the first of the platforms that it is published for, and makes sure that it stands in the log. Refresh
 // comes first.
 func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Found, error) {
-	found := &Found{app: ref.App}
+	found := &Found{}
 	version := ref.Version
 	if ref.Channel != "" {
 		c, err := t.Channel(ctx, ref.App, ref.Channel)
