@@ -93,7 +93,7 @@ func (tx *Tx) order() []string {
 	}
 	var list []string
 	for role := range tx.dirty {
-		if role != roleRoot && role != roleSnapshot && role != roleTimestamp {
+		if role != roleRoot && role != roleSnapshot && role != roleTimestamp && role != roleLog {
 			list = append(list, role)
 		}
 	}
@@ -278,7 +278,13 @@ func (tx *Tx) compare(s *snapshotMeta) (files map[string]*metadata.MetaFiles, ch
 // log appends the releases of the changed roles that do not stand in the log yet.
 func (tx *Tx) log(changed []string) error {
 	files := tx.r.Files()
-	c, err := readCheckpoint(tx.ctx, files, tx.extra)
+	known := *tx.extra
+	if was := tx.oldExtra(); was != nil {
+		known.Log = slices.Concat(known.Log, was.Log)
+		slices.Sort(known.Log)
+		known.Log = slices.Compact(known.Log)
+	}
+	c, err := readCheckpoint(tx.ctx, files, &known)
 	if err != nil {
 		return err
 	}
@@ -304,7 +310,7 @@ func (tx *Tx) log(changed []string) error {
 	if len(entries) == 0 && c.Size > 0 && !tx.dirty[roleLog] {
 		return nil
 	}
-	key, err := tx.logKey()
+	keys, err := tx.logKeys()
 	if err != nil {
 		return err
 	}
@@ -313,7 +319,7 @@ func (tx *Tx) log(changed []string) error {
 	if err != nil {
 		return err
 	}
-	b, err := encodeCheckpoint(logOrigin(tx.extra.Repository), tree, key)
+	b, err := encodeCheckpoint(logOrigin(tx.extra.Repository), tree, keys...)
 	if err != nil {
 		return err
 	}
@@ -324,15 +330,39 @@ func (tx *Tx) log(changed []string) error {
 	return w.tidy(tree.N)
 }
 
-// logKey is the newest log key.
-func (tx *Tx) logKey() (*Key, error) {
-	want := tx.extra.Log[len(tx.extra.Log)-1]
-	for _, k := range tx.keys {
-		if k.Role == roleLog && logVerifierKey(tx.extra.Repository, k) == want {
-			return k, tx.open(k)
+// logKeys are the newest log key and, while that is new, those that the root before knows: so the checkpoint is good under either root.
+func (tx *Tx) logKeys() ([]*Key, error) {
+	newest := tx.extra.Log[len(tx.extra.Log)-1]
+	known := []string{newest}
+	if was := tx.oldExtra(); was != nil && !slices.Contains(was.Log, newest) {
+		known = append(known, was.Log...)
+	}
+	var keys []*Key
+	for _, vkey := range known {
+		i := slices.IndexFunc(tx.keys, func(k *Key) bool { return k.Role == roleLog && logVerifierKey(tx.extra.Repository, k) == vkey })
+		switch {
+		case i >= 0:
+			if err := tx.open(tx.keys[i]); err != nil {
+				return nil, err
+			}
+			keys = append(keys, tx.keys[i])
+		case vkey == newest:
+			return nil, &KeysMissingError{Role: roleLog, Have: 0, Need: 1}
 		}
 	}
-	return nil, &KeysMissingError{Role: roleLog, Have: 0, Need: 1}
+	return keys, nil
+}
+
+// oldExtra is what the root said before this change.
+func (tx *Tx) oldExtra() *extra {
+	if tx.oldRoot == nil {
+		return nil
+	}
+	x, err := extraOf(tx.oldRoot)
+	if err != nil {
+		return nil
+	}
+	return x
 }
 
 func (tx *Tx) writeSnapshot(files map[string]*metadata.MetaFiles) (*snapshotMeta, error) {

@@ -50,7 +50,7 @@ func (r *testRepo) update(change func(*Tx) error) *Done {
 // content is a release of made-up content.
 func content(app, version, platform string) Release {
 	v2 := sha256Hex([]byte(app + version + platform))
-	return Release{App: app, Version: version, Platform: platform, Artefacts: []Artefact{{Kind: "T", Name: app + "-" + version, V2: v2, V1: v2[:40], Bytes: 1000}}}
+	return Release{Format: 1, App: app, Version: version, Platform: platform, Artefacts: []Artefact{{Kind: "T", Name: app + "-" + version, V2: v2, V1: v2[:40], Bytes: 1000}}}
 }
 
 func metainfoOf(rel Release) []byte { return []byte("metainfo of " + rel.Tree().V2) }
@@ -138,6 +138,16 @@ func (c *client) trust(files Files) (*Trust, error) {
 		return nil, err
 	}
 	return t, t.Refresh(c.t.Context())
+}
+
+// clone is another machine that knows the same.
+func (c *client) clone() *client {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(c.dir)); err != nil {
+		c.t.Fatal(err)
+	}
+	return &client{c.t, dir, c.root, c.clock}
 }
 
 // get follows the chain down to the metainfo.

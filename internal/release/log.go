@@ -123,17 +123,21 @@ type logKey struct {
 func (k logKey) Sign(message []byte) ([]byte, error) { return ed25519.Sign(k.private, message), nil }
 
 // encodeCheckpoint writes a checkpoint as C2SP tlog-checkpoint has it, and signs it.
-func encodeCheckpoint(origin string, tree tlog.Tree, k *Key) ([]byte, error) {
-	vkey, err := note.NewEd25519VerifierKey(origin, k.Public)
-	if err != nil {
-		return nil, err
-	}
-	v, err := note.NewVerifier(vkey)
-	if err != nil {
-		return nil, err
+func encodeCheckpoint(origin string, tree tlog.Tree, keys ...*Key) ([]byte, error) {
+	var signers []note.Signer
+	for _, k := range keys {
+		vkey, err := note.NewEd25519VerifierKey(origin, k.Public)
+		if err != nil {
+			return nil, err
+		}
+		v, err := note.NewVerifier(vkey)
+		if err != nil {
+			return nil, err
+		}
+		signers = append(signers, logKey{v, k.private()})
 	}
 	text := fmt.Sprintf("%s\n%d\n%s\n", origin, tree.N, base64.StdEncoding.EncodeToString(tree.Hash[:]))
-	return note.Sign(&note.Note{Text: text}, logKey{v, k.private()})
+	return note.Sign(&note.Note{Text: text}, signers...)
 }
 
 // openCheckpoint checks the signature of a checkpoint and reads it.

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,7 @@ type Trust struct {
 
 	set        *trustedmetadata.TrustedMetadata
 	rootBytes  []byte
+	pinned     int64 // version of the root that the user has brought
 	known      state
 	checkpoint *Checkpoint
 	fresh      bool // the first use of this repository by this machine
@@ -165,13 +167,12 @@ func (t *Trust) pin(root []byte) error {
 	if err != nil {
 		return refused("root", err)
 	}
-	if err := m.VerifyDelegate(roleRoot, m); err != nil {
-		return refused("root", err)
-	}
 	if t.extra, err = extraOf(m); err != nil {
 		return refused("root", err)
 	}
-	t.rootBytes = root
+	if t.cfg.Root != nil {
+		t.pinned = m.Signed.Version
+	}
 	if t.cfg.Dir == "" {
 		return t.setRoot(root)
 	}
@@ -185,19 +186,21 @@ func (t *Trust) pin(root []byte) error {
 	if kept == nil || err != nil {
 		return errors.Join(err, t.setRoot(root))
 	}
+	t.fresh = false
+	if bytes.Equal(kept, root) {
+		return t.setRoot(kept)
+	}
+	if err := m.VerifyDelegate(roleRoot, m); err != nil {
+		return refused("root", err)
+	}
 	k, err := parseMeta[metadata.RootType](kept, maxRoot)
 	if err != nil {
 		return refused("kept root", err)
 	}
-	t.fresh = false
-	switch {
-	case k.Signed.Version == m.Signed.Version && Fingerprint(kept) != Fingerprint(root):
+	if k.Signed.Version == m.Signed.Version {
 		return refuse(RuleOtherRoot, "this root and the one that this machine has pinned claim to be version %d of the same repository and differ", m.Signed.Version)
-	case k.Signed.Version < m.Signed.Version:
-		// The user has brought a newer root: it must follow from the kept one.
-		return t.setRoot(kept)
 	}
-	return t.setRoot(kept)
+	return t.setRoot(kept) // a newer root must follow from the kept one, and an older one lead to it
 }
 
 func (t *Trust) setRoot(root []byte) error {
@@ -345,14 +348,10 @@ func (t *Trust) refreshRoot(ctx context.Context) error {
 
 // meetsPinned makes sure that a root that the user has brought is not newer than what the chain led to, or another of that version.
 func (t *Trust) meetsPinned() error {
-	m, err := parseMeta[metadata.RootType](t.cfg.Root, maxRoot)
-	if err != nil {
-		return refused("root", err)
-	}
 	switch now := t.set.Root.Signed.Version; {
-	case m.Signed.Version > now:
-		return refuse(RuleRollback, "the repository has root %d, and the pinned one is %d", now, m.Signed.Version)
-	case m.Signed.Version == now && Fingerprint(t.cfg.Root) != t.Fingerprint():
+	case t.pinned > now:
+		return refuse(RuleRollback, "the repository has root %d, and the pinned one is %d", now, t.pinned)
+	case t.pinned == now && Fingerprint(t.cfg.Root) != t.Fingerprint():
 		return refuse(RuleOtherRoot, "the repository's root %d is not the pinned one", now)
 	}
 	return nil
@@ -394,7 +393,7 @@ func (t *Trust) refreshTimestamp(ctx context.Context) error {
 	_, err = t.set.UpdateTimestamp(b)
 	if as[*metadata.ErrEqualVersionNumber](err) {
 		// A mirror may sign nothing new; but two timestamps of one version must not differ.
-		if before.Signed.Meta[roleSnapshot+".json"].Version != m.Signed.Meta[roleSnapshot+".json"].Version {
+		if a, b := before.Signed.Meta[roleSnapshot+".json"], m.Signed.Meta[roleSnapshot+".json"]; a.Version != b.Version || !bytes.Equal(a.Hashes["sha256"], b.Hashes["sha256"]) {
 			return refuse(RuleFork, "two timestamps of version %d name different snapshots", m.Signed.Version)
 		}
 		err = t.expired(before.Signed.Expires, "timestamp")
