@@ -34,7 +34,7 @@ const (
 // failure is what an error means to the user.
 type failure struct {
 	code int
-	rule string // the word for it in JSON; never renamed
+	rule string // the word for it in JSON; never renamed. "": the refusal's own
 	hint string
 }
 
@@ -49,7 +49,7 @@ func failures() []struct {
 	}{
 		{as[*usageError], failure{exitUsage, "usage", ""}},
 		{is(deliver.ErrSource), failure{exitUsage, "source", ""}},
-		{is(release.ErrRefused), failure{exitTrust, "trust", ""}},
+		{is(release.ErrRefused), failure{exitTrust, "", ""}},
 		{is(deliver.ErrInterrupted), failure{exitInterrupted, "interrupted", "what is verified is kept: run it again to go on"}},
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
 		{is(deliver.ErrDeadline), failure{exitStalled, "deadline", "what is verified is kept: run it again to go on"}},

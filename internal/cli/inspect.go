@@ -38,7 +38,7 @@ func inspectCommand() *command {
 				return e.inspectRepository(ctx, args[0])
 			}
 			if strings.Contains(args[0], "://") {
-				return usagef("fetch it first: curl -O "+args[0], "inspect takes a release, a file or a magnet link, not any URL")
+				return usagef("fetch it first: curl -O "+args[0], "inspect takes a release, a file or a magnet link, and not a URL of anything else")
 			}
 			t, err := readTorrent(args[0])
 			if err != nil {

@@ -15,10 +15,11 @@ func keyCommand() *command {
 	id := option{name: "id", value: "ID", usage: "the begin of the key's id, where the role has several"}
 	return &command{
 		name:     "key",
-		args:     "",
 		usage:    "list, add, rotate and revoke a repository's keys",
-		long:     "A ROLE is root, targets, snapshot, timestamp, rollout, log, item (of the DHT), or the name of an app.",
+		long:     "Alone it lists them. A ROLE is root, targets, snapshot, timestamp, rollout, log, item (of the DHT), or the name of an app.",
 		examples: []string{"shoal key list", "shoal key rotate timestamp", "shoal key add myapp --threshold 2"},
+		options:  options(),
+		run:      func(ctx context.Context, e *env, _ []string) error { return e.keyList(ctx) },
 		sub: []*command{
 			{
 				name: "list", usage: "show the keys that count, and where they are", examples: []string{"shoal key list"},
@@ -95,8 +96,11 @@ func (e *env) changeKeys(ctx context.Context, change func(*release.Tx) (string, 
 		what, err = change(tx)
 		return err
 	})
-	if err != nil {
-		return changeError(err)
+	if err = changeError(err); err != nil {
+		if explain(err).code == exitUnexpected { // such as a role that there is not
+			return usagef("shoal key list shows what there is", "%s", err)
+		}
+		return err
 	}
 	e.unfinished(done)
 	e.report.Result("keychange", struct {

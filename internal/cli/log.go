@@ -15,9 +15,11 @@ func logCommand() *command {
 	return &command{
 		name:  "log",
 		usage: "look at a repository's transparency log",
-		long: "Every release stands in an append-only log, and machines refuse one that does not, or a log that is not a continuation of\n" +
+		long: "Alone it is shoal log verify. Every release stands in an append-only log, and machines refuse one that does not, or a log that is not a continuation of\n" +
 			"what they have seen. So who has stolen a publisher's keys cannot ship a release that nobody else can see.",
 		examples: []string{"shoal log verify --repo https://origin.example", "shoal log show --repo repo"},
+		options:  options,
+		run:      func(ctx context.Context, e *env, _ []string) error { return e.showLog(ctx, nil) },
 		sub: []*command{
 			{
 				name: "verify", usage: "check the whole log against its signed checkpoint and what this machine has seen before",

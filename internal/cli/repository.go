@@ -91,7 +91,7 @@ func (e *env) passphrase(again bool) (string, error) {
 	}
 	in, ok := e.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return "", usagef("set SHOAL_PASSPHRASE, give --passphrase-file FILE, or run it in a terminal", "the keys are encrypted, and there is nobody to ask for the passphrase")
+		return "", usagef("set SHOAL_PASSPHRASE, give --passphrase-file FILE, or run it in a terminal", "the offline keys are encrypted, and there is nobody to ask for the passphrase")
 	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(e.stderr, prompt)

@@ -199,17 +199,18 @@ func (s Source) ref() release.Ref {
 	return release.Ref{App: s.Release.App, Channel: s.Release.Channel, Version: s.Release.Version}
 }
 
-// ResolveRelease finds a release and checks it. Closing the result is the caller's: its repository may be an open file.
-func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, err error) {
+// CheckRelease finds out which release a source means and checks it, without asking for its content. With nothing new since the last time that is two requests,
+// whose answers have no body. Trusted.Trust tells whether anything has changed.
+func CheckRelease(ctx context.Context, s Source, c ReleaseConfig) (*Trusted, error) {
 	r, err := c.locate(s)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
+	defer r.close()
+	return c.check(ctx, s, r)
+}
+
+func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Trusted, error) {
 	t, err := c.trust(ctx, r)
 	if err != nil {
 		return nil, err
@@ -222,7 +223,25 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 	if err != nil {
 		return nil, err
 	}
-	packed, err := t.Metainfo(ctx, found)
+	return &Trusted{found, t, r.name}, nil
+}
+
+// ResolveRelease finds a release and checks it. Closing the result is the caller's: its repository may be an open file.
+func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, err error) {
+	r, err := c.locate(s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	found, err := c.check(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := found.Trust.Metainfo(ctx, found.Found)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +249,7 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 	if err != nil {
 		return nil, err
 	}
-	f = &Found{Torrent: torrent, WebSeeds: torrent.WebSeeds, Release: &Trusted{found, t, r.name}, close: r.close}
+	f = &Found{Torrent: torrent, WebSeeds: torrent.WebSeeds, Release: found, close: r.close}
 	v2 := found.Tree().V2
 	switch {
 	case r.opener != nil:

@@ -92,10 +92,7 @@ func Init(ctx context.Context, dir string, ic InitConfig, c Config) (*Repository
 	if ic.RootThreshold > ic.RootKeys || ic.RootKeys > maxKeys {
 		return nil, fmt.Errorf("a threshold of %d needs at least as many root keys, and there may be %d", ic.RootThreshold, maxKeys)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	if entries, err := os.ReadDir(dir); err != nil {
+	if entries, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	} else if len(entries) > 0 {
 		return nil, &fs.PathError{Op: "init", Path: dir, Err: fs.ErrExist}
@@ -106,12 +103,20 @@ func Init(ctx context.Context, dir string, ic InitConfig, c Config) (*Repository
 	}
 	m := marker{1, hex.EncodeToString(id)}
 	r := &Repository{dir: dir, id: m.Repository, cfg: c.withDefaults()}
+	tx := r.newTx(ctx)
+	if r.cfg.Passphrase != nil {
+		if _, err := tx.passphrase(true); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
 	lock, err := disk.LockDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
-	tx := r.newTx(ctx)
 	if err := tx.found(m.Repository, ic); err != nil {
 		return nil, err
 	}

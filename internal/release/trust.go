@@ -65,6 +65,14 @@ type state struct {
 	TimestampTag string   `json:"timestamp_tag"` // of the web server whose timestamp is kept, to ask whether there is another
 	TagName      string   `json:"tag_name"`      // the name whose server that is
 	Logged       int64    `json:"logged"`        // the version of the snapshot that the kept checkpoint was read after
+	Proven       []proven `json:"proven"`        // entries that were found in the log
+
+	Resolved []resolved `json:"resolved"` // what releases were found, for as long as nothing is new
+}
+
+type proven struct {
+	Entry string `json:"entry"`
+	Index int64  `json:"index"`
 }
 
 const maxNames = 100
@@ -267,16 +275,33 @@ func (t *Trust) Refresh(ctx context.Context) error {
 	if err := t.refreshTimestamp(ctx); err != nil {
 		return err
 	}
-	if err := t.refreshSnapshot(ctx); err != nil {
-		return err
-	}
-	if _, err := t.targets(ctx, roleTargets, roleRoot); err != nil {
-		return err
+	// With nothing new, what was found out last time holds (see recall), and the rest is only read when somebody asks for something else.
+	if !t.unchanged || len(t.known.Resolved) == 0 {
+		if err := t.complete(ctx); err != nil {
+			return err
+		}
 	}
 	if err := t.refreshCheckpoint(ctx); err != nil {
 		return err
 	}
 	return t.remember("")
+}
+
+// complete reads snapshot and targets, if that was not done yet.
+func (t *Trust) complete(ctx context.Context) error {
+	if t.set.Targets[roleTargets] != nil {
+		return nil
+	}
+	if err := t.refreshSnapshot(ctx); err != nil {
+		return err
+	}
+	_, err := t.targets(ctx, roleTargets, roleRoot)
+	return err
+}
+
+// snapshotVersion is that which the timestamp names.
+func (t *Trust) snapshotVersion() int64 {
+	return t.set.Timestamp.Signed.Meta[roleSnapshot+".json"].Version
 }
 
 // remember keeps what is known, with the name and an app that was asked for.
@@ -508,10 +533,10 @@ func (t *Trust) refreshCheckpoint(ctx context.Context) error {
 	}
 	if kept != nil {
 		if old, err = openCheckpoint(kept, t.extra); err != nil {
-			old = &Checkpoint{} // of a key that has been revoked
+			old, t.known.Proven = &Checkpoint{}, nil // of a key that has been revoked: all begins anew
 		}
 	}
-	if old.Note != nil && t.known.Logged == t.set.Snapshot.Signed.Version {
+	if old.Note != nil && t.known.Logged == t.snapshotVersion() {
 		t.checkpoint = old
 		return nil
 	}
@@ -529,7 +554,7 @@ func (t *Trust) refreshCheckpoint(ctx context.Context) error {
 	if err := continues(ctx, t.cfg.Files, old, now); err != nil {
 		return t.evidence(err, old, now)
 	}
-	t.checkpoint, t.known.Logged = now, t.set.Snapshot.Signed.Version
+	t.checkpoint, t.known.Logged = now, t.snapshotVersion()
 	return t.keep("checkpoint", b)
 }
 
@@ -562,155 +587,4 @@ func (t *Trust) Witness(ctx context.Context, seen []byte) error {
 		return t.evidence(continues(ctx, t.cfg.Files, other, t.checkpoint), other, t.checkpoint)
 	}
 	return nil // it is ahead: this machine will see for itself at its next refresh
-}
-
-// find returns what the role of an app, or its bin, says of a target; nil if there is none.
-func (t *Trust) find(ctx context.Context, app, path string) (*metadata.TargetFiles, error) {
-	role := appRole(app)
-	if findDelegation(t.set.Targets[roleTargets], role) == nil {
-		return nil, refuse(RuleUnknown, "the repository has no app %s", app)
-	}
-	m, err := t.targets(ctx, role, roleTargets)
-	if err != nil {
-		return nil, err
-	}
-	if f := m.Signed.Targets[path]; f != nil || m.Signed.Delegations == nil || m.Signed.Delegations.SuccinctRoles == nil {
-		return f, nil
-	}
-	bin := m.Signed.Delegations.SuccinctRoles.GetRolesForTarget(path)[0].Name
-	if a, ok := binApp(bin); !ok || a != app {
-		return nil, refuse(RuleMalformed, "%s delegates to %.100q", role, bin)
-	}
-	if t.set.Snapshot.Signed.Meta[bin+".json"] == nil {
-		return nil, nil
-	}
-	if m, err = t.targets(ctx, bin, role); err != nil {
-		return nil, err
-	}
-	return m.Signed.Targets[path], nil
-}
-
-// target reads a target's file.
-func (t *Trust) target(ctx context.Context, path string, f *metadata.TargetFiles, limit int64) ([]byte, error) {
-	if f.Length > limit {
-		return nil, refuse(RuleEndless, "%s has %d bytes: at most %d", path, f.Length, limit)
-	}
-	file := targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))
-	b, err := readFile(ctx, t.cfg.Files, file, f.Length)
-	if errors.Is(err, ErrAbsent) {
-		return nil, refuse(RuleIncomplete, "%s is not there", file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return b, refused(path, f.VerifyLengthHashes(b))
-}
-
-// Channel reads which version a channel has. Refresh comes first.
-func (t *Trust) Channel(ctx context.Context, app, channel string) (*Channel, error) {
-	path := channelPath(app, channel)
-	f, err := t.find(ctx, app, path)
-	if err != nil {
-		return nil, err
-	}
-	if f == nil {
-		return nil, refuse(RuleUnknown, "%s has no channel %s", app, channel)
-	}
-	b, err := t.target(ctx, path, f, maxDocument)
-	if err != nil {
-		return nil, err
-	}
-	c, err := parseChannel(b)
-	if err != nil {
-		return nil, refused(path, err)
-	}
-	if c.App != app || c.Channel != channel {
-		return nil, refuse(RuleMismatch, "the document of %s:%s is signed for %s:%s", app, channel, c.App, c.Channel)
-	}
-	return c, nil
-}
-
-// Found is a release that is trusted.
-type Found struct {
-	*Release
-	Channel  *Channel // if it was found by its channel
-	LogIndex int64
-	Packed   []byte // its metainfo, where Proof has read it
-	metainfo *metadata.TargetFiles
-}
-
-// Release follows the chain down to a release, for the first of the platforms that it is published for, and makes sure that it stands in the log. Refresh
-// comes first.
-func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Found, error) {
-	found := &Found{}
-	version := ref.Version
-	if ref.Channel != "" {
-		c, err := t.Channel(ctx, ref.App, ref.Channel)
-		if err != nil {
-			return nil, err
-		}
-		found.Channel, version = c, c.Version
-	}
-	for _, platform := range platforms {
-		path := releasePath(ref.App, version, platform)
-		f, err := t.find(ctx, ref.App, path)
-		if err != nil {
-			return nil, err
-		}
-		if f == nil {
-			continue
-		}
-		if why := customOf(f).Withdrawn; why != "" {
-			return nil, refuse(RuleWithdrawn, "%s@%s was withdrawn by its publisher: %s", ref.App, version, why)
-		}
-		b, err := t.target(ctx, path, f, maxDocument)
-		if err != nil {
-			return nil, err
-		}
-		if found.Release, err = parseRelease(b); err != nil {
-			return nil, refused(path, err)
-		}
-		if found.App != ref.App || found.Version != version || found.Platform != platform {
-			return nil, refuse(RuleMismatch, "the document of %s@%s for %s is signed for %s@%s for %s", ref.App, version, platform, found.App, found.Version, found.Platform)
-		}
-		if found.LogIndex, err = includes(ctx, t.cfg.Files, t.checkpoint, LogEntry{ref.App, version, platform, sha256Hex(b)}); err != nil {
-			return nil, err
-		}
-		if found.metainfo, err = t.find(ctx, ref.App, metainfoPath(found.Tree().V2)); err != nil {
-			return nil, err
-		}
-		if found.metainfo == nil {
-			return nil, refuse(RuleIncomplete, "the metainfo of %s@%s is not signed", ref.App, version)
-		}
-		return found, t.remember(ref.App)
-	}
-	return nil, refuse(RuleUnknown, "%s@%s is not published for %s", ref.App, version, orList(platforms))
-}
-
-func orList(words []string) string {
-	switch n := len(words); n {
-	case 0:
-		return "nothing"
-	case 1:
-		return words[0]
-	default:
-		s := words[0]
-		for _, w := range words[1 : n-1] {
-			s += ", " + w
-		}
-		return s + " or " + words[n-1]
-	}
-}
-
-// MaxMetainfo bounds a compressed metainfo, in bytes.
-const MaxMetainfo = 64 << 20
-
-// Metainfo reads the metainfo of a release's content: a .torrent compressed with zstd, which whoever unpacks it holds against the release's info hashes.
-func (t *Trust) Metainfo(ctx context.Context, found *Found) ([]byte, error) {
-	return t.target(ctx, metainfoPath(found.Tree().V2), found.metainfo, MaxMetainfo)
-}
-
-// Log reads the whole log, checked against the checkpoint, and calls each for its entries.
-func (t *Trust) Log(ctx context.Context, each func(n int64, e LogEntry) error) error {
-	return readLog(ctx, t.cfg.Files, t.checkpoint, each)
 }
