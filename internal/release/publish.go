@@ -108,6 +108,10 @@ func (tx *Tx) spread(app string, m *targetsMeta) error {
 		d.Keys[id] = targets.Signed.Delegations.Keys[id]
 	}
 	m.Signed.Delegations = d
+	for _, bin := range d.SuccinctRoles.GetRoles() { // all of them at once: other TUF clients expect the empty ones too
+		tx.roles[bin] = newTargets(tx.now)
+		tx.changed(bin)
+	}
 	all := m.Signed.Targets
 	m.Signed.Targets = map[string]*metadata.TargetFiles{}
 	for path, f := range all {
