@@ -157,4 +157,3 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
-

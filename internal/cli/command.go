@@ -42,6 +42,7 @@ func commands() []*command {
 		keyCommand(),
 		logCommand(),
 		bundleCommand(),
+		pushCommand(),
 		statusCommand(),
 		demoCommand(),
 	}

@@ -61,6 +61,8 @@ func failures() []struct {
 		{is(release.ErrInUse), failure{exitLocal, "in-use", "promote another version first"}},
 		{is(release.ErrNoRelease), failure{exitNoSource, "no-release", "shoal inspect REPO lists what there is"}},
 		{as[*release.KeysMissingError], failure{exitLocal, "keys-missing", ""}},
+		{is(release.ErrConflict), failure{exitHeld, "conflict", ""}},
+		{as[*deliver.PushError], failure{exitNoSource, "push-refused", ""}},
 		{is(disk.ErrHeld), failure{exitHeld, "held", "end the other one, or wait for it"}},
 		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},

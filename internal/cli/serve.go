@@ -40,6 +40,7 @@ func serveCommand() *command {
 			{name: "public-url", value: "URL", usage: "how others reach this port, such as http://updates.example:7070", check: checkURL("http", "https")},
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			tokenOption("take pushes into the repository from those who know the token in this file's first line"),
 		}, swarmOptions(":7070"), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.serve(ctx, args) },
@@ -81,9 +82,16 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	token, err := e.token()
+	if err != nil {
+		return err
+	}
+	if token != "" && repo == nil {
+		return usagef("name one: shoal init makes it", "--token-file is for a repository, and there is none among what is served")
+	}
 	s, err := daemon.NewServer(ctx, daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
-		Repository: repo, Tracker: true, Open: e.settings.Bool("open"), Plain: true, WebSeeds: e.settings.List("web-seed"),
+		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Plain: true, WebSeeds: e.settings.List("web-seed"),
 		Swarm: swarm.Config{Role: swarm.RoleOrigin, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200,
 			LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down")},
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,

@@ -35,11 +35,13 @@ type ServeConfig struct {
 	Plain     bool // contents are also /NAME and /NAME.torrent
 	// Repository is one of signed releases, whose files are served and whose content is offered; nil: none.
 	Repository *release.Repository
-	WebSeeds   []string
-	Swarm      swarm.Config
-	Progress   func(name string) func(done, total int64)
-	Version    string
-	Log        *slog.Logger
+	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
+	PushToken string
+	WebSeeds  []string
+	Swarm     swarm.Config
+	Progress  func(name string) func(done, total int64)
+	Version   string
+	Log       *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -55,6 +57,7 @@ type Server struct {
 
 	repository http.Handler // nil without one
 	offered    chan error   // what came of the first look at the repository
+	pushes     http.Handler // nil: nobody can
 }
 
 // NewServer takes the state directory and the port.
@@ -95,6 +98,9 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	s.seeder = seeder.New(sc)
 	if cfg.Repository != nil {
 		s.repository, s.offered = seeder.ServeRepository(cfg.Repository.Public()), make(chan error, 1)
+		if cfg.PushToken != "" {
+			s.pushes = &seeder.Pushes{Repository: cfg.Repository, Token: cfg.PushToken, Log: cfg.Log}
+		}
 	}
 	if cfg.Tracker {
 		tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL)}

@@ -43,6 +43,14 @@ func (tx *Tx) commit() error {
 			return err
 		}
 	}
+	slices.SortStableFunc(tx.accepted, func(a, b acceptedFile) int { return writeRank(a.role) - writeRank(b.role) })
+	for _, a := range tx.accepted {
+		if err := tx.write(metaName(a.role, a.version), a.data); err != nil {
+			return err
+		}
+		tx.newest[a.role] = a.version
+		tx.signed(a.role, a.version)
+	}
 	for _, role := range tx.order() {
 		if err := tx.writeRole(role); err != nil {
 			return err
@@ -80,24 +88,26 @@ func (tx *Tx) signed(role string, version int64) {
 	tx.done.Signed = append(tx.done.Signed, fmt.Sprintf("%s %d", role, version))
 }
 
+// writeRank is the order in which roles are written: an app that has moved releases to its bins must not be seen without them.
+func writeRank(role string) int {
+	if role == roleTargets {
+		return 0
+	}
+	if _, bin := binApp(role); bin {
+		return 1
+	}
+	return 2
+}
+
 // order lists the changed roles in the order to write them.
 func (tx *Tx) order() []string {
-	rank := func(role string) int {
-		if role == roleTargets {
-			return 0
-		}
-		if _, bin := binApp(role); bin {
-			return 1
-		}
-		return 2
-	}
 	var list []string
 	for role := range tx.dirty {
 		if role != roleRoot && role != roleSnapshot && role != roleTimestamp && role != roleLog {
 			list = append(list, role)
 		}
 	}
-	slices.SortFunc(list, func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
+	slices.SortFunc(list, func(a, b string) int { return cmp.Or(cmp.Compare(writeRank(a), writeRank(b)), cmp.Compare(a, b)) })
 	return list
 }
 
