@@ -50,6 +50,7 @@ type Seeder struct {
 	mu       sync.Mutex
 	contents []*Content
 	byName   map[string]*Content
+	state    *Content // the repository's, for machines that cannot reach us; nil: none
 	ours     map[[20]byte]bool // what trackers may serve
 }
 

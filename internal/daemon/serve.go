@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/port"
 	"shoal/internal/release"
@@ -35,6 +36,8 @@ type ServeConfig struct {
 	Plain     bool // contents are also /NAME and /NAME.torrent
 	// Repository is one of signed releases, whose files are served and whose content is offered; nil: none.
 	Repository *release.Repository
+	// Items is where the repository is made findable without this server; nil: nowhere.
+	Items deliver.Items
 	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
 	PushToken string
 	WebSeeds  []string

@@ -31,6 +31,8 @@ type ReleaseConfig struct {
 	// Platform is tried before this machine's own. May be empty.
 	Platform  string
 	UserAgent string
+	// Swarm, asked once, is where a repository is found that has no origin, or whose origin does not answer. Nil: nowhere.
+	Swarm func() (*Swarm, error)
 }
 
 // Trusted is a release whose signatures have been checked all the way down to its torrent.
@@ -62,12 +64,14 @@ func (c *ReleaseConfig) trustDir() string {
 }
 
 // locate finds out where a release's repository is.
-func (c *ReleaseConfig) locate(s Source) (*repository, error) {
+func (c *ReleaseConfig) locate(ctx context.Context, s Source) (*repository, error) {
 	switch {
 	case s.Kind == KindBundle:
 		return openBundle(s.Path)
 	case s.Kind == KindRepository:
 		return openDir(s.Path)
+	case s.Magnet != nil:
+		return c.byMagnet(ctx, s)
 	case s.Release.Repository != nil:
 		return c.onWeb(s.Release.Repository), nil
 	}
@@ -79,7 +83,10 @@ func (c *ReleaseConfig) locate(s Source) (*repository, error) {
 		}
 	}
 	if where == "" {
-		return nil, &Error{ErrSource, fmt.Sprintf("no repository of %s is known on this machine", s.Release.App), "name it: --repo URL or --repo DIR"}
+		if r, err := c.withoutOrigin(ctx, s); r != nil || err != nil {
+			return r, err
+		}
+		return nil, &Error{ErrSource, fmt.Sprintf("no repository of %s is known on this machine", s.Release.App), "name it: --repo URL or --repo DIR; or pin it with --root root.json and look for it in a DHT: --dht public, or --dht-bootstrap HOST:PORT"}
 	}
 	if u, err := url.Parse(where); err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") {
 		return c.onWeb(u.JoinPath("/")), nil
@@ -157,7 +164,7 @@ func (d dirOpener) open(path string) (content, int64, error) {
 // by its root.json, if nothing else is pinned. done lets go of it.
 func OpenRepository(ctx context.Context, where string, c ReleaseConfig) (t *release.Trust, done func(), err error) {
 	c.Repo = where
-	r, err := c.locate(Source{Kind: KindRelease})
+	r, err := c.locate(ctx, Source{Kind: KindRelease})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -202,7 +209,7 @@ func (s Source) ref() release.Ref {
 // CheckRelease finds out which release a source means and checks it, without asking for its content. With nothing new since the last time that is two requests,
 // whose answers have no body. Trusted.Trust tells whether anything has changed.
 func CheckRelease(ctx context.Context, s Source, c ReleaseConfig) (*Trusted, error) {
-	r, err := c.locate(s)
+	r, err := c.locate(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +235,7 @@ func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Tr
 
 // ResolveRelease finds a release and checks it. Closing the result is the caller's: its repository may be an open file.
 func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, err error) {
-	r, err := c.locate(s)
+	r, err := c.locate(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +245,16 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 		}
 	}()
 	found, err := c.check(ctx, s, r)
+	if errors.Is(err, ErrNoSource) && r.web != nil {
+		// The origin does not answer: perhaps others have what it has signed.
+		if other, second := c.withoutOrigin(ctx, s); other != nil {
+			r.close()
+			r = other
+			found, err = c.check(ctx, s, r)
+		} else if second != nil && !errors.Is(second, ErrNoSource) {
+			err = second
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

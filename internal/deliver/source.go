@@ -70,6 +70,13 @@ func Classify(source string) (Source, error) {
 		if err != nil {
 			return Source{}, &Error{ErrSource, err.Error(), "a magnet link is best quoted: 'magnet:?xt=urn:btih:…&…'"}
 		}
+		if m.HasItem && !m.HasV1 && !m.HasV2 {
+			r, ok := parseRelease(m.Name)
+			if !ok {
+				return Source{}, &Error{ErrSource, "the magnet link names a repository, and not which of its releases", "add &dn=APP:CHANNEL to it"}
+			}
+			return Source{Kind: KindRelease, Magnet: m, Release: r}, checkApp(r.App)
+		}
 		return Source{Kind: KindMagnet, Magnet: m}, nil
 	}
 	if scheme, _, ok := strings.Cut(source, "://"); ok {

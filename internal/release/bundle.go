@@ -29,8 +29,8 @@ const (
 type bundleHead struct {
 	Format     int    `json:"format"` // 1
 	Repository string `json:"repository"`
-	App        string `json:"app"`
-	Version    string `json:"version"`
+	App        string `json:"app,omitempty"` // neither is there in a repository's state, which has many; see item.go
+	Version    string `json:"version,omitempty"`
 }
 
 // Recorder is a Files that remembers what was asked for and was there.
@@ -59,37 +59,32 @@ func Proof(ctx context.Context, files Files, root []byte, refs []Ref, platforms 
 		return nil, nil, err
 	}
 	for _, ref := range refs {
-		some := false
+		before := len(found)
 		for _, platform := range platforms {
-			f, err := t.Release(ctx, ref, []string{platform})
-			var r *Refusal
-			if errors.As(err, &r) && r.Rule == RuleUnknown {
-				continue
-			}
-			if err != nil {
+			if err := t.prove(ctx, ref, platform, &found); err != nil && !isUnknown(err) {
 				return nil, nil, err
 			}
-			if f.Packed, err = t.Metainfo(ctx, f); err != nil {
-				return nil, nil, err
-			}
-			found, some = append(found, f), true
 		}
-		if !some {
+		if len(found) == before {
 			return nil, nil, refuse(RuleUnknown, "%s is not published for %s", ref, orList(platforms))
 		}
 	}
-	// A client may begin with any root, and may have seen any state of the log.
+	return rec.Seen, found, t.proveAround(ctx, rec)
+}
+
+// proveAround reads what clients may need besides: they may begin with any root, and may have seen any state of the log.
+func (t *Trust) proveAround(ctx context.Context, rec *Recorder) error {
 	for version := int64(1); version <= t.set.Root.Signed.Version; version++ {
 		if _, err := readFile(ctx, rec, metaName(roleRoot, version), maxRoot); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
 	for _, tile := range tlog.NewTiles(tileHeight, 0, t.checkpoint.Size) {
 		if _, err := readFile(ctx, rec, tilePath(tile), int64(tile.W*tlog.HashSize)); err != nil && !errors.Is(err, ErrAbsent) {
-			return nil, nil, err
+			return err
 		}
 	}
-	return rec.Seen, found, nil
+	return nil
 }
 
 // Platforms lists the platforms that a version is published for.
@@ -209,7 +204,7 @@ func (b *Bundle) read() error {
 	if err := json.Unmarshal(raw, &b.head); err != nil {
 		return err
 	}
-	if h := b.head; h.Format != 1 || !isHash(h.Repository, 16) || !ValidApp(h.App) || !ValidVersion(h.Version) {
+	if h := b.head; h.Format != 1 || !isHash(h.Repository, 16) || !(h.App == "" && h.Version == "") && !(ValidApp(h.App) && ValidVersion(h.Version)) {
 		return errors.New("it is of another format")
 	}
 	return nil

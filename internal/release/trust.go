@@ -156,6 +156,53 @@ func NameOf(dir, app string) (string, error) {
 	return names[0], nil
 }
 
+// KnownRoot is the pinned root of the repository that is called name, or, without one, of the only one that app was asked for from; nil if none is known.
+func KnownRoot(dir, name, app string) ([]byte, error) {
+	var ids []string
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || dir == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		var s state
+		b, err := os.ReadFile(filepath.Join(dir, e.Name(), "state.json"))
+		if err != nil || json.Unmarshal(b, &s) != nil {
+			continue
+		}
+		if name != "" && slices.Contains(s.Names, name) || name == "" && slices.Contains(s.Apps, app) {
+			ids = append(ids, e.Name())
+		}
+	}
+	if len(ids) != 1 {
+		return nil, nil
+	}
+	return os.ReadFile(filepath.Join(dir, ids[0], "root.json"))
+}
+
+// RootOfItem is the pinned root that names a key (in hex) of a DHT item; nil if none does.
+func RootOfItem(dir, key string) ([]byte, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || dir == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name(), "root.json"))
+		if err != nil {
+			continue
+		}
+		if _, items, err := RepositoryOf(b); err == nil && slices.Contains(items, key) {
+			return b, nil
+		}
+	}
+	return nil, nil
+}
+
 // RepositoryOf is the id that a root.json gives its repository, and its DHT item keys, newest last.
 func RepositoryOf(root []byte) (id string, items []string, err error) {
 	m, err := parseMeta[metadata.RootType](root, maxRoot)
