@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"shoal/edgecache"
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
@@ -113,38 +111,73 @@ func (e *env) get(ctx context.Context, source string) error {
 }
 
 // fetch carries a request through: a node, the transfer, the summary, and seeding afterwards.
-func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, begin time.Time) error {
+func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, begin time.Time) (err error) {
 	r.Stall = e.settings.Duration("stall-timeout")
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
-	found, err := e.resolve(ctx, src, r.Deadline)
+	// The node is made when it is known what for, or before, if a release must be looked for in the swarm.
+	var p *runningPeer
+	defer func() {
+		if p != nil {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	found, err := e.resolve(ctx, src, r.Deadline, func() (*deliver.Swarm, error) {
+		if p == nil {
+			var err error
+			if p, err = e.startPeer(ctx, &deliver.Found{}); err != nil {
+				return nil, err
+			}
+		}
+		return &deliver.Swarm{Node: p.Node, Items: p.Items(), Peers: e.settings.List("peer")}, nil
+	})
 	if err != nil {
 		return err
 	}
 	defer found.Close()
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
+	if p == nil {
+		if p, err = e.startPeer(ctx, found); err != nil {
+			return err
+		}
+	}
+	return e.deliver(ctx, p.Peer, r, begin)
+}
+
+// runningPeer is a node that takes part until it is stopped.
+type runningPeer struct {
+	*daemon.Peer
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// startPeer makes a node for what was found, and runs it.
+func (e *env) startPeer(ctx context.Context, found *deliver.Found) (*runningPeer, error) {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: swarm.Config{
 		Role: role, Site: e.settings.String("site"), Upload: e.upload(), UserAgent: userAgent(),
 		LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down"),
 	}})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	var g errgroup.Group
-	g.Go(func() error { return node.Run(running) })
-	err = e.deliver(ctx, node, r, begin)
-	stop()
-	return errors.Join(err, g.Wait())
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p := &runningPeer{node, cancel, make(chan error, 1)}
+	go func() { p.ended <- node.Run(running) }()
+	return p, nil
+}
+
+// stop ends the node, and waits for it.
+func (p *runningPeer) stop() error {
+	p.cancel()
+	return <-p.ended
 }
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
 // itself watches the deadline on its own, and can say how far it came.
-func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Time) (*deliver.Found, error) {
+func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Time, sw func() (*deliver.Swarm, error)) (*deliver.Found, error) {
 	if !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
@@ -153,7 +186,7 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Tim
 	var found *deliver.Found
 	var err error
 	if src.Signed() {
-		found, err = e.resolveRelease(ctx, src)
+		found, err = e.resolveRelease(ctx, src, sw)
 	} else {
 		found, err = deliver.Resolve(ctx, src, userAgent())
 	}

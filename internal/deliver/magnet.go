@@ -100,7 +100,10 @@ func ParseMagnet(link string) (*Magnet, error) {
 			}
 			m.MetainfoURLs = appendURL(m.MetainfoURLs, value, "http")
 		case "s":
-			if m.ItemSalt, err = hex.DecodeString(value); err != nil || len(m.ItemSalt) > maxItemSalt {
+			if m.ItemSalt, err = hex.DecodeString(value); len(m.ItemSalt) == 0 {
+				m.ItemSalt = nil
+			}
+			if err != nil || len(m.ItemSalt) > maxItemSalt {
 				return nil, fmt.Errorf("salt %.80q is not up to %d bytes in hex", value, maxItemSalt)
 			}
 		case "x.pe":
@@ -293,6 +296,12 @@ func (m *Magnet) String() string {
 	}
 	if m.HasV2 {
 		add("xt", "urn:btmh:1220"+hex.EncodeToString(m.V2[:]))
+	}
+	if m.HasItem {
+		add("xs", "urn:btpk:"+hex.EncodeToString(m.ItemKey[:]))
+	}
+	if len(m.ItemSalt) > 0 {
+		add("s", hex.EncodeToString(m.ItemSalt))
 	}
 	if m.Name != "" {
 		add("dn", url.QueryEscape(m.Name))

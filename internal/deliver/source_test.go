@@ -33,6 +33,7 @@ func TestClassify(t *testing.T) {
 	}{
 		{"magnet:?xt=urn:btih:" + hash1, KindMagnet, ""},
 		{"http://h/app:stable", KindRelease, "http://h/ app:stable"},
+		{"magnet:?xs=urn:btpk:" + hash2 + "&s=72&dn=app:stable", KindRelease, " app:stable"},
 		{"http://h:7070/pre/fix/app:stable", KindRelease, "http://h:7070/pre/fix/ app:stable"},
 		{"https://h/app@1.2+x", KindRelease, "https://h/ app@1.2+x"},
 		{"https://u:p@h/app%401.2?token=1", KindRelease, "https://u:p@h/ app@1.2"},
@@ -103,6 +104,8 @@ func TestClassifyRefuses(t *testing.T) {
 		{"1220" + hash2, "info hash", "magnet:?xt=urn:btmh:1220" + hash2},
 		{"?xt=urn:btih:" + hash1, "not a source", "magnet:?xt=urn:btih:" + hash1},
 		{"magnet:?dn=x", "without an info hash", "quoted"},
+		{"magnet:?xs=urn:btpk:" + hash2, "not which of its releases", "dn=APP"},
+		{"magnet:?xs=urn:btpk:" + hash1 + "&dn=app:stable", "btpk key", ""},
 		{strings.Repeat("x", 5000), "not a source", "magnet:?"},
 		{"nul\x00byte", "not a source", "magnet:?"},
 	} {
