@@ -61,7 +61,21 @@ func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (add
 	for _, c := range gone {
 		s.remove(c)
 	}
-	return added, nil
+	return added, s.tellCheckpoint(ctx, r)
+}
+
+// tellCheckpoint has those who fetch releases told of the log as it is here: who was shown another one notices.
+func (s *Seeder) tellCheckpoint(ctx context.Context, r *release.Repository) error {
+	note, err := r.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range s.Contents() {
+		if c.released {
+			c.Transfer.SetNote(note)
+		}
+	}
+	return nil
 }
 
 func (s *Seeder) has(key string) bool {

@@ -325,6 +325,7 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 			s.unchoke(c)
 		}
 	}
+	s.tellNote(c)
 	if s.torrent == nil {
 		s.tickMetadata(s.now())
 	} else {

@@ -52,6 +52,9 @@ type Spec struct {
 	WebSeeds []string   // BEP 19
 	// OriginSeeds are web seeds that the origin itself serves: the last resort.
 	OriginSeeds []string
+	// Note is told to peers of this torrent, and Heard, called by the loop, hears theirs: it must return at once. See SetNote.
+	Note  []byte
+	Heard func(note []byte)
 	// Local, if it is set, answers for OriginSeeds in place of the network: content that lies on this machine.
 	Local http.RoundTripper
 	Peers []string // HOST:PORT, dialled again and again
@@ -77,6 +80,7 @@ type Transfer struct {
 	gone    bool // Close was called, or the content is not what it was
 	webErr  error
 
+	note   atomic.Pointer[[]byte] // what peers are told
 	counts counts
 }
 
@@ -137,6 +141,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		t.spec.Private = x.Private
 	}
 	t.id.Store(&id)
+	t.SetNote(spec.Note)
 	if !id.hasV1 && !id.hasV2 || (spec.Dir == "") == (spec.Content == "") {
 		return nil, errors.New("a transfer needs an info hash and one place for its content")
 	}

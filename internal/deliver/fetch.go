@@ -23,6 +23,8 @@ type Request struct {
 	Deadline  time.Time           // zero: none
 	UserAgent string
 
+	heard chan []byte // checkpoints that peers have seen of the log
+
 	// Metadata is called once when it is known what is fetched.
 	Metadata func(t *piece.Torrent)
 	// Progress is called about ten times a second.
@@ -46,6 +48,16 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 	}
 	if !r.hasSource() && r.Torrent == nil {
 		return nil, noSource()
+	}
+	if r.Release != nil {
+		r.heard = make(chan []byte, 4)
+		spec.Note = r.Release.Trust.Checkpoint().Note
+		spec.Heard = func(note []byte) {
+			select {
+			case r.heard <- note:
+			default: // more than can be looked at says nothing new
+			}
+		}
 	}
 	t, err := node.Add(spec)
 	if err != nil {
@@ -107,6 +119,10 @@ func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
 		case err := <-out:
 			out = nil
 			if err != nil {
+				return err
+			}
+		case seen := <-r.heard:
+			if err := r.Release.Trust.Witness(ctx, seen); err != nil {
 				return err
 			}
 		case <-deadline:

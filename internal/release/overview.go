@@ -199,6 +199,15 @@ func (r *Repository) Lookup(ctx context.Context, app, version, platform string) 
 	return rel, err
 }
 
+// Checkpoint is the log's signed checkpoint, as it lies in the repository.
+func (r *Repository) Checkpoint(ctx context.Context) ([]byte, error) {
+	b, err := readFile(ctx, r.Files(), "log/checkpoint", maxCheckpoint)
+	if errors.Is(err, ErrAbsent) {
+		return nil, nil
+	}
+	return b, err
+}
+
 // Live is a release that is published and not withdrawn.
 type Live struct {
 	*Release
