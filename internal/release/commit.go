@@ -39,9 +39,12 @@ func parseMetaName(name string) (role string, version int64, ok bool) {
 // A next Update finishes 3 and 4 for roles that were written and not published.
 func (tx *Tx) commit() error {
 	for _, d := range tx.documents {
-		if err := writePublic(tx.r.Public(), targetFile(d.path, sha256Hex(d.data)), d.data); err != nil {
+		if err := tx.place(targetFile(d.path, sha256Hex(d.data)), d.data); err != nil {
 			return err
 		}
+	}
+	if err := tx.sync(); err != nil {
+		return err
 	}
 	slices.SortStableFunc(tx.accepted, func(a, b acceptedFile) int { return writeRank(a.role) - writeRank(b.role) })
 	for _, a := range tx.accepted {
@@ -56,6 +59,9 @@ func (tx *Tx) commit() error {
 			return err
 		}
 	}
+	if err := tx.sync(); err != nil {
+		return err
+	}
 	rootBytes, err := tx.signRoot()
 	if err != nil {
 		return err
@@ -65,6 +71,9 @@ func (tx *Tx) commit() error {
 	}
 	if rootBytes != nil {
 		if err := tx.write(metaName(roleRoot, tx.root.Signed.Version), rootBytes); err != nil {
+			return err
+		}
+		if err := tx.sync(); err != nil {
 			return err
 		}
 		tx.signed(roleRoot, tx.root.Signed.Version)
@@ -81,7 +90,20 @@ func (tx *Tx) write(path string, b []byte) error {
 	if _, err := os.Lstat(full); err == nil {
 		return fmt.Errorf("%s has appeared meanwhile: somebody who does not take the lock writes into the repository", full)
 	}
-	return writePublic(tx.r.Public(), path, b)
+	return tx.place(path, b)
+}
+
+// place writes a public file; sync makes it durable, before anything is written that names it.
+func (tx *Tx) place(path string, b []byte) error {
+	full, err := placePublic(tx.r.Public(), path, b)
+	tx.written = append(tx.written, full)
+	return err
+}
+
+func (tx *Tx) sync() error {
+	err := disk.SyncFiles(tx.written)
+	tx.written = nil
+	return err
 }
 
 func (tx *Tx) signed(role string, version int64) {
@@ -329,6 +351,9 @@ func (tx *Tx) log(changed []string) error {
 	if err != nil {
 		return err
 	}
+	if err := w.sync(); err != nil {
+		return err
+	}
 	b, err := encodeCheckpoint(logOrigin(tx.extra.Repository), tree, keys...)
 	if err != nil {
 		return err
@@ -393,6 +418,9 @@ func (tx *Tx) writeSnapshot(files map[string]*metadata.MetaFiles) (*snapshotMeta
 		return nil, err
 	}
 	if err := tx.write(metaName(roleSnapshot, s.Signed.Version), b); err != nil {
+		return nil, err
+	}
+	if err := tx.sync(); err != nil {
 		return nil, err
 	}
 	tx.newest[roleSnapshot] = s.Signed.Version

@@ -16,8 +16,9 @@ import (
 // logWriter appends to the log in a repository's public directory. Tiles and the index are written first, the checkpoint last; what a crash
 // leaves is written again by the next append.
 type logWriter struct {
-	dir  string // public
-	tree tlog.Tree
+	dir     string // public
+	tree    tlog.Tree
+	written []string // since the last sync
 }
 
 // readAt reads hashes of the tree, and of what is about to be appended.
@@ -138,7 +139,18 @@ func (w *logWriter) addIndex(ctx context.Context, entries []LogEntry) error {
 	return nil
 }
 
-func (w *logWriter) write(path string, b []byte) error { return writePublic(w.dir, path, b) }
+func (w *logWriter) write(path string, b []byte) error {
+	full, err := placePublic(w.dir, path, b)
+	w.written = append(w.written, full)
+	return err
+}
+
+// sync makes durable what was written.
+func (w *logWriter) sync() error {
+	err := disk.SyncFiles(w.written)
+	w.written = nil
+	return err
+}
 
 // keepPartial is how many widths of an unfinished tile stay: whoever has just read the checkpoint before may still ask for them.
 const keepPartial = 8
@@ -171,6 +183,15 @@ func (w *logWriter) tidy(size int64) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// placePublic writes a file below the public directory whose durability is the caller's business, and returns its path.
+func placePublic(dir, path string, b []byte) (string, error) {
+	full := filepath.Join(dir, filepath.FromSlash(path))
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		return full, err
+	}
+	return full, disk.ReplaceFile(full, b, 0o644)
 }
 
 // writePublic writes a file below the public directory.

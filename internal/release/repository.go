@@ -305,6 +305,7 @@ type Tx struct {
 	dirty     map[string]bool
 	also      map[string][]string // key ids that sign a role once more, although they do not count any longer
 	documents []document
+	written   []string       // public files that may not be durable yet
 	accepted  []acceptedFile // roles that were signed elsewhere
 	done      Done
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -291,7 +292,12 @@ func (t *Trust) keep(name string, b []byte) error {
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return err
 	}
-	return disk.WriteFile(filepath.Join(t.dir, name), b, 0o644)
+	// What is lost with the power can be had again, but for the root that was pinned, and the checkpoint that a fork is told by.
+	write := disk.ReplaceFile
+	if name == "root.json" || name == "checkpoint" || strings.HasPrefix(name, "fork-") {
+		write = disk.WriteFile
+	}
+	return write(filepath.Join(t.dir, name), b, 0o644)
 }
 
 // ID is the repository's.
