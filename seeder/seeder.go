@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/internal/webseed"
@@ -33,8 +35,6 @@ type Config struct {
 	Announce [][]string
 	// Plain contents are also served as /NAME and /NAME.torrent.
 	Plain bool
-	// Limit bounds what is sent over HTTP; nil is no limit.
-	Limit webseed.Limiter
 	// Progress, asked once for each path that is hashed, returns what is told how far that has come, from
 	// many goroutines.
 	Progress func(name string) func(done, total int64)
@@ -48,9 +48,10 @@ type Seeder struct {
 	web webseed.Handler
 
 	mu       sync.Mutex
+	budget   float64 // see SetBudget
 	contents []*Content
 	byName   map[string]*Content
-	state    *Content // the repository's, for machines that cannot reach us; nil: none
+	state    *Content          // the repository's, for machines that cannot reach us; nil: none
 	ours     map[[20]byte]bool // what trackers may serve
 }
 
@@ -71,6 +72,7 @@ type Content struct {
 	Cached   bool     // the description was taken from the state directory
 	Notices  []string // what the publisher should know about the description
 	Transfer *swarm.Transfer
+	Ration   *swarm.Ration // what is given to swarms
 
 	released bool   // it belongs to the repository
 	plain    bool   // also /NAME and /NAME.torrent
@@ -85,7 +87,7 @@ func New(cfg Config) *Seeder {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), ours: make(map[[20]byte]bool)}
-	s.web.Limit = cfg.Limit
+	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
 	return s
 }
 
@@ -201,7 +203,8 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
 	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
 	c.Magnet = shown.Magnet()
-	spec := swarm.Spec{Torrent: t, Content: rec.Path, Stamps: rec.stamp, Leaves: rec.leaves, Trackers: append(slices.Clone(t.Trackers), s.cfg.Announce...)}
+	c.Ration = swarm.NewRation(c.Length, s.copies())
+	spec := swarm.Spec{Torrent: t, Content: rec.Path, Stamps: rec.stamp, Leaves: rec.leaves, Ration: c.Ration, Trackers: append(slices.Clone(t.Trackers), s.cfg.Announce...)}
 	if s.cfg.StateDir != "" {
 		c.torrent = s.file(c.Key(), "torrent")
 		spec.Torrent, spec.V1, spec.V2, spec.HasV1, spec.HasV2, spec.Private = nil, t.V1, t.V2, t.HasV1, t.HasV2, t.Private
@@ -217,7 +220,8 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
 	}
 	c.Transfer = tr
-	w := webseed.Content{Key: c.Key(), Name: t.Name, Dir: t.Dir, Path: rec.Path, Plain: plain, Gone: func(i int, why error) { s.changed(c, why) }}
+	w := webseed.Content{Key: c.Key(), Name: t.Name, Dir: t.Dir, Path: rec.Path, Plain: plain,
+		Gone: func(i int, why error) { s.changed(c, why) }, Admit: c.admit, Unsent: c.Ration.Return}
 	var index []int // of w.Files in t.Files
 	for i := range t.Files {
 		f := &t.Files[i]
@@ -241,12 +245,44 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
 	}
 	s.mu.Lock()
+	c.Ration.SetCopies(s.budget)
 	s.contents = append(s.contents, c)
 	if plain {
 		s.byName[c.Name] = c
 	}
 	s.mu.Unlock()
 	return c, nil
+}
+
+// admit counts what a swarm's client asks for over HTTP against the budget, or has it wait.
+func (c *Content) admit(r *http.Request, n int64) (wait time.Duration) {
+	return c.Ration.Ask(remote(r), n, time.Now())
+}
+
+// remote is the machine that a request came from.
+func remote(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.IPv6Loopback() // no network: a Unix socket
+	}
+	return from.Addr().Unmap()
+}
+
+func (s *Seeder) copies() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.budget
+}
+
+// SetBudget bounds how many copies of each content are given in a day to the machines of swarms, over BitTorrent
+// and HTTP together: see swarm.Ration. 0, as at the beginning, is any number.
+func (s *Seeder) SetBudget(copies float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.budget = copies
+	for _, c := range s.contents {
+		c.Ration.SetCopies(copies)
+	}
 }
 
 // changed stops a content whose files are not what was verified.

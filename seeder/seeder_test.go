@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -159,4 +161,84 @@ func TestChangedContentIsNotServed(t *testing.T) {
 	if code, _ := get(t, base+"/file.bin.torrent", ""); code != http.StatusGone {
 		t.Errorf("GET of its .torrent = %d, want 410", code)
 	}
+}
+
+// What swarms' clients take over HTTP counts against the budget; a plain download is never turned down.
+func TestBudgetOverHTTP(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file.bin"), strings.Repeat("x", 100_000))
+	s, base, _ := start(t, t.TempDir())
+	s.SetBudget(1.5)
+	c, err := s.AddPath(context.Background(), filepath.Join(dir, "file.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byKey, plain := base+"/content/"+c.Key()+"/file.bin", base+"/file.bin"
+	given := func() int64 {
+		n, _ := c.Ration.Today(time.Now())
+		return n
+	}
+	if code, b := get(t, plain, ""); code != http.StatusOK || len(b) != 100_000 || given() != 0 {
+		t.Errorf("a plain download: %d, %d bytes, counted %d; want all of it and nothing counted", code, len(b), given())
+	}
+	if code, b := get(t, byKey, ""); code != http.StatusOK || len(b) != 100_000 || given() != 100_000 {
+		t.Errorf("as a web seed: %d, %d bytes, counted %d; want all of it, and counted", code, len(b), given())
+	}
+	// There are no peers who could have it: nobody is turned down.
+	if code, _ := get(t, byKey, ""); code != http.StatusOK || given() != 200_000 {
+		t.Errorf("beyond the budget without peers: %d, counted %d; want 200 and 200000", code, given())
+	}
+	slowPeer(t, s, c)
+	var resp *http.Response
+	for begin := time.Now(); resp == nil || resp.StatusCode == http.StatusOK && time.Since(begin) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+		if resp, err = http.Get(byKey); err != nil { // until the peer is noticed
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || resp.Header.Get("ETag") != "" {
+		t.Errorf("beyond the budget with peers: %s, %v; want 503 with Retry-After, and nothing of the file", resp.Status, resp.Header)
+	}
+	if code, _ := get(t, plain, ""); code != http.StatusOK {
+		t.Errorf("a plain download beyond the budget = %d, want 200", code)
+	}
+	s.SetBudget(0)
+	if code, _ := get(t, byKey, ""); code != http.StatusOK {
+		t.Errorf("without a budget = %d, want 200", code)
+	}
+}
+
+// slowPeer connects a peer that takes so little at a time that it is still there when the test ends.
+func slowPeer(t *testing.T, s *Seeder, c *Content) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { s.cfg.Node.HandleConn(ctx, nc) })
+		}
+	})
+	tor, err := s.Torrent(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tor.WebSeeds = nil
+	peer := swarm.New(swarm.Config{LimitDown: 1000})
+	wg.Go(func() { peer.Run(ctx) })
+	if _, err := peer.Add(swarm.Spec{Torrent: tor, Dir: t.TempDir(), Peers: []string{ln.Addr().String()}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		ln.Close()
+		wg.Wait()
+	})
 }

@@ -28,6 +28,7 @@ type request struct {
 	of            *conn
 	begin, length int64
 	at            time.Time
+	lane          lane // of the source when it was asked
 	done          bool // answered
 }
 
@@ -49,16 +50,16 @@ func (c *conn) maxAsk() int64 {
 	case c.near:
 		n = wire.MaxBlock
 	}
-	if l := c.s.t.node.cfg.LimitDown; l > 0 {
+	if l := c.down().Rate(); l > 0 {
 		n = min(n, l/20)
 	}
 	return min(max(n/piece.BlockSize*piece.BlockSize, piece.BlockSize), wire.MaxBlock)
 }
 
-// mostAsked bounds what is asked of all sources together: with a limit on what comes in, more
-// would only lie in queues, and a source would seem slow that is not.
-func (s *session) mostAsked() int64 {
-	if l := s.t.node.cfg.LimitDown; l > 0 {
+// mostAsked bounds what is asked of all sources of a lane together: with a limit on what comes in,
+// more would only lie in queues, and a source would seem slow that is not.
+func (s *session) mostAsked(l lane) int64 {
+	if l := s.t.node.down[l].Rate(); l > 0 {
 		return max(l/2, 2*piece.BlockSize)
 	}
 	return 1 << 62
@@ -72,7 +73,7 @@ func (s *session) fillAll() {
 
 // canAsk says whether c can be asked for anything now.
 func (s *session) canAsk(c *conn) bool {
-	if c.gone || c.choked || !c.introduced || c.useful == 0 || s.failed != nil {
+	if c.gone || c.choked && len(c.allowed) == 0 || !c.introduced || c.useful == 0 || s.failed != nil {
 		return false
 	}
 	if c.snubbed && s.now().Sub(c.askedAt) < snubTime {
@@ -83,7 +84,8 @@ func (s *session) canAsk(c *conn) bool {
 
 // room says whether c's window has room for another request.
 func (s *session) room(c *conn) bool {
-	return c.outstanding < c.window && c.asked < c.reqq && s.outstanding < s.mostAsked() && (!c.snubbed || c.asked == 0)
+	l := c.lane.Load()
+	return c.outstanding < c.window && c.asked < c.reqq && s.outstanding[l] < s.mostAsked(l) && (!c.snubbed || c.asked == 0)
 }
 
 // fill asks c for as much as its window has room for.
@@ -166,7 +168,7 @@ func (s *session) before(a, b *openPiece) bool {
 
 // mayAsk says whether c has piece p, does not refuse it, and is the one to be asked for it.
 func (s *session) mayAsk(c *conn, p int) bool {
-	if !c.have.has(p) {
+	if !c.have.has(p) || c.choked && !c.allowed[p] {
 		return false
 	}
 	if len(c.refused) > 0 {
@@ -197,7 +199,7 @@ func (s *session) ask(c *conn, op *openPiece) {
 
 // send asks c for blocks [first, end) of op.
 func (s *session) send(c *conn, op *openPiece, first, end int) {
-	q := &request{op: op, of: c, begin: int64(first) * piece.BlockSize, at: s.now()}
+	q := &request{op: op, of: c, lane: c.lane.Load(), begin: int64(first) * piece.BlockSize, at: s.now()}
 	for b := first; b < end; b++ {
 		if op.asked[b] == 0 && !op.got[b] {
 			op.free--
@@ -217,7 +219,7 @@ func (s *session) send(c *conn, op *openPiece, first, end int) {
 	c.asked++
 	c.outstanding += q.length
 	c.askedEver += q.length
-	s.outstanding += q.length
+	s.outstanding[q.lane] += q.length
 	c.out.span(wire.Request, int64(op.index), q.begin, q.length)
 }
 
@@ -241,7 +243,7 @@ func (s *session) answered(q *request) {
 	s.sort(op)
 	c.asked--
 	c.outstanding -= q.length
-	s.outstanding -= q.length
+	s.outstanding[q.lane] -= q.length
 	switch {
 	case c.order[0] == q:
 		c.order = c.order[1:]
@@ -286,8 +288,8 @@ func (s *session) takeBack(q *request) bool {
 	c := q.of
 	key := blockKey{uint32(q.op.index), uint32(q.begin)}
 	c.rmu.Lock()
-	ok := c.requests[key] == q
-	if ok {
+	ok := c.requests[key] == q && !q.done
+	if ok && !c.fast {
 		delete(c.requests, key)
 	}
 	c.rmu.Unlock()
@@ -331,8 +333,10 @@ func (s *session) rejected(c *conn, m *wire.Message) error {
 	if q == nil {
 		return c.useless("refusals of what was not asked")
 	}
+	if q.done { // we had cancelled it
+		return nil
+	}
 	now := s.now()
-	c.idle.Refused++
 	c.rejects++
 	c.restUntil = now.Add(refusedTime)
 	c.refused[q.op.index] = now.Add(refusedTime)

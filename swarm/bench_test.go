@@ -62,6 +62,35 @@ func BenchmarkOneToOne(b *testing.B) {
 	}
 }
 
+// The same with every connection encrypted.
+func BenchmarkEncrypted(b *testing.B) {
+	const size = 256 << 20
+	dir := scratch(b)
+	tor, path, leaves := benchContent(b, dir, size, piece.BuildConfig{PieceLength: 1 << 20})
+	for _, e := range []Encryption{EncryptionOff, EncryptionRequire} {
+		b.Run(e.String(), func(b *testing.B) {
+			origin := newPortMachine(b, Config{Role: RoleOrigin, Encryption: e})
+			if _, err := origin.Add(Spec{Torrent: tor, Content: path, Leaves: leaves}); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(size)
+			cpu := cpuSeconds()
+			for b.Loop() {
+				m := newPortMachine(b, Config{Encryption: e})
+				out := filepath.Join(dir, "out")
+				tr, err := m.Add(Spec{Torrent: tor, Dir: out, Peers: []string{origin.addr}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				wait(b, tr, time.Minute)
+				m.stop()
+				os.RemoveAll(out)
+			}
+			b.ReportMetric((cpuSeconds()-cpu)/float64(b.N)/(float64(size)/(1<<30)), "cpu-s/GiB")
+		})
+	}
+}
+
 // benchContent is makeContent below dir, with the leaves that an origin keeps.
 func benchContent(b *testing.B, dir string, size int, c piece.BuildConfig) (*piece.Torrent, string, string) {
 	b.Helper()

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"shoal/swarm/wire"
 )
 
 // book is what is known of peers' addresses: when to dial whom, and who is sent away for a while.
@@ -36,6 +34,8 @@ type entry struct {
 	next    time.Time
 	until   time.Time // banned
 	heard   time.Time
+	way     way  // how it can be talked to
+	pex     bool // another peer told of it
 }
 
 const (
@@ -174,7 +174,7 @@ func (s *session) dialSome() {
 		return
 	}
 	now := s.now()
-	room := s.t.node.cfg.MaxPeers - len(s.conns)
+	room := s.t.node.Limits().MaxPeers - len(s.conns)
 	for _, p := range s.book.pins {
 		if e := s.book.pinned[p]; e.ready(now) && s.book.dialing < maxDials {
 			s.dial(p, p, e)
@@ -210,29 +210,34 @@ func (s *session) dial(addr, pin string, e *entry) {
 	s.world.dial(s, addr, pin, e)
 }
 
-// connect dials a peer and shakes hands, each time by another of the torrent's names.
-func (s *session) connect(ctx context.Context, addr string, try int) (*conn, error) {
-	d := net.Dialer{Timeout: dialTime}
-	nc, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	nc.SetDeadline(time.Now().Add(handshakeTime))
+// connect dials a peer and shakes hands, each time by another of the torrent's names. A peer that
+// does not take one kind of connection is at once offered the other, if it is not known what it takes.
+func (s *session) connect(ctx context.Context, addr string, try int, known way) (*conn, error) {
+	d := net.Dialer{Timeout: dialTime, ControlContext: s.t.node.mayDial}
 	ours := s.t.handshakeAs(s.t.node.cfg.PeerID, try)
-	if _, err = nc.Write(ours.Append(nil)); err == nil {
-		var h wire.Handshake
-		if h, err = readHandshake(ctx, nc); err == nil {
-			switch {
-			case h.PeerID == ours.PeerID:
-				err = errSelf
-			case !s.t.named(h.InfoHash):
-				err = errUnknownTorrent
-			default:
-				return newConn(s, nc, h, false), nil
-			}
+	var err error
+	for _, w := range s.t.node.cfg.Encryption.ways(known) {
+		var dialled net.Conn
+		if dialled, err = d.DialContext(ctx, "tcp", addr); err != nil {
+			return nil, err
+		}
+		nc, h, e := initiate(ctx, dialled, ours, w, s.t.node.cfg.Encryption)
+		switch err = e; {
+		case err != nil:
+		case h.PeerID == ours.PeerID:
+			err = errSelf
+		case !s.t.named(h.InfoHash):
+			err = errUnknownTorrent
+		default:
+			c := newConn(s, nc, h, false)
+			c.took = w
+			return c, nil
+		}
+		dialled.Close()
+		if !refused(err) {
+			break
 		}
 	}
-	nc.Close()
 	return nil, err
 }
 

@@ -127,7 +127,7 @@ func (b *bench) audit(t *rapid.T) {
 			t.Fatalf("conn has %d useful pieces and %d to begin, its books say %d and %d", useful, fresh, c.useful, c.fresh)
 		}
 	}
-	if outstanding != b.outstanding {
+	if outstanding != b.outstanding[away]+b.outstanding[near] {
 		t.Fatalf("%d bytes are outstanding, the session's books say %d", outstanding, b.outstanding)
 	}
 	for p, op := range b.open {

@@ -23,7 +23,7 @@ func (c *conn) foreign() bool { return !c.shoal && c.introduced && c.mayGive() }
 
 // unchoke lets a peer ask.
 func (s *session) unchoke(c *conn) {
-	if !c.choking {
+	if !c.choking || s.rationed(c) {
 		return
 	}
 	c.choking = false
@@ -38,10 +38,15 @@ func (s *session) chokePeer(c *conn) {
 	c.choking, c.optimistic = true, false
 	c.chokedAt = s.now()
 	c.out.plain(wire.Choke)
+	left := c.queue[:0]
 	for _, r := range c.queue {
-		s.refuse(c, r)
+		if _, ok := c.granted[int(r.piece)]; ok {
+			left = append(left, r)
+		} else {
+			s.refuse(c, r)
+		}
 	}
-	c.queue = c.queue[:0]
+	c.queue = left
 }
 
 // fillSlots lets peers in at once while there are free slots, those first that have waited longest.
@@ -50,7 +55,7 @@ func (s *session) fillSlots() {
 	var waiting []*conn
 	for _, c := range s.conns {
 		switch {
-		case !c.foreign() || !c.wants:
+		case !c.foreign() || !c.wants || s.rationed(c):
 		case c.choking:
 			waiting = append(waiting, c)
 		default:
@@ -75,7 +80,7 @@ func (s *session) choke(now time.Time) {
 	s.lastChoke = now
 	var want []*conn
 	for _, c := range s.conns {
-		if c.foreign() && c.wants {
+		if c.foreign() && c.wants && !s.rationed(c) {
 			want = append(want, c)
 		}
 	}

@@ -13,7 +13,7 @@ type Class uint8
 // The classes, nearest first; the first that fits a source holds.
 const (
 	Reuse  Class = iota // was on this machine already
-	LAN                 // same site
+	LAN                 // same site, or without one found on the LAN
 	Peers               // any other machine
 	Edges               // an edge node, or its web seed
 	Origin              // the origin, or a web seed of it

@@ -8,9 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"shoal/swarm/wire"
 )
@@ -24,12 +23,15 @@ type conn struct {
 	id      [20]byte
 	claim   uint64 // its claim to pieces of its site
 	inbound bool
-	fast    bool   // BEP 6
-	ext     bool   // BEP 10
-	v2      bool   // BEP 52: speaks about the v2 torrent
-	shoal   bool   // by its peer id: a hint that decides nothing about trust
-	bit52   bool   // offers BEP 52 in its handshake
-	pin     string // the address the user named, if this is it
+	fast    bool // BEP 6
+	ext     bool // BEP 10
+	v2      bool // BEP 52: speaks about the v2 torrent
+	shoal   bool // by its peer id: a hint that decides nothing about trust
+	bit52   bool // offers BEP 52 in its handshake
+	lane    atomic.Uint32
+	gauged  time.Time // the writer's: when its governor was last told that it writes
+	took    way       // how it was dialled
+	pin     string    // the address the user named, if this is it
 	closing sync.Once
 	out     outbox
 
@@ -48,11 +50,15 @@ type conn struct {
 	theirShoal              byte
 	told                    []byte // the note that it has heard from us
 	notes                   int    // how many it has told us
+	theirDontHave           byte
+	wantsSealed             bool // it prefers encrypted connections
 	metadataSize            int
 	metadataAfter           time.Time // it is not asked before then
 	reqq                    int
 	class                   Class
 	near                    bool // on a network that we are attached to
+	key                     siteState
+	pex                     pexState
 
 	early      []byte // what it has, from before we knew the torrent: a bitfield, or nil
 	earlyAll   bool
@@ -87,13 +93,15 @@ type conn struct {
 	hashAsks    map[wire.HashSpec]bool // hashes asked and not answered
 	fetching    map[int]time.Time      // pieces it says it fetches for the site
 	leased      map[int]bool           // pieces that an origin shows to us
+	allowed     map[int]bool           // pieces that we may ask for while choked
 	rateDown    float64                // bytes per second
 	recvMark    int64
-	idle        idleCounts
+	idle        idleTimes
 
 	// What it asks of us.
-	choking        bool // we choke it
-	wants          bool // it is interested
+	choking        bool          // we choke it
+	granted        map[int]int64 // bytes of pieces that it may ask for while choked
+	wants          bool          // it is interested
 	queue          []upRequest
 	inflight       int64 // bytes handed to the writer
 	sent           int64
@@ -107,10 +115,8 @@ type conn struct {
 	metadataServed int
 	revealed       bitset // what we told it that we have
 	open           bool   // while leasing: it was told that we have everything
+	hunger         hunger
 }
-
-// idleCounts says why a connection had nothing outstanding, in ticks of 100 ms.
-type idleCounts struct{ Choked, NothingWanted, Refused int }
 
 func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 	c := &conn{
@@ -132,11 +138,17 @@ func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 	return c
 }
 
-// readHandshake reads the other side's handshake; ctx ends it.
-func readHandshake(ctx context.Context, nc net.Conn) (wire.Handshake, error) {
+// receive makes a connection that somebody opened one that can be read, and reads the handshake;
+// ctx ends it.
+func receive(ctx context.Context, nc net.Conn, open func() (net.Conn, error)) (net.Conn, wire.Handshake, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
 	defer stop()
-	return wire.ReadHandshake(nc)
+	nc, err := open()
+	if err != nil {
+		return nil, wire.Handshake{}, err
+	}
+	h, err := wire.ReadHandshake(nc)
+	return nc, h, err
 }
 
 // runConn carries a connection until it ends and is closed.
@@ -144,6 +156,11 @@ func (s *session) runConn(ctx context.Context, c *conn) error {
 	defer c.close()
 	tune(c.nc)
 	c.nc.SetDeadline(time.Time{})
+	defer func() {
+		for _, g := range s.t.node.governors {
+			g.forget(c)
+		}
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, c.close)
@@ -265,7 +282,7 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 		}
 		return nil
 	}
-	if err := spend(ctx, s.t.node.down, int64(len(m.Payload))); err != nil {
+	if err := c.spend(ctx, c.down(), int64(len(m.Payload))); err != nil {
 		return err
 	}
 	r := s.ingest(q.op, q.begin, m.Payload)
@@ -291,17 +308,25 @@ func (c *conn) links(s *session) {
 
 // classify says which class the peer's bytes count as.
 func (c *conn) classify(s *session) {
-	site := s.t.node.cfg.Site
 	switch {
 	case c.role == RoleOrigin:
 		c.class = Origin
 	case c.role == RoleEdge:
 		c.class = Edges
-	case site != "" && c.site == site && (c.near || rtt(c.nc) <= nearRTT):
+	case c.sameSite(s):
 		c.class = LAN
 	default:
 		c.class = Peers
 	}
+	c.lane.Store(c.laneOf())
+}
+
+// rtt is the connection's round trip time; a long time where it is not known.
+func (c *conn) rtt() time.Duration {
+	if x, ok := c.nc.(interface{ RTT() time.Duration }); ok {
+		return x.RTT()
+	}
+	return rtt(c.nc)
 }
 
 // mayGive says whether our upload policy lets this peer have content from us.
@@ -364,16 +389,4 @@ func (b *budget) take(now time.Time) bool {
 	b.at = now
 	b.left--
 	return b.left >= 0
-}
-
-// spend waits until l allows n bytes more; nil allows all.
-func spend(ctx context.Context, l *rate.Limiter, n int64) error {
-	for l != nil && n > 0 {
-		k := min(n, int64(l.Burst()))
-		if err := l.WaitN(ctx, int(k)); err != nil {
-			return err
-		}
-		n -= k
-	}
-	return nil
 }

@@ -1,6 +1,6 @@
 // Package swarm is this machine's part in swarms: it fetches content from peers and web seeds,
 // verifies every byte, and gives it to others. It speaks standard BitTorrent over TCP: BEP 3, 6, 9,
-// 10, 12, 19, 20, 21, 27, 40, 47, 52 and 53.
+// 10, 11, 12, 14, 19, 20, 21, 27, 40, 47, 52, 53 and 54.
 //
 // A [Node] is one identity; a [Transfer] is one torrent of it, fetched or seeded. A transfer that
 // is awake has a session: one event loop that owns all of its state.
@@ -18,8 +18,17 @@
 //
 // upload.go decides whose request is next, outbox.go writes. Shoal peers are always unchoked;
 // others get BEP 3's slots. An origin leases pieces in a crowd (reveal.go), so that each leaves
-// about once. Inside a site a piece crosses the border once (site.go). Web seeds are the last
-// resort while peers deliver, and everything while there are none (webseed.go).
+// about once, and may have a [Ration] for the day (hunger.go: who is given more all the same).
+// Inside a site a piece crosses the border once (site.go). Web seeds are the last resort while
+// peers deliver, and everything while there are none (webseed.go).
+//
+// # Finding and reaching each other
+//
+// Peers come from trackers (swarm/announce), from each other (pex.go: BEP 11), from the LAN
+// (neighbours.go and swarm/lan: BEP 14), and by name. Each is asked for admission first (admit.go).
+// Connections may be encrypted (encrypt.go and swarm/mse). Who is of our site is found out in
+// sitekey.go: by a shared key, by a name and nearness, or without a name by discovery on the LAN.
+// What others may ask for while choked is in fastset.go, what a node gives up in donthave.go.
 //
 // # Trust
 //
@@ -29,7 +38,7 @@
 //
 // # Goroutines
 //
-// Node.Run starts and awaits all: the announcer, a loop per awake transfer, and what loops start
+// Node.Run starts and awaits all: the announcer, discovery on the LAN, a loop per awake transfer, and what loops start
 // (dials, hashing, web seed requests). A connection has a reader, on the goroutine of whoever
 // brought it, and a writer; both talk to the loop by functions put into its inbox, and the loop
 // never waits for them: outboxes are slices, bounded by windows, slots and the number of pieces. A

@@ -12,7 +12,13 @@ import (
 
 // leafStore keeps the SHA-256 of each 16 KiB leaf in a flat file, for hash requests (BEP 52).
 // A nil one has none.
-type leafStore struct{ f *os.File }
+type leafStore struct {
+	io.Closer
+	io.ReaderAt
+	io.WriterAt // nil if it is read only
+}
+
+func keepLeaves(f *os.File) *leafStore { return &leafStore{f, f, f} }
 
 // openLeaves opens a file of leaves for reading; without one, leaves are computed when asked for.
 func openLeaves(path string, info *piece.Info) (*leafStore, error) {
@@ -23,18 +29,18 @@ func openLeaves(path string, info *piece.Info) (*leafStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &leafStore{f}, nil
+	return &leafStore{f, f, nil}, nil
 }
 
 func (l *leafStore) put(first int64, leaves []piece.Hash32) {
-	if l == nil {
+	if l == nil || l.WriterAt == nil {
 		return
 	}
 	b := make([]byte, 0, 32*len(leaves))
 	for _, h := range leaves {
 		b = append(b, h[:]...)
 	}
-	l.f.WriteAt(b, first*32) // a leaf that is not kept is computed again
+	l.WriteAt(b, first*32) // a leaf that is not kept is computed again
 }
 
 // get reads leaves, false if some are not there.
@@ -43,7 +49,7 @@ func (l *leafStore) get(first int64, n int) ([]piece.Hash32, bool) {
 		return nil, false
 	}
 	b := make([]byte, 32*n)
-	if m, _ := l.f.ReadAt(b, first*32); m < len(b) {
+	if m, _ := l.ReadAt(b, first*32); m < len(b) {
 		return nil, false
 	}
 	leaves := make([]piece.Hash32, n)
@@ -58,7 +64,7 @@ func (l *leafStore) get(first int64, n int) ([]piece.Hash32, bool) {
 
 func (l *leafStore) close() {
 	if l != nil {
-		l.f.Close()
+		l.Close()
 	}
 }
 

@@ -13,15 +13,17 @@ func (s *session) lease(now time.Time) {
 		return
 	}
 	rate := float64(s.t.counts.peakUp.Load())
-	if l := s.t.node.cfg.LimitUp; l > 0 {
-		rate = float64(l)
+	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
+		rate = max(rate, float64(l))
 	}
 	grants, done := v.plan(now, crowd{
 		leechers: s.leechers(),
 		room:     min(max(int64(rate/5), 2*s.torrent.PieceLength, 1<<20), 64<<20),
 		rate:     rate,
-		wants:    func(c *conn, p int) bool { return c.introduced && !c.seed && !c.have.has(p) && c.mayGive() },
-		length:   s.torrent.PieceLen,
+		wants: func(c *conn, p int) bool {
+			return s.have.has(p) && c.introduced && !c.seed && !c.have.has(p) && c.mayGive()
+		},
+		length: s.torrent.PieceLen,
 	})
 	for _, g := range grants {
 		if g.to.revealed.add(g.piece) {
@@ -44,7 +46,7 @@ func (s *session) showAll(c *conn) {
 	c.open = true
 	c.out.put(func(b []byte) []byte {
 		for p := range s.have.n {
-			if c.revealed.add(p) {
+			if s.have.has(p) && c.revealed.add(p) {
 				b = wire.AppendIndex(b, wire.Have, uint32(p))
 			}
 		}

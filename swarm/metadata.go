@@ -115,6 +115,11 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	s.log.Debug("metadata is here", "bytes", len(data), "name", info.Name)
 	s.torrent = &piece.Torrent{Info: info, Trackers: t.spec.Trackers, WebSeeds: t.spec.WebSeeds}
 	t.alsoKnownAs(info)
+	if info.Private {
+		t.leaveLAN()
+	} else {
+		t.announceLAN()
+	}
 	for _, o := range s.conns {
 		s.greet(o) // now we have something to give
 		// Others end a connection on which hashes are asked for if it was not agreed to be of v2.
@@ -162,7 +167,7 @@ func (t *Transfer) alsoKnownAs(info *piece.Info) {
 	default:
 	}
 	for _, h := range t.hashes() {
-		n.transfers[h] = t
+		n.register(h, t)
 	}
 }
 
@@ -172,10 +177,11 @@ func (t *Transfer) withdrawn(err error) {
 	n.mu.Lock()
 	for _, h := range t.hashes() {
 		if n.transfers[h] == t {
-			delete(n.transfers, h)
+			n.unregister(h)
 		}
 	}
 	n.mu.Unlock()
+	t.leaveLAN()
 	t.mu.Lock()
 	t.err, t.gone = fmt.Errorf("%x: %w", t.hashes()[0], err), true
 	t.mu.Unlock()

@@ -12,12 +12,12 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"shoal/internal/disk"
 	"shoal/swarm/announce"
+	"shoal/swarm/lan"
 )
 
 // Config configures a Node. The zero value is usable: an ordinary peer without limits.
@@ -29,11 +29,23 @@ type Config struct {
 	// Role and Site are told to other Shoal nodes.
 	Role Role
 	Site string
+	// SiteKey is shared by the machines of the site: those that know it are of the site, and no others.
+	// "": the site is who says its name and is near.
+	SiteKey string
 	// Upload is whom the node gives content to.
 	Upload Upload
-	// LimitUp and LimitDown bound the payload's rate in bytes per second. Zero: no limit.
-	LimitUp, LimitDown int64
-	// MaxPeers bounds the connections of one torrent. Zero: 80.
+	// LimitUp, LimitDown and LimitLAN are the Limits to begin with: Node.SetLimits changes them.
+	LimitUp, LimitDown, LimitLAN int64
+	// MinRate is that of the Limits. Zero: DefaultMinRate; negative: none.
+	MinRate int64
+	// LAN, if set, has neighbours found by what they announce; Port, Log and Found are filled in.
+	LAN *lan.Config
+	// Encryption is whether connections are encrypted.
+	Encryption Encryption
+	// Admit says which addresses are spoken with, whoever opens the connection; nil: all. It is asked
+	// again while connections last, by many goroutines.
+	Admit func(netip.Addr) bool
+	// MaxPeers is that of the Limits. Zero: 80.
 	MaxPeers int
 	// UserAgent is told to trackers, web seeds and peers.
 	UserAgent string
@@ -52,6 +64,7 @@ func (c Config) withDefaults() Config {
 		crand.Read(c.PeerID[8:])
 	}
 	c.MaxPeers = cmp.Or(c.MaxPeers, 80)
+	c.MinRate = cmp.Or(c.MinRate, DefaultMinRate)
 	c.UserAgent = cmp.Or(c.UserAgent, "Shoal")
 	c.boot = cmp.Or(c.boot, disk.BootID())
 	if c.Log == nil {
@@ -66,14 +79,20 @@ type Node struct {
 	world     world
 	links     links
 	announcer *announce.Scheduler
-	up, down  *rate.Limiter
+	lan       *lan.Discovery // nil: none
+	port      atomic.Int32   // at which others reach us
+	limits    atomic.Pointer[Limits]
+	up, down  paces
+	governors [lanes]*governor
 	verifying chan struct{} // slots for hashing pieces
 
 	mu        sync.Mutex
 	transfers map[[20]byte]*Transfer
-	starts    []*session // that Run is to start
+	secrets   map[[20]byte][20]byte // info hashes by their names in encrypted handshakes
+	starts    []*session            // that Run is to start
 	wake      chan struct{}
 	closed    bool
+	sealed    *budget            // of encrypted connections that others open
 	accepted  int                // connections that others opened, in all
 	shaking   map[netip.Addr]int // those of them whose handshake has not come yet, by address
 }
@@ -88,8 +107,14 @@ const (
 // New makes a node. Nothing happens until Run.
 func New(cfg Config) *Node {
 	cfg = cfg.withDefaults()
-	n := &Node{cfg: cfg, world: realWorld{}, transfers: make(map[[20]byte]*Transfer), shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1)}
-	n.up, n.down = limiter(cfg.LimitUp), limiter(cfg.LimitDown)
+	n := &Node{cfg: cfg, world: realWorld{}, transfers: make(map[[20]byte]*Transfer), secrets: make(map[[20]byte][20]byte),
+		shaking: make(map[netip.Addr]int), wake: make(chan struct{}, 1), sealed: newBudget(maxSealed)}
+	n.port.Store(int32(cfg.Port))
+	n.SetLimits(Limits{Up: cfg.LimitUp, Down: cfg.LimitDown, LAN: cfg.LimitLAN, MinRate: max(cfg.MinRate, 0), MaxPeers: cfg.MaxPeers})
+	for i := range n.governors {
+		n.governors[i] = newGovernor()
+	}
+	n.discover()
 	n.verifying = make(chan struct{}, runtime.GOMAXPROCS(0))
 	n.announcer = announce.NewScheduler(announce.Config{
 		PeerID: cfg.PeerID, Port: cfg.Port, Site: cfg.Site, UserAgent: cfg.UserAgent, Log: cfg.Log,
@@ -97,19 +122,17 @@ func New(cfg Config) *Node {
 	return n
 }
 
-// limiter allows perSecond bytes, nil for any number.
-func limiter(perSecond int64) *rate.Limiter {
-	if perSecond <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), int(min(max(perSecond/20, 64<<10), 4<<20)))
-}
-
 // Run works until ctx is done, and returns once everything it started has stopped.
 func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { n.announcer.Run(ctx) })
+	for _, g := range n.governors {
+		wg.Go(func() { g.run(ctx) })
+	}
+	if n.lan != nil {
+		wg.Go(func() { n.lan.Run(ctx) })
+	}
 	defer func() {
 		n.mu.Lock()
 		n.closed = true
@@ -163,8 +186,12 @@ func (n *Node) unspawn(s *session) bool {
 	return true
 }
 
-// UploadLimit is what bounds uploads, for others that upload on the node's account; nil: nothing.
-func (n *Node) UploadLimit() *rate.Limiter { return n.up }
+// SetPort changes at which TCP port others are told to dial us, when a router has given us one. On
+// the LAN it stays Config.Port.
+func (n *Node) SetPort(port int) {
+	n.port.Store(int32(port))
+	n.announcer.SetPort(port)
+}
 
 // PeerID is the node's id.
 func (n *Node) PeerID() [20]byte { return n.cfg.PeerID }
@@ -180,10 +207,23 @@ func (n *Node) find(hash [20]byte) *Transfer {
 // HandleConn takes part in swarms over a connection that somebody opened to us, and returns when
 // it has ended and is closed. It must be called while Run runs.
 func (n *Node) HandleConn(ctx context.Context, nc net.Conn) {
+	if n.cfg.Encryption == EncryptionRequire {
+		nc.Close()
+		return
+	}
+	n.handle(ctx, nc, func() (net.Conn, error) { return nc, nil })
+}
+
+// handle carries a connection that somebody opened to us to its end; open makes it one that can be
+// read, which may take as long as a handshake.
+func (n *Node) handle(ctx context.Context, nc net.Conn, open func() (net.Conn, error)) {
 	defer nc.Close()
 	var from netip.Addr
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		from = a.AddrPort().Addr().Unmap()
+	}
+	if !n.admits(from) {
+		return
 	}
 	n.mu.Lock()
 	full := n.accepted >= maxAccepted || n.closed || n.shaking[from] >= maxShaking
@@ -208,16 +248,16 @@ func (n *Node) HandleConn(ctx context.Context, nc net.Conn) {
 		n.accepted--
 		n.mu.Unlock()
 	}()
-	if err := n.accept(ctx, nc, shaken); err != nil && ctx.Err() == nil {
+	if err := n.accept(ctx, nc, open, shaken); err != nil && ctx.Err() == nil {
 		n.cfg.Log.Debug("connection from a peer ended", "peer", nc.RemoteAddr().String(), "err", err)
 	}
 }
 
 const handshakeTime = 10 * time.Second
 
-func (n *Node) accept(ctx context.Context, nc net.Conn, shaken func()) error {
+func (n *Node) accept(ctx context.Context, nc net.Conn, open func() (net.Conn, error), shaken func()) error {
 	nc.SetDeadline(time.Now().Add(handshakeTime))
-	h, err := readHandshake(ctx, nc)
+	nc, h, err := receive(ctx, nc, open)
 	shaken()
 	if err != nil {
 		return err

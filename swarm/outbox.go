@@ -15,6 +15,7 @@ import (
 // messages pile up, by not reading the answers to its own, is left.
 type outbox struct {
 	notify   chan struct{}
+	wake     func() // instead of notify, if set
 	overflow func() // called once too much lies here
 	pieces   atomic.Int64
 
@@ -38,6 +39,10 @@ type upRequest struct {
 }
 
 func (o *outbox) poke() {
+	if o.wake != nil {
+		o.wake()
+		return
+	}
 	select {
 	case o.notify <- struct{}{}:
 	default:
@@ -125,12 +130,11 @@ const maxGather = 256 << 10
 
 // write writes the outbox until the connection ends.
 func (c *conn) write(ctx context.Context) error {
-	up := c.s.t.node.up
-	gather := int64(maxGather)
-	if up != nil {
-		gather = 1 // block by block, each when its turn has come
-	}
 	for {
+		gather := int64(maxGather)
+		if c.upRate() > 0 {
+			gather = 1 // block by block, each when its turn has come
+		}
 		control, blocks := c.out.take(gather)
 		for len(control) < maxGather/4 {
 			f := c.out.nextLazy()
@@ -172,22 +176,49 @@ func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
 	for _, r := range blocks {
 		b, release := wire.Block(int(r.length))
 		defer release()
+		begin := time.Now()
 		if err := c.s.store.ReadAt(b, int64(r.piece)*info.PieceLength+int64(r.begin)); err != nil {
 			c.s.do(func() { c.s.cannotRead(err) })
 			return err
 		}
+		c.stood(IdleDisk, time.Since(begin))
 		bufs = append(bufs, wire.AppendPieceHeader(make([]byte, 0, 13), r.piece, r.begin, len(b)), b)
 		total += int64(r.length)
 	}
-	if up := c.s.t.node.up; up != nil {
-		if err := spend(ctx, up, total); err != nil {
-			return err
-		}
-		c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+	c.governor().writes(c, time.Now())
+	var err error
+	if c.upRate() > 0 {
+		err = c.writePaced(ctx, bufs)
+	} else {
+		err = writeAll(c.nc, bufs)
 	}
-	if _, err := bufs.WriteTo(c.nc); err != nil {
+	if err != nil {
 		return err
 	}
 	c.s.do(func() { c.s.wrote(c, blocks, total) })
+	return nil
+}
+
+// writePaced writes headers and blocks, in turn, in slices that each wait for their time.
+func (c *conn) writePaced(ctx context.Context, bufs net.Buffers) error {
+	limit, link := c.up(), &c.governor().pace
+	for i := 0; i < len(bufs); i += 2 {
+		part, block := net.Buffers{bufs[i]}, bufs[i+1]
+		for len(block) > 0 {
+			n := link.slice(limit.slice(int64(len(block))))
+			if err := c.waits(ctx, limit, n, IdleLimit); err != nil {
+				return err
+			}
+			if err := c.waits(ctx, link, n, IdleGovernor); err != nil {
+				return err
+			}
+			c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+			part = append(part, block[:n])
+			if err := writeAll(c.nc, part); err != nil {
+				return err
+			}
+			part, block = nil, block[n:]
+		}
+	}
 	return nil
 }

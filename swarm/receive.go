@@ -15,10 +15,17 @@ func (s *session) greet(c *conn) {
 	}
 	cfg := &s.t.node.cfg
 	h := wire.ExtHandshake{
-		M:      map[string]int{wire.NameMetadata: int(wire.IDMetadata), wire.NameShoal: int(wire.IDShoal)},
-		Client: cfg.UserAgent, Reqq: maxQueue, Port: cfg.Port,
+		M: map[string]int{wire.NameMetadata: int(wire.IDMetadata), wire.NameShoal: int(wire.IDShoal),
+			wire.NameDontHave: int(wire.IDDontHave)},
+		Client: cfg.UserAgent, Reqq: maxQueue, Port: s.portFor(c),
 		YourIP: string(c.addr.Addr().AsSlice()),
-		Shoal:  &wire.Shoal{Role: cfg.Role.String(), Site: cfg.Site, Up: cfg.LimitUp},
+		Shoal:  &wire.Shoal{Role: cfg.Role.String(), Site: cfg.Site, Up: s.t.node.up[away].Rate(), Nonce: s.siteNonce(c)},
+	}
+	if !s.private() {
+		h.M[wire.NamePex] = int(wire.IDPex)
+	}
+	if cfg.Encryption == EncryptionRequire {
+		h.Encrypt = 1
 	}
 	if s.torrent != nil {
 		h.MetadataSize = len(s.torrent.Bytes)
@@ -40,6 +47,7 @@ func (s *session) introduce(c *conn) {
 	n := s.torrent.NumPieces()
 	c.have, c.revealed = newBitset(n), newBitset(n)
 	c.introduced = true
+	c.hunger.gained = s.now()
 	c.out.pieces.Store(int64(n))
 	have := &s.have
 	if !c.v2 && s.torrent.HasV2 {
@@ -66,6 +74,7 @@ func (s *session) introduce(c *conn) {
 	if c.shoal && c.mayGive() {
 		s.unchoke(c)
 	}
+	s.grantFast(c)
 	switch {
 	case c.earlyAll:
 		s.tookBits(c, nil)
@@ -140,6 +149,7 @@ func (s *session) tookHave(c *conn, p int) bool {
 		}
 	}
 	s.counted(c, p)
+	s.announced(c, p, s.now())
 	if s.reveal != nil {
 		s.reveal.has(c, p, s.now())
 	}
@@ -196,7 +206,8 @@ func (s *session) handle(c *conn, m *wire.Message) error {
 			s.fillAll()
 		}
 	case wire.Unchoke:
-		c.choked = false
+		c.choked, c.rejects = false, 0
+		clear(c.refused) // a new offer
 		s.fill(c)
 	case wire.Interested:
 		c.wants = true
@@ -218,6 +229,8 @@ func (s *session) handle(c *conn, m *wire.Message) error {
 		return s.hashRequested(c, m.Hash)
 	case wire.Hashes:
 		return s.tookHashes(c, m.Hash, m.Payload)
+	case wire.AllowedFast:
+		s.allowed(c, m.Index)
 	case wire.HashReject:
 		if !c.hashAsks[m.Hash] {
 			return c.useless("refusals of what was not asked")
@@ -295,6 +308,14 @@ func (s *session) handleExtended(c *conn, m *wire.Message) error {
 		return s.metadata(c, x)
 	case wire.IDShoal:
 		return s.shoalMessage(c, m.Payload)
+	case wire.IDPex:
+		return s.tookPex(c, m.Payload)
+	case wire.IDDontHave:
+		p, err := wire.ParseDontHave(m.Payload)
+		if err != nil {
+			return err
+		}
+		return s.tookDontHave(c, int(p))
 	}
 	return nil
 }
@@ -304,6 +325,8 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 	c.client = h.Client
 	c.theirMetadata = byte(h.M[wire.NameMetadata])
 	c.metadataSize = h.MetadataSize
+	c.pex.id, c.theirDontHave = byte(h.M[wire.NamePex]), byte(h.M[wire.NameDontHave])
+	c.wantsSealed = h.Encrypt == 1
 	if h.Reqq > 0 {
 		c.reqq = min(h.Reqq, maxQueue)
 	}
@@ -312,20 +335,17 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 		s.book.listens(c, s.now())
 	}
 	if ip, ok := h.IP(); ok {
-		s.self = netip.AddrPortFrom(ip.Unmap(), uint16(s.t.node.cfg.Port))
+		s.self = netip.AddrPortFrom(ip.Unmap(), uint16(s.t.node.port.Load()))
 	}
 	if h.Shoal != nil {
 		c.theirShoal = byte(h.M[wire.NameShoal])
 		c.shoal = c.theirShoal != 0
 		c.role, _ = ParseRole(h.Shoal.Role)
 		c.site = h.Shoal.Site
-		c.classify(s)
-		s.lanStale = true
-		if c.introduced && c.mayGive() {
-			s.unchoke(c)
-		}
+		s.proveSite(c, h.Shoal.Nonce)
 	}
 	s.tellNote(c)
+	s.reclassify(c)
 	if s.torrent == nil {
 		s.tickMetadata(s.now())
 	} else {

@@ -26,7 +26,7 @@ func (s *session) prepareFetch(ctx context.Context) error {
 	}
 	s.store, s.fetch = st, st
 	if st.leaves != nil {
-		s.leaves = &leafStore{st.leaves}
+		s.leaves = keepLeaves(st.leaves)
 	}
 	s.wantFiles()
 	for p := range info.NumPieces() {

@@ -19,6 +19,8 @@ import (
 //  3. a stall is measured against the lessee's progress, not the piece's age;
 //  4. the exclusive phase always ends by time.
 //
+// How much it gives in all, and what happens when that is spent, is hunger.go's.
+//
 // It does no I/O and belongs to the loop. A nil revealer allows everything.
 type revealer struct {
 	rnd       *rand.Rand
@@ -56,8 +58,11 @@ type lease struct {
 	given bool      // the lessee says it has it
 }
 
-// sent says that a whole copy went to the lessee.
+// sent says that a whole copy went to the lessee, or that it has one.
 func (l *lease) sent() bool { return l.out >= l.bytes }
+
+// unsent is how much of it is still to go.
+func (l *lease) unsent() int64 { return max(0, l.bytes-l.out) }
 
 // relay is what is known of a peer's passing on.
 type relay struct {
@@ -113,14 +118,29 @@ func (v *revealer) allows(c *conn, p int) bool {
 	return c.revealed.has(p)
 }
 
-// asked takes note that c has asked for some of p.
-func (v *revealer) asked(c *conn, p int) {
-	if v == nil {
+// asked takes note that c has asked for some of p, which is length long. Who was shown everything before
+// the phase began takes a lease by asking: half a piece would be nobody's.
+func (v *revealer) asked(c *conn, p int, length int64, now time.Time) {
+	if v == nil || !v.exclusive {
 		return
 	}
-	if l := v.leases[p]; l != nil && l.to == c {
+	l := v.leases[p]
+	if l == nil && c.open {
+		l = v.grant(c, p, length, now)
+	}
+	if l != nil && l.to == c {
 		l.asked = true
 	}
+}
+
+// grant leases p to c.
+func (v *revealer) grant(c *conn, p int, length int64, now time.Time) *lease {
+	l := &lease{piece: p, to: c, at: now, bytes: length, mark: v.total}
+	v.leases[p] = l
+	v.peers[c].leases = append(v.peers[c].leases, l)
+	v.unsent += length
+	v.progress = now
+	return l
 }
 
 // has takes note that c says it has p. Only what is seen elsewhere after the lessee had it counts
@@ -134,6 +154,9 @@ func (v *revealer) has(c *conn, p int, now time.Time) {
 	switch {
 	case l.to == c:
 		l.given = true
+		if !l.sent() { // it wants no more of it from us
+			v.isOut(l, now)
+		}
 	case l.sent() || l.given:
 		v.spreads++
 		v.progress = now
@@ -146,9 +169,7 @@ func (v *revealer) has(c *conn, p int, now time.Time) {
 // end takes a lease off the books.
 func (v *revealer) end(l *lease) {
 	delete(v.leases, l.piece)
-	if !l.sent() {
-		v.unsent -= l.bytes
-	}
+	v.unsent -= l.unsent()
 	if r := v.peers[l.to]; r != nil {
 		r.leases = slices.DeleteFunc(r.leases, func(x *lease) bool { return x == l })
 	}
@@ -174,12 +195,18 @@ func (v *revealer) sent(c *conn, p int, n, length int64, now time.Time) {
 		return
 	}
 	v.peers[c].moved = now
+	v.unsent -= min(n, l.unsent())
 	if l.out += n; l.sent() {
-		l.full = now
-		v.unsent -= l.bytes
-		if v.firstOut.IsZero() {
-			v.firstOut = now
-		}
+		v.isOut(l, now)
+	}
+}
+
+// isOut notes that nothing of a lease is to be sent any more.
+func (v *revealer) isOut(l *lease, now time.Time) {
+	v.unsent -= l.unsent()
+	l.out, l.full = l.bytes, now
+	if v.firstOut.IsZero() {
+		v.firstOut = now
 	}
 }
 
@@ -225,11 +252,7 @@ func (v *revealer) plan(now time.Time, w crowd) (grants []grant, done bool) {
 		}
 		to, wanted := v.lessee(now, p, w)
 		if to != nil {
-			l := &lease{piece: p, to: to, at: now, bytes: w.length(p), mark: v.total}
-			v.leases[p] = l
-			v.peers[to].leases = append(v.peers[to].leases, l)
-			v.unsent += l.bytes
-			v.progress = now
+			v.grant(to, p, w.length(p), now)
 			grants = append(grants, grant{p, to})
 			continue
 		}
@@ -267,7 +290,7 @@ func (v *revealer) candidate(again bool) (p int, ok bool) {
 	for v.next < len(v.order) {
 		p = v.order[v.next]
 		v.next++
-		if v.sentOf[p] == 0 { // else it left before the phase began
+		if v.sentOf[p] == 0 && v.leases[p] == nil { // else it left before the phase began, or was asked for
 			return p, true
 		}
 	}

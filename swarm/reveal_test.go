@@ -72,7 +72,7 @@ func (l *leasing) step() {
 	for p, x := range l.leases {
 		h := l.of(x.to)
 		if h.asks {
-			l.asked(h.conn, p)
+			l.asked(h.conn, p, leasePiece, l.now)
 		}
 		if x.sent() || !h.asks || h.slow && h.slept < 2*time.Second {
 			continue
@@ -140,9 +140,7 @@ func (l *leasing) audit(t interface {
 	var unsent int64
 	n := 0
 	for p, x := range l.leases {
-		if !x.sent() {
-			unsent += x.bytes
-		}
+		unsent += x.unsent()
 		if x.piece != p || l.revealer.peers[x.to] == nil || !slices.Contains(l.revealer.peers[x.to].leases, x) {
 			t.Fatalf("lease of piece %d is not in its lessee's books", p)
 		}
@@ -281,7 +279,7 @@ func TestAQueueIsNoStall(t *testing.T) {
 	for i, x := range queue[:50] { // 25 s for half of it, each seen elsewhere half a second after it left
 		l.now = l.now.Add(500 * time.Millisecond)
 		for _, x := range queue {
-			l.asked(x.to, x.piece)
+			l.asked(x.to, x.piece, leasePiece, l.now)
 		}
 		l.sent(x.to, x.piece, x.bytes, x.bytes, l.now)
 		if i > 0 {

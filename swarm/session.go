@@ -40,7 +40,7 @@ type session struct {
 	open        map[int]*openPiece  // begun and not verified
 	spare       []*openPiece        // those of them with blocks that nobody was asked for
 	suspects    map[int][]suspicion // pieces that failed their hash, until they are right
-	outstanding int64               // bytes asked of all peers and not answered
+	outstanding [lanes]int64        // bytes asked of all peers and not answered
 	conns       []*conn             // in the order they joined; one that leaves is missing in a new slice, so that this one can be ranged over
 	lan         []*conn             // conns of our site
 	lanStale    bool                // lan is to be made anew
@@ -50,6 +50,9 @@ type session struct {
 	metas       map[*conn]*metaFetch
 	webs        []*webSeed
 	reveal      *revealer // nil unless this is an origin that leases
+	spent       bool      // the ration is, so that peers are choked
+	tight       bool      // what is left of the ration was too little for a request
+	extras      map[int]*extra
 	layers      layerState
 	computed    leafCache
 	rnd         *rand.Rand
@@ -64,6 +67,7 @@ type session struct {
 	lastUseful time.Time // last content from anyone
 	lastPeer   time.Time // last content from a peer
 	lastChoke  time.Time
+	exchanged  time.Time // when it was last looked who is to be told of whom
 	lastSync   time.Time
 	syncing    bool
 	slowSince  time.Time // since when peers bring too little
@@ -79,7 +83,7 @@ func newSession(t *Transfer, x *piece.Torrent) *session {
 	return &session{
 		t: t, world: w, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
-		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion),
+		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), extras: make(map[int]*extra),
 		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: w.now(),
 	}
 }
@@ -140,6 +144,9 @@ func (s *session) run(ctx context.Context) {
 		s.leaves.close()
 		for _, w := range s.webs {
 			w.src.Close()
+		}
+		if r := s.t.spec.Ration; r != nil {
+			r.met(nil)
 		}
 		s.t.counts.peers.Store(0)
 		s.t.counts.seeds.Store(0)
@@ -268,6 +275,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if err := s.world.open(ctx, s); err != nil {
 		return err
 	}
+	s.evict()
 	s.t.learn(s.torrent)
 	s.t.counts.prepared.Store(true)
 	if s.fetch != nil && !info.HasLayers() {
@@ -295,6 +303,7 @@ func (s *session) tick(now time.Time) {
 		return
 	}
 	s.flushHaves()
+	s.expel()
 	s.dropSilent(now)
 	if !s.complete() {
 		s.tickLayers(now)
@@ -307,6 +316,9 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
+	s.countIdle(now)
+	s.tickRation(now)
+	s.exchange(now)
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)
@@ -386,7 +398,7 @@ const (
 // others open may not take every place while there is something to fetch: the peers that we want
 // to dial need some.
 func (s *session) admits(c *conn, now time.Time) bool {
-	most, n := s.t.node.cfg.MaxPeers, 0
+	most, n := s.t.node.Limits().MaxPeers, 0
 	if c.inbound && !s.complete() {
 		most = max(most*3/4, 1)
 	}
@@ -472,7 +484,7 @@ func (s *session) leave(c *conn) {
 	s.fillSlots()
 	s.book.left(c, s.now(), s.complete())
 	s.log.Debug("peer left", "peer", c.addr, "client", c.client, "err", c.why,
-		"received", c.received, "sent", c.sent, "idle", c.idle)
+		"received", c.received, "sent", c.sent, "idle", c.idle.durations())
 	s.fillAll()
 }
 

@@ -47,7 +47,7 @@ func (s *session) siteAllows(c *conn, p int) bool {
 		if at, ok := o.fetching[p]; ok && now.Sub(at) < fetchingTime {
 			return false
 		}
-		if !o.seed && weight(o.claim, p) > mine {
+		if !o.seed && o.theirShoal != 0 && weight(o.claim, p) > mine { // others do not know the rule
 			rank++
 		}
 	}
@@ -143,6 +143,9 @@ func (s *session) shoalMessage(c *conn, b []byte) error {
 	if note, ok := wire.ParseNote(b); ok {
 		s.tookNote(c, note)
 		return nil
+	}
+	if proof, ok := wire.ParseProof(b); ok {
+		return s.tookProof(c, proof)
 	}
 	p, ok, err := wire.ParseShoal(b)
 	if err != nil || !ok || !c.introduced {

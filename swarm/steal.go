@@ -77,12 +77,7 @@ func (s *session) steal(now time.Time) {
 			w := c.wait(now)
 			busy = append(busy, victim{c, w, w == stuckWait})
 		}
-		switch {
-		case !c.introduced || c.useful == 0:
-			c.idle.NothingWanted++
-		case c.choked:
-			c.idle.Choked++
-		case c.outstanding < c.window/2 && s.canAsk(c):
+		if c.outstanding < c.window/2 && s.canAsk(c) {
 			idle = append(idle, c)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -40,6 +41,8 @@ type Spec struct {
 	Stamps func(file int) (disk.Stamp, bool)
 	// Leaves is a file with the SHA-256 of each 16 KiB leaf, for Content; may be empty.
 	Leaves string
+	// Ration bounds what is given of Content; nil: nothing does.
+	Ration *Ration
 
 	// Select says which files are wanted, by File.Path joined by "/"; nil: all.
 	Select func(path string) bool
@@ -79,6 +82,7 @@ type Transfer struct {
 	over    bool // done is closed
 	gone    bool // Close was called, or the content is not what it was
 	webErr  error
+	evicted map[int]struct{} // pieces that were given up; may be nil
 
 	note   atomic.Pointer[[]byte] // what peers are told
 	counts counts
@@ -99,6 +103,7 @@ type counts struct {
 	prepared         atomic.Bool  // what lies on disk is known
 	checking         atomic.Int64 // bytes hashed while looking at what lies on disk
 	proven           atomic.Int64 // bytes whose leaf vouched for them as they came
+	idle             idleTimes
 }
 
 // Stats is a snapshot of a transfer. All sizes are bytes of content, rates are bytes per second.
@@ -114,6 +119,7 @@ type Stats struct {
 	Bad, Bans    int64 // blocks or pieces that failed their hash, peers sent away for it
 	Down, Up     int64 // rates
 	PeakDown     int64 // the best second
+	Idle         [IdleCauses]time.Duration
 }
 
 // Stats answers what has happened so far.
@@ -123,7 +129,7 @@ func (t *Transfer) Stats() Stats {
 		Wanted: c.wanted.Load(), Have: c.have.Load(), Prepared: c.prepared.Load(), Checked: c.checking.Load(), Wasted: c.wasted.Load(),
 		FromWebSeeds: c.fromWeb.Load(), Peers: int(c.peers.Load()), Seeds: int(c.seeds.Load()),
 		Connected: c.everConnected.Load(), Bad: c.badBlocks.Load(), Bans: c.bans.Load(),
-		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(),
+		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(), Idle: c.idle.durations(),
 	}
 	for i := range s.From {
 		s.From[i], s.To[i] = c.from[i].Load(), c.to[i].Load()
@@ -154,7 +160,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		}
 	}
 	for _, h := range t.hashes() {
-		n.transfers[h] = t
+		n.register(h, t)
 	}
 	n.mu.Unlock()
 	if spec.Torrent != nil {
@@ -166,6 +172,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 	if len(spec.Trackers) > 0 && n.cfg.Upload != UploadOff {
 		t.entry = n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found})
 	}
+	t.announceLAN()
 	if spec.Content == "" || len(spec.Peers) > 0 {
 		if _, err := t.session(); err != nil {
 			t.Close()
@@ -362,13 +369,14 @@ func (t *Transfer) Close() error {
 		s := t.last
 		t.mu.Unlock()
 		close(t.ended)
+		t.leaveLAN()
 		if t.entry != nil {
 			t.entry.Close()
 		}
 		n := t.node
 		n.mu.Lock()
 		for _, h := range t.hashes() {
-			delete(n.transfers, h)
+			n.unregister(h)
 		}
 		n.mu.Unlock()
 		if s != nil && !n.unspawn(s) {
@@ -412,7 +420,7 @@ func (t *Transfer) found(_ string, peers []announce.Peer) {
 	if s, err := t.session(); err == nil {
 		s.do(func() {
 			for _, p := range peers {
-				s.book.heard(p.Addr, s.now())
+				s.heard(p.Addr, s.now())
 			}
 			s.dialSome()
 		})

@@ -14,9 +14,33 @@ import (
 // late, and control messages do not wait behind blocks.
 const notSent = 256 << 10
 
+// notSentPaced is the same while writes are held back because of a queue.
+const notSentPaced = 32 << 10
+
 // tune sets what a peer connection needs of its socket.
-func tune(nc net.Conn) {
-	control(nc, func(fd int) { unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent) })
+func tune(nc net.Conn) { unsentBound(nc, false) }
+
+// unsentBound sets how much may lie unsent.
+func unsentBound(nc net.Conn, paced bool) {
+	n := notSent
+	if paced {
+		n = notSentPaced
+	}
+	control(nc, func(fd int) { unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n) })
+}
+
+// readGauge reads what the kernel knows of a connection; false if it does not tell.
+func readGauge(nc net.Conn) (g gauge, ok bool) {
+	control(nc, func(fd int) {
+		i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil || i.Min_rtt == 0 || i.Min_rtt == 1<<32-1 { // before 4.9 it is not there
+			return
+		}
+		g = gauge{acked: i.Bytes_acked, queued: int64(i.Unacked)*int64(i.Snd_mss) + int64(i.Notsent_bytes),
+			rtt: time.Duration(i.Rtt) * time.Microsecond, least: time.Duration(i.Min_rtt) * time.Microsecond}
+		ok = true
+	})
+	return g, ok
 }
 
 // rtt is the smoothed round trip time of a connection; a long time where it is not known.

@@ -21,10 +21,10 @@ const (
 	patience = 5 * time.Second
 )
 
-// ahead is how many bytes the writer of one connection is given beyond what it has written: what
+// ahead is how many bytes the writer of a connection is given beyond what it has written: what
 // goes next is decided late.
-func (s *session) ahead() int64 {
-	if l := s.t.node.cfg.LimitUp; l > 0 {
+func (c *conn) ahead() int64 {
+	if l := c.upRate(); l > 0 {
 		return min(max(l/40, 16<<10), maxGather)
 	}
 	return 2 * maxGather
@@ -49,11 +49,11 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 		return fmt.Errorf("request behind the end of piece %d", p)
 	}
 	r := upRequest{piece: m.Index, begin: m.Begin, length: m.Length}
-	if c.choking || len(c.queue) >= maxQueue || !s.have.has(p) || !s.mayShow(c, p) || !s.reveal.allows(c, p) {
+	if c.choking && !c.mayAskChoked(p, int64(m.Length)) || len(c.queue) >= maxQueue || !s.have.has(p) || !s.mayShow(c, p) || !s.reveal.allows(c, p) {
 		s.refuse(c, r)
 		return c.useless("requests that are turned down")
 	}
-	s.reveal.asked(c, p)
+	s.reveal.asked(c, p, s.torrent.PieceLen(p), s.now())
 	s.slotTurn++
 	r.at = int64(s.slotTurn)
 	if len(c.queue) == 0 {
@@ -84,7 +84,6 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 
 // serve hands requests to writers while there are free slots.
 func (s *session) serve(now time.Time) {
-	ahead := s.ahead()
 	for {
 		busy := 0
 		for _, c := range s.conns {
@@ -95,7 +94,7 @@ func (s *session) serve(now time.Time) {
 		var best *conn
 		at, rank := 0, upRank{}
 		for _, c := range s.conns {
-			if len(c.queue) == 0 || c.inflight >= ahead || c.inflight == 0 && busy >= slots {
+			if len(c.queue) == 0 || c.inflight >= c.ahead() || c.inflight == 0 && busy >= slots {
 				continue
 			}
 			i, r := s.nextOf(c, now)
@@ -108,6 +107,10 @@ func (s *session) serve(now time.Time) {
 		}
 		r := best.queue[at]
 		best.queue = append(best.queue[:at], best.queue[at+1:]...)
+		if !s.affords(best, r, now) {
+			s.refuse(best, r)
+			continue
+		}
 		if best.inflight == 0 {
 			best.lastSent = now
 		}

@@ -244,9 +244,9 @@ func (a *assembler) flush() error {
 		return nil
 	}
 	s, op, begin, n := a.s, a.op, a.begin, int64(len(a.buf))
-	if s.t.node.down != nil {
+	if down := &s.t.node.down[away]; down.Rate() > 0 {
 		a.run.moved.Store(math.MaxInt64) // it waits for us
-		if err := spend(a.ctx, s.t.node.down, n); err != nil {
+		if err := spend(a.ctx, down, n); err != nil {
 			return err
 		}
 	}

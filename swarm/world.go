@@ -70,7 +70,7 @@ func (realWorld) hash(s *session, p int, which hashes) (checkResult, bool) {
 }
 
 func (realWorld) dial(s *session, addr, pin string, e *entry) {
-	try := e.fails
+	try, known := e.fails, e.way
 	s.wg.Go(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -81,7 +81,7 @@ func (realWorld) dial(s *session, addr, pin string, e *entry) {
 			case <-ctx.Done():
 			}
 		})
-		c, err := s.connect(ctx, addr, try)
+		c, err := s.connect(ctx, addr, try, known)
 		s.do(func() { s.dialled(addr, e, c, err) })
 		if err != nil {
 			return
@@ -98,13 +98,13 @@ func (s *session) dialled(addr string, e *entry, c *conn, err error) {
 	s.book.dialing--
 	e.dialing = false
 	if err != nil {
-		e.self = err == errSelf
+		e.self, e.way = err == errSelf, anyWay
 		e.fails++
 		e.next = s.now().Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
 		s.log.Debug("dialling", "peer", addr, "err", err)
 		return
 	}
-	e.conn, e.id = true, c.id
+	e.conn, e.id, e.way = true, c.id, c.took
 }
 
 // hungUp takes note of the end of a connection that was dialled; it may never have joined.

@@ -44,6 +44,7 @@ func commands() []*command {
 		bundleCommand(),
 		pushCommand(),
 		statusCommand(),
+		limitCommand(),
 		demoCommand(),
 	}
 	all = append(all, versionCommand(), completionCommand())

@@ -32,12 +32,10 @@ func logOptions(level string) []option {
 
 // swarmOptions are for commands that take part in a swarm. listen is the default of --listen.
 func swarmOptions(listen string) []option {
-	return []option{
+	return concat([]option{
 		listenOption(listen),
 		{name: "site", value: "NAME", usage: "name of the site this machine is at: neighbours come first"},
-		{name: "limit-up", kind: kindRate, value: "RATE", usage: "upload at most so much: 500K, 2Mi or 20Mbit; 0 is no limit"},
-		{name: "limit-down", kind: kindRate, value: "RATE", usage: "download at most so much; 0 is no limit"},
-	}
+	}, rateOptions(), []option{maxPeersOption()})
 }
 
 // listenOption is for commands with a port.

@@ -17,7 +17,7 @@ func TestComplete(t *testing.T) {
 		{"nothing yet", nil, "fetch edge completion"},
 		{"subcommands", []string{"edge", ""}, "ls"},
 		{"arguments are files", []string{"fetch", "a"}, ":file"},
-		{"flags", []string{"fetch", "--limit"}, "--limit-up --limit-down"},
+		{"flags", []string{"fetch", "--limit"}, "--limit-up --limit-down --limit-lan"},
 		{"flags of a subcommand", []string{"edge", "ls", "-"}, "--json --quiet --config --help"},
 		{"flags once", []string{"edge", "--json", "-q", "--"}, "--config --help"},
 		{"lists again", []string{"fetch", "--peer", "a:1", "--pe"}, "--peer"},

@@ -69,9 +69,7 @@ func configCommand(all []*command) *command {
 func settable(c *command) []string {
 	var own []string
 	for _, o := range c.options {
-		switch o.name {
-		case "json", "quiet", "config":
-		default:
+		if o.name != "json" && o.name != "quiet" && !o.invocation {
 			own = append(own, o.name)
 		}
 	}
@@ -90,6 +88,10 @@ func printSettings(e *env, c *command, s *settings) error {
 		} else if list, isList := value.([]string); isList {
 			value = orEmpty(list) // TOML leaves out what is nil
 		}
+		hidden := ""
+		if one.secret && value != "" { // a comment, so that what is printed does not set it to something else
+			value, hidden = "(hidden)", "# "
+		}
 		line, err := toml.Marshal(map[string]any{name: value})
 		if err != nil {
 			return err
@@ -105,7 +107,7 @@ func printSettings(e *env, c *command, s *settings) error {
 			if where == "" {
 				where = one.origin
 			}
-			fmt.Fprintf(w, "%-40s # %s\n", strings.TrimSpace(string(line)), clean(where))
+			fmt.Fprintf(w, "%-40s # %s\n", hidden+strings.TrimSpace(string(line)), clean(where))
 		})
 	}
 	return nil
@@ -114,11 +116,16 @@ func printSettings(e *env, c *command, s *settings) error {
 // text is the value as it was written, for kinds whose value is a number with a unit.
 func (s *setting) text() (string, bool) {
 	switch s.kind {
-	case kindSize, kindRate, kindDuration:
-		if len(s.texts) > 0 {
-			return s.texts[len(s.texts)-1], true
-		}
-		return s.def, true
+	case kindSize, kindRate, kindRates, kindDuration:
+		return s.written(), true
 	}
 	return "", false
+}
+
+// written is the value as it was written.
+func (s *setting) written() string {
+	if len(s.texts) > 0 {
+		return s.texts[len(s.texts)-1]
+	}
+	return s.def
 }

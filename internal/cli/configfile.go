@@ -104,6 +104,11 @@ func configValue(path, key string, value any, o *option, known []string) ([]stri
 			return nil, usagef("", "%s: %s cannot be %v", path, key, value)
 		}
 		texts = []string{fmt.Sprint(value)}
+	case float64:
+		if o.kind != kindNumber {
+			return nil, usagef("", "%s: %s cannot be %v: write it as a string", path, key, value)
+		}
+		texts = []string{strconv.FormatFloat(value, 'g', -1, 64)}
 	default:
 		return nil, usagef("", "%s: %s cannot be %v: write it as a string", path, key, value)
 	}

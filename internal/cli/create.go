@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/internal/units"
 	"shoal/piece"
 )
 
@@ -216,7 +217,7 @@ func writeNew(path string, write func(io.Writer) error, replace bool) (err error
 }
 
 func checkPieceLength(text string) error {
-	n, err := parseSize(text)
+	n, err := units.ParseSize(text)
 	if err != nil {
 		return err
 	}

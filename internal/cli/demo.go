@@ -43,7 +43,7 @@ func demoCommand() *command {
 			"Nothing is left behind.",
 		examples: []string{"shoal demo", "shoal demo ./release --limit-up 20Mbit"},
 		options: concat([]option{
-			{name: "limit-up", kind: kindRate, value: "RATE", usage: "what the origin may upload (default: one copy in six seconds)"},
+			{name: "limit-up", kind: kindRates, value: "RATES", usage: "what the origin may upload (default: one copy in six seconds)"},
 			{name: "deadline", kind: kindDuration, value: "TIME", usage: "give up after so long, exit 6", def: "10m"},
 		}, outputOptions()),
 		maxArgs: 1, complete: "file",
@@ -129,7 +129,7 @@ func (d *demoRun) run(ctx context.Context) error {
 		})
 	}
 	serving := make(chan demoServing, 1)
-	limit := d.e.settings.Bytes("limit-up")
+	limit, _ := d.e.settings.Rates("limit-up").At(time.Now())
 	if limit == 0 {
 		limit = max(demoMinRate, sizeOf(d.content)*int64(time.Second)/int64(demoTime))
 	}

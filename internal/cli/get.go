@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"shoal/edgecache"
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
@@ -38,7 +40,7 @@ func getCommand() *command {
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
 			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order, and keep no file"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
-		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
+		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.get(ctx, args[0]) },
 	}
@@ -54,6 +56,7 @@ func fetchOptions() []option {
 	return []option{
 		{name: "peer", kind: kindList, value: "HOST:PORT", usage: "a peer to ask; may be repeated", check: checkListen},
 		{name: "peers", value: "WHOM", usage: "whom to give to: off asks web seeds alone", def: "site", choices: []string{"off", "lan", "site", "all"}},
+		{name: "min-rate", kind: kindRate, value: "RATE", usage: "when peers deliver less together, web seeds and the origin help; 0 is never", def: "64Ki"},
 		roleOption(),
 	}
 }
@@ -143,6 +146,10 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 			return err
 		}
 	}
+	r.Discovers = p.Discovers
+	if r.OnlyDiscovers() {
+		e.report.Notice("no tracker, web seed or peer is named: looking for neighbours on the LAN")
+	}
 	return e.deliver(ctx, p.Peer, r, begin)
 }
 
@@ -150,29 +157,32 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 type runningPeer struct {
 	*daemon.Peer
 	cancel context.CancelFunc
-	ended  chan error
+	group  *errgroup.Group
 }
 
 // startPeer makes a node for what was found, and runs it.
 func (e *env) startPeer(ctx context.Context, found *deliver.Found) (*runningPeer, error) {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
-	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: swarm.Config{
-		Role: role, Site: e.settings.String("site"), Upload: e.upload(), UserAgent: userAgent(),
-		LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down"),
-	}})
+	config, around, err := e.swarmConfig(role, 0)
+	if err != nil {
+		return nil, err
+	}
+	config.Upload = e.upload()
+	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, Limits: e.settings.limits(), Around: around})
 	if err != nil {
 		return nil, err
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := &runningPeer{node, cancel, make(chan error, 1)}
-	go func() { p.ended <- node.Run(running) }()
+	p := &runningPeer{node, cancel, &errgroup.Group{}}
+	p.group.Go(func() error { return node.Run(running) })
+	p.group.Go(func() error { e.reloads(running, node.ChangeLimits); return nil })
 	return p, nil
 }
 
 // stop ends the node, and waits for it.
 func (p *runningPeer) stop() error {
 	p.cancel()
-	return <-p.ended
+	return p.group.Wait()
 }
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
@@ -234,7 +244,7 @@ func (e *env) done(tr *swarm.Transfer, r deliver.Request, took time.Duration) {
 	}
 	s, t := tr.Stats(), tr.Torrent()
 	e.report.Done(summary{Name: t.Name, Infohash: infohash(t.Info), Bytes: s.Wanted, Seconds: seconds(took),
-		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took)})
+		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), Idle: idleSeconds(s)})
 }
 
 // stopped tells what was given to others.
@@ -259,6 +269,15 @@ func efficiency(s swarm.Stats, took time.Duration) float64 {
 		return 1
 	}
 	return min(1, float64(int(1000*fetched/float64(s.PeakDown)/took.Seconds()))/1000)
+}
+
+// idleSeconds says by cause how long connections stood still, all of them together.
+func idleSeconds(s swarm.Stats) map[string]float64 {
+	all := make(map[string]float64)
+	for why, d := range s.Idle {
+		all[swarm.IdleCause(why).String()] = seconds(d)
+	}
+	return all
 }
 
 // infohash is what a content is called: its v2 info hash, or the v1 hash if it has no other.

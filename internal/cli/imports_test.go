@@ -17,8 +17,8 @@ const module = "shoal"
 // floors puts the rooms in order: a room may import those on lower floors only, never one on its own. What
 // is not listed (helpers for tests) may import anything, but only tests import it.
 var floors = map[string]int{
-	"internal/disk": 0, "internal/webseed": 0, "internal/port": 0, "internal/child": 0,
-	"piece": 1, "internal/release": 1,
+	"internal/disk": 0, "internal/webseed": 0, "internal/port": 0, "internal/portmap": 0, "internal/child": 0, "internal/units": 0,
+	"piece": 1, "internal/release": 1, "internal/schedule": 1,
 	"swarm":            2,
 	"internal/deliver": 3,
 	"seeder":           4, "edgecache": 4, "internal/updater": 4, "internal/rollout": 4,
@@ -152,6 +152,15 @@ func TestSigningStaysInRelease(t *testing.T) {
 					t.Errorf("%s imports %s: internal/release owns signing and checking", p.ImportPath, imported)
 				}
 			}
+		}
+	}
+}
+
+// The simulator drives the engine and is no part of what runs in production.
+func TestCommandIsFreeOfTheSimulator(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if p.ImportPath == module && slices.Contains(p.Deps, module+"/swarm/sim") {
+			t.Error("the command depends on swarm/sim")
 		}
 	}
 }

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"shoal/internal/daemon"
+	"shoal/internal/schedule"
+	"shoal/internal/units"
 )
 
 // kind is how an option's text is read.
@@ -17,9 +21,11 @@ const (
 	kindBool          // a flag without a value
 	kindList          // may be given several times
 	kindInt           // a count
-	kindSize          // bytes, see units.go
-	kindRate          // bytes per second, see units.go
+	kindSize          // bytes, see package units
+	kindRate          // bytes per second, see package units
 	kindDuration      // see parseDuration
+	kindNumber        // a number that need not be whole, such as 1.1
+	kindRates         // rates by the time of the week, see package schedule
 )
 
 // option describes one setting of a command: the flag --name, the variable SHOAL_NAME, the key name in the
@@ -37,6 +43,8 @@ type option struct {
 	check   func(string) error // further checks of one value; may be nil
 	// complete tells completion what the value is: "file", "dir", or neither.
 	complete string
+	// secret is for options whose value is not shown.
+	secret bool
 	// invocation is for options that a configuration file cannot set.
 	invocation bool
 }
@@ -46,7 +54,7 @@ func (o *option) variable() string {
 	return "SHOAL_" + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
 }
 
-// parse turns the texts given for the option into its value: string, bool, []string, int64 or time.Duration.
+// parse turns the texts given for the option into its value: string, bool, []string, int64, float64, schedule.Rates or time.Duration.
 func (o *option) parse(texts []string) (any, error) {
 	if o.kind == kindList {
 		for _, text := range texts {
@@ -79,11 +87,15 @@ func (o *option) parse(texts []string) (any, error) {
 		}
 		return n, nil
 	case kindSize:
-		return orZero(parseSize, text)
+		return orZero(units.ParseSize, text)
 	case kindRate:
-		return orZero(parseRate, text)
+		return orZero(units.ParseRate, text)
 	case kindDuration:
 		return orZero(parseDuration, text)
+	case kindNumber:
+		return orZero(daemon.ParseCopies, text)
+	case kindRates:
+		return orZero(schedule.ParseRates, text)
 	}
 	return text, nil
 }

@@ -31,6 +31,8 @@ type summary struct {
 	From       FromBytes `json:"from"`
 	Wasted     int64     `json:"wasted_bytes"`
 	Efficiency float64   `json:"efficiency"` // shortest possible time / time taken
+
+	Idle map[string]float64 `json:"idle_seconds,omitempty"` // why connections stood still, all together
 }
 
 // reporter is a command's voice. With --json, stdout gets one object per line, {"event":…,"time":…,…}, and

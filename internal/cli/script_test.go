@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"shoal/internal/swarmtest"
+	"shoal/internal/units"
 )
 
 func TestMain(m *testing.M) { swarmtest.Main(m, Main) }
@@ -27,6 +28,7 @@ func TestScript(t *testing.T) {
 		Dir: "../../testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SHOAL_CONFIG", "")
+			env.Setenv("SHOAL_NO_LAN", "true")
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // under -race each process would wait a second at its end
 			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
 			env.Setenv("SHOAL_STATE_DIR", env.WorkDir+"/state/shoal") // root's default is the machine's
@@ -181,7 +183,7 @@ func scriptSparseFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: sparse-file FILE BYTES")
 	}
-	size, err := parseSize(args[1])
+	size, err := units.ParseSize(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), nil, 0o644))
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
@@ -192,7 +194,7 @@ func scriptRandomFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: random-file FILE BYTES SEED")
 	}
-	size, err := parseSize(args[1])
+	size, err := units.ParseSize(args[1])
 	ts.Check(err)
 	var key [32]byte
 	copy(key[:], args[2])
@@ -221,7 +223,7 @@ func scriptTruncate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: truncate FILE BYTES")
 	}
-	size, err := parseSize(args[1])
+	size, err := units.ParseSize(args[1])
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"shoal/internal/daemon"
@@ -38,10 +39,11 @@ func serveCommand() *command {
 		},
 		options: concat([]option{
 			{name: "public-url", value: "URL", usage: "how others reach this port, such as http://updates.example:7070", check: checkURL("http", "https")},
+			budgetOption(),
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
 			tokenOption("take pushes into the repository from those who know the token in this file's first line"),
-		}, swarmOptions(":7070"), stateOptions(), logOptions("info"), outputOptions()),
+		}, swarmOptions(":7070"), peerOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.serve(ctx, args) },
 	}
@@ -89,17 +91,23 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	if token != "" && repo == nil {
 		return usagef("name one: shoal init makes it", "--token-file is for a repository, and there is none among what is served")
 	}
+	config, around, err := e.swarmConfig(swarm.RoleOrigin, serverPeers)
+	if err != nil {
+		return err
+	}
 	s, err := daemon.NewServer(ctx, daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
-		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Plain: true, WebSeeds: e.settings.List("web-seed"),
-		Swarm: swarm.Config{Role: swarm.RoleOrigin, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200,
-			LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down")},
+		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
+		Swarm: config, Around: around,
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
 	})
 	if err != nil {
 		return err
 	}
 	e.explainPort(s)
+	if e.settings.given("limit-up") && !e.settings.given("limit-lan") {
+		e.report.Notice("--limit-up is for machines elsewhere: those on attached networks are held by --limit-lan")
+	}
 	return e.runServer(ctx, s, func(ctx context.Context) error {
 		if repo != nil {
 			if err := e.announceRepository(ctx, s, repo); err != nil {
@@ -131,6 +139,10 @@ func (e *env) runServer(ctx context.Context, s *daemon.Server, add func(context.
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(running) }()
+	var reloading sync.WaitGroup
+	defer reloading.Wait()
+	defer stop()
+	reloading.Go(func() { e.reloads(running, s.ChangeLimits) })
 	if err := add(running); err != nil {
 		stop()
 		return errors.Join(err, <-ended)
@@ -302,7 +314,7 @@ func seedCommand() *command {
 		long: "PATH is the content itself, or the directory that holds it. The port is :7070, or any free one if\n" +
 			"that is taken.",
 		examples: []string{"shoal seed release.torrent /srv/release"},
-		options:  concat([]option{roleOption()}, swarmOptions(":7070"), logOptions("info"), outputOptions()),
+		options:  concat([]option{roleOption()}, swarmOptions(":7070"), peerOptions(), logOptions("info"), outputOptions()),
 		minArgs:  2, maxArgs: 2, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.seed(ctx, args[0], args[1]) },
 	}
@@ -332,11 +344,11 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 		return withHint(err, "shoal verify names what is bad, and with --repair fetches it")
 	}
 	role, _ := swarm.ParseRole(e.settings.String("role"))
-	config := daemon.ServeConfig{
-		Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log,
-		Swarm: swarm.Config{Role: role, Site: e.settings.String("site"), UserAgent: userAgent(), MaxPeers: 200,
-			LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down")},
+	node, around, err := e.swarmConfig(role, serverPeers)
+	if err != nil {
+		return err
 	}
+	config := daemon.ServeConfig{Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log, Swarm: node, Limits: e.settings.limits(), Around: around}
 	s, err := daemon.NewServer(ctx, config)
 	if errors.Is(err, syscall.EADDRINUSE) && !e.settings.given("listen") {
 		config.Listen = ":0"

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"shoal/internal/schedule"
 )
 
 // settings are the values of one command's options: flag, SHOAL_* variable, configuration file, default; the
@@ -11,6 +13,7 @@ import (
 type settings struct {
 	list   []*setting
 	byName map[string]*setting
+	again  func() (*settings, error) // merges them anew from the same origins; the file may be another by then
 }
 
 type setting struct {
@@ -24,6 +27,7 @@ type setting struct {
 // mergeSettings collects a command's settings. all is every command, to check the file as a whole.
 func mergeSettings(c *command, all []*command, given map[string][]string, lookupEnv func(string) (string, bool)) (*settings, error) {
 	s := &settings{byName: map[string]*setting{}}
+	s.again = func() (*settings, error) { return mergeSettings(c, all, given, lookupEnv) }
 	for i := range c.options {
 		one := &setting{option: &c.options[i], origin: "default"}
 		if texts, ok := given[one.name]; ok {
@@ -76,6 +80,7 @@ func (s *settings) Bool(name string) bool              { return valueOf[bool](s,
 func (s *settings) List(name string) []string          { return valueOf[[]string](s, name) }
 func (s *settings) Int(name string) int64              { return valueOf[int64](s, name) }
 func (s *settings) Bytes(name string) int64            { return valueOf[int64](s, name) } // a size, or a rate per second
+func (s *settings) Rates(name string) schedule.Rates   { return valueOf[schedule.Rates](s, name) }
 func (s *settings) Duration(name string) time.Duration { return valueOf[time.Duration](s, name) }
 
 func (s *settings) get(name string) *setting {

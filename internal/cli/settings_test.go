@@ -38,10 +38,10 @@ func TestPrecedence(t *testing.T) {
 		name, origin, where string
 		got, want           any
 	}{
-		{"limit-down", "flag", "--limit-down", s.Bytes("limit-down"), int64(5e6)}, // the last one wins
+		{"limit-down", "flag", "--limit-down", s.Rates("limit-down").String(), "5M"}, // the last one wins
 		{"site", "env", "SHOAL_SITE", s.String("site"), "env"},
 		{"deadline", "env", "SHOAL_DEADLINE", s.Duration("deadline"), 90 * time.Second},
-		{"limit-up", "file", path, s.Bytes("limit-up"), int64(2000)}, // the table wins over the top
+		{"limit-up", "file", path, s.Rates("limit-up").String(), "2K"}, // the table wins over the top
 		{"quiet", "file", path, s.Bool("quiet"), true},
 		{"count", "default", "", s.Int("count"), int64(0)}, // an empty variable is none
 		{"stall-timeout", "default", "", s.Duration("stall-timeout"), 2 * time.Minute},

@@ -45,18 +45,10 @@ func (e *env) status(ctx context.Context, url string) error {
 	defer cancel()
 	client := http.DefaultClient
 	if url == "" {
-		dir, err := e.stateDir()
-		if err != nil {
+		var err error
+		if client, url, err = e.controlClient(); err != nil {
 			return err
 		}
-		socket := filepath.Join(dir, daemon.SocketName)
-		if _, err := os.Stat(socket); err != nil {
-			return &deliver.Error{Kind: deliver.ErrNoSource, Message: "no node runs with the state directory " + dir, Hint: "name its URL, or its --state-dir"}
-		}
-		client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		}}}
-		url = "http://node"
 	} else if err := checkURL("http", "https")(url); err != nil {
 		return usagef("such as http://origin.example:7070", "%s", err)
 	}
@@ -66,6 +58,21 @@ func (e *env) status(ctx context.Context, url string) error {
 	}
 	e.report.Result("status", st, func(w io.Writer) { writeStatus(w, st) })
 	return nil
+}
+
+// controlClient speaks to the node whose state directory was named, and url is what to call it.
+func (e *env) controlClient() (client *http.Client, url string, err error) {
+	dir, err := e.stateDir()
+	if err != nil {
+		return nil, "", err
+	}
+	socket := filepath.Join(dir, daemon.SocketName)
+	if _, err := os.Stat(socket); err != nil {
+		return nil, "", &deliver.Error{Kind: deliver.ErrNoSource, Message: "no node runs with the state directory " + dir, Hint: "name its URL, or its --state-dir"}
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}, "http://node", nil
 }
 
 func writeStatus(w io.Writer, st daemon.Status) {

@@ -29,6 +29,19 @@ type Status struct {
 	Contents []ContentStatus `json:"contents"`
 	Tracker  *tracker.Stats  `json:"tracker,omitempty"`
 	Swarms   []SwarmStatus   `json:"swarms,omitempty"`
+	Limits   LimitStatus     `json:"limits"`
+}
+
+// LimitStatus is the limits: rates as users write them, and what of them is in force now.
+type LimitStatus struct {
+	Up       string  `json:"limit_up"`
+	Down     string  `json:"limit_down"`
+	LAN      string  `json:"limit_lan"`
+	UpNow    int64   `json:"limit_up_now"` // bytes per second; 0: none
+	DownNow  int64   `json:"limit_down_now"`
+	LANNow   int64   `json:"limit_lan_now"`
+	MaxPeers int     `json:"max_peers"`
+	Budget   float64 `json:"origin_budget"` // copies of each content a day; 0: any number
 }
 
 // ContentStatus is one content of a node.
@@ -41,7 +54,9 @@ type ContentStatus struct {
 	Up       int64   `json:"up_bytes_per_second"`
 	SentPeer int64   `json:"sent_peers_bytes"`
 	SentHTTP int64   `json:"sent_http_bytes"`
-	Copies   float64 `json:"copies"` // everything sent / content
+	Copies   float64 `json:"copies"`                       // everything sent / content
+	Today    int64   `json:"given_today_bytes"`            // to swarms, over BitTorrent and HTTP
+	Budget   int64   `json:"budget_today_bytes,omitempty"` // how much of that is allowed; none if there is no bound
 	Error    string  `json:"error,omitempty"`
 }
 
@@ -57,6 +72,9 @@ type SwarmStatus struct {
 func (s *Server) Status() Status {
 	st := Status{Version: s.cfg.Version, Role: s.role(), Site: s.cfg.Swarm.Site, Port: s.Port(),
 		Uptime: time.Since(s.started).Round(time.Millisecond).Seconds(), Contents: []ContentStatus{}}
+	set, now := s.bounds.limits(), s.node.Limits()
+	st.Limits = LimitStatus{Up: set.Get("limit-up"), Down: set.Get("limit-down"), LAN: set.Get("limit-lan"),
+		UpNow: now.Up, DownNow: now.Down, LANNow: now.LAN, MaxPeers: now.MaxPeers, Budget: set.OriginBudget}
 	for _, c := range s.seeder.Contents() {
 		st.Contents = append(st.Contents, s.contentStatus(c))
 	}
@@ -87,6 +105,7 @@ func (s *Server) contentStatus(c *seeder.Content) ContentStatus {
 	if c.Length > 0 {
 		st.Copies = float64(st.SentPeer+st.SentHTTP) / float64(c.Length)
 	}
+	st.Today, st.Budget = c.Ration.Today(time.Now())
 	if err := c.Gone(); err != nil {
 		st.Error = err.Error()
 	}
@@ -116,16 +135,29 @@ func (s *Server) public() http.Handler {
 	})
 }
 
-// control is what the control socket serves: the status, for now.
+// control is what the control socket serves: the status, and all that changes the node.
 func (s *Server) control() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/api/v1/status" {
-			http.NotFound(w, r)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
+	mux.HandleFunc("GET "+LimitsPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status().Limits) })
+	mux.HandleFunc("PATCH "+LimitsPath, func(w http.ResponseWriter, r *http.Request) {
+		var texts map[string]string
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&texts)
+		if err == nil {
+			err = s.ChangeLimits(texts)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		writeJSON(w, s.Status())
+		writeJSON(w, s.Status().Limits)
 	})
+	return mux
 }
+
+// LimitsPath is where the control socket answers with the limits (GET: [LimitStatus]), and takes
+// changes (PATCH: an object of texts by the limits' names; 400 and a line of text if one cannot be read).
+const LimitsPath = "/api/v1/limits"
 
 func (s *Server) health(w http.ResponseWriter) {
 	type shoal struct {

@@ -15,28 +15,38 @@ import (
 type PeerConfig struct {
 	Listen string // HOST:PORT; port 0 is any free one
 	Swarm  swarm.Config
+	Limits Limits // instead of those in Swarm
+	Around Around
 	Log    *slog.Logger
 }
 
 // Peer is a node that only takes part in swarms.
 type Peer struct {
 	*swarm.Node
-	port *port.Port
-	cfg  PeerConfig
+	// Discovers says that the node finds peers that nobody names.
+	Discovers bool
+	port      *port.Port
+	bounds    *bounds
+	cfg       PeerConfig
 }
 
 // NewPeer takes the port. With peers off there is none.
 func NewPeer(ctx context.Context, cfg PeerConfig) (*Peer, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	p := &Peer{cfg: cfg}
 	if cfg.Swarm.Upload != swarm.UploadOff {
 		var err error
 		if p.port, err = port.Listen(ctx, cfg.Listen); err != nil {
 			return nil, err
 		}
-		cfg.Swarm.Port = p.port.Number()
+		cfg.Around.apply(&cfg.Swarm, p.port)
 	}
 	cfg.Swarm.Log = cfg.Log
+	p.Discovers = cfg.Swarm.LAN != nil
 	p.Node = swarm.New(cfg.Swarm)
+	p.bounds = newBounds(cfg.Limits, p.Node, nil, p.cfg.Log)
 	return p, nil
 }
 
@@ -48,13 +58,18 @@ func (p *Peer) Port() int {
 	return p.port.Number()
 }
 
+// ChangeLimits changes limits while the peer runs: texts as users write them, by the limits' names.
+func (p *Peer) ChangeLimits(texts map[string]string) error { return p.bounds.change(texts) }
+
 // Run takes part until ctx is done.
 func (p *Peer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Node.Run(ctx) })
+	g.Go(func() error { return p.bounds.follow(ctx) })
 	if p.port != nil {
+		g.Go(func() error { return p.cfg.Around.run(ctx, p.Node, p.port, p.cfg.Log) })
 		g.Go(func() error {
-			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Log: p.cfg.Log})
+			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Encrypted: p.HandleEncrypted, Log: p.cfg.Log})
 		})
 	}
 	return g.Wait()

@@ -42,6 +42,8 @@ type ServeConfig struct {
 	PushToken string
 	WebSeeds  []string
 	Swarm     swarm.Config
+	Limits    Limits // instead of those in Swarm
+	Around    Around
 	Progress  func(name string) func(done, total int64)
 	Version   string
 	Log       *slog.Logger
@@ -55,6 +57,7 @@ type Server struct {
 	node    *swarm.Node
 	tracker *tracker.Server // nil: none
 	seeder  *seeder.Seeder
+	bounds  *bounds
 	started time.Time
 	allow   allowList
 
@@ -85,13 +88,10 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		s.Close()
 		return nil, err
 	}
-	cfg.Swarm.Port = s.port.Number()
+	cfg.Around.apply(&cfg.Swarm, s.port)
 	cfg.Swarm.Log = cfg.Log
 	s.node = swarm.New(cfg.Swarm)
 	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
-	if l := s.node.UploadLimit(); l != nil { // one limit for peers and HTTP together
-		sc.Limit = l
-	}
 	if cfg.Tracker {
 		sc.Announce = [][]string{{fmt.Sprintf("http://%s/announce", s.loopback())}}
 		if cfg.PublicURL != "" {
@@ -105,6 +105,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 			s.pushes = &seeder.Pushes{Repository: cfg.Repository, Token: cfg.PushToken, Log: cfg.Log}
 		}
 	}
+	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, cfg.Log)
 	if cfg.Tracker {
 		tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL)}
 		switch {
@@ -183,6 +184,9 @@ func (s *Server) loopback() netip.AddrPort {
 // Seeder is where content is added.
 func (s *Server) Seeder() *seeder.Seeder { return s.seeder }
 
+// ChangeLimits changes limits while the server runs: texts as users write them, by the limits' names.
+func (s *Server) ChangeLimits(texts map[string]string) error { return s.bounds.change(texts) }
+
 // Port is the number of the one port.
 func (s *Server) Port() int { return s.port.Number() }
 
@@ -203,7 +207,7 @@ func (s *Server) Close() {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
-	h := port.Handlers{BitTorrent: s.node.HandleConn, Log: s.cfg.Log}
+	h := port.Handlers{BitTorrent: s.node.HandleConn, Encrypted: s.node.HandleEncrypted, Log: s.cfg.Log}
 	if s.tracker != nil {
 		h.Tracker = s.tracker.HandleUDP
 		g.Go(func() error { return s.tracker.Run(ctx) })
@@ -211,6 +215,7 @@ func (s *Server) Run(ctx context.Context) error {
 			g.Go(func() error { return s.allow.follow(ctx, s.cfg.Log) })
 		}
 	}
+	g.Go(func() error { return s.cfg.Around.run(ctx, s.node, s.port, s.cfg.Log) })
 	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })
 	if s.cfg.StateDir != "" {
 		ln, err := controlSocket(s.cfg.StateDir)
@@ -223,6 +228,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.cfg.Repository != nil {
 		g.Go(func() error { return s.keepRepository(ctx) })
 	}
+	g.Go(func() error { return s.bounds.follow(ctx) })
 	// The node ends first, so that it can say "stopped" to its own tracker.
 	g.Go(func() error { return s.node.Run(ctx) })
 	g.Go(func() error {

@@ -22,6 +22,8 @@ type Request struct {
 	Stall     time.Duration       // give up when no byte came for so long; 0: never
 	Deadline  time.Time           // zero: none
 	UserAgent string
+	// Discovers says that the node finds peers that nobody names, such as neighbours on the LAN.
+	Discovers bool
 
 	heard chan []byte // checkpoints that peers have seen of the log
 
@@ -75,7 +77,15 @@ func noSource() error {
 }
 
 func (r *Request) hasSource() bool {
-	return len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
+	discovers := r.Discovers && (r.Torrent == nil || !r.Torrent.Private) // BEP 27
+	return discovers || len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
+}
+
+// OnlyDiscovers says that nobody is named who has the content: it is looked for, and may be found or not.
+func (r *Request) OnlyDiscovers() bool {
+	named := *r
+	named.Discovers = false
+	return r.hasSource() && !named.hasSource()
 }
 
 // follow waits for the end, tells progress, and gives up when it is time.

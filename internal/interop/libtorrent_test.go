@@ -33,6 +33,11 @@ type client struct {
 	Stay     bool     `json:"stay,omitempty"`
 	WebSeeds bool     `json:"web_seeds"`
 	Peers    []string `json:"peers,omitempty"`
+	LSD      bool     `json:"lsd,omitempty"`
+	PEX      bool     `json:"pex,omitempty"`
+	Slow     int      `json:"slow,omitempty"` // bytes per second that it downloads at most
+	// Settings are those of a session, over the driver's own.
+	Settings map[string]any `json:"settings,omitempty"`
 }
 
 func libtorrent(t *testing.T, h *swarmtest.Host, c client) *swarmtest.Process {

@@ -14,8 +14,8 @@ import (
 //
 // It runs on a host of a network (it refuses peers on loopback) and adds a
 // torrent with its content in dir. The name of the file that is returned comes to be when the
-// download is done.
-func transmission(t *testing.T, h *swarmtest.Host, torrent, dir string) (done string) {
+// download is done. encryption is 0 for tolerated, 1 for preferred (its default), 2 for required.
+func transmission(t *testing.T, h *swarmtest.Host, torrent, dir string, encryption int) (done string) {
 	t.Helper()
 	config := t.TempDir()
 	done = filepath.Join(config, "done")
@@ -26,9 +26,9 @@ func transmission(t *testing.T, h *swarmtest.Host, torrent, dir string) (done st
 	"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false, "port-forwarding-enabled": false,
 	"peer-port": 51413, "rpc-enabled": true, "rpc-port": 9091, "rpc-bind-address": "127.0.0.1", "rpc-whitelist-enabled": false,
 	"script-torrent-done-enabled": true, "script-torrent-done-filename": %[2]q,
-	"cache-size-mb": 4, "ratio-limit-enabled": false, "start-added-torrents": true
+	"cache-size-mb": 4, "ratio-limit-enabled": false, "start-added-torrents": true, "encryption": %[3]d
 }
-`, dir, script), 0o600)
+`, dir, script, encryption), 0o600)
 	h.StartProgram("transmission-daemon", "--foreground", "--config-dir", config, "--log-info")
 	eventually(t, func() error {
 		if p := h.StartProgram("transmission-remote", "127.0.0.1:9091", "--add", torrent); p.Wait() != 0 {
@@ -57,7 +57,7 @@ func TestTransmissionFetches(t *testing.T) {
 			seed(ours, torrent, content)
 			out := theirs.Path("out")
 			timed(t, "transmission", func() {
-				done := transmission(t, theirs, torrent, out)
+				done := transmission(t, theirs, torrent, out, 1)
 				eventually(t, func() error { _, err := os.Stat(done); return err })
 			})
 			swarmtest.Same(t, content, filepath.Join(out, "release"), swarmtest.AnyMode, swarmtest.NoEmpty)
@@ -72,7 +72,7 @@ func TestTransmissionSeeds(t *testing.T) {
 	content := swarmtest.Tree(t, theirs.Path("release"), size)
 	http, _ := tracker(ours)
 	torrent := create(t, ours, content, "v1", "--tracker", http)
-	transmission(t, theirs, torrent, theirs.Dir)
+	transmission(t, theirs, torrent, theirs.Dir, 1)
 	timed(t, "get by the tracker", func() { get(t, ours, torrent, content) })
 }
 

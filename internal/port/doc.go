@@ -5,7 +5,8 @@
 //	\x13BitTorrent protocol     the peer wire protocol (BEP 3), to Handlers.BitTorrent
 //	a method and a space        HTTP, to the listener that HTTP returns ("PRI * HTTP/2.0" as well)
 //	16 03                       TLS, kept for later: closed
-//	anything else               closed at once, when no other can match any more: clients that tried encryption (MSE) then fall back to plaintext
+//	anything else               an encrypted handshake (MSE) or noise, to Handlers.Encrypted; closed at once where there is none: clients that
+//	                            tried encryption then fall back to plaintext
 //
 // What was read to decide is read again by whoever gets the connection. A connection that has not decided within five seconds is closed, and
 // only so many may be undecided, from one address and in all; when there are too many, the one that has waited longest goes.
@@ -23,6 +24,7 @@
 // Answers leave from the address that was asked, where the system tells which one it was.
 //
 // Listen takes the numbers, Run serves until its context ends. Goroutines: Run has one that accepts, one for each UDP socket (IPv4 and IPv6 have
-// their own), and one for each connection that is undecided or with Handlers.BitTorrent. All end with Run's context: sockets and those
+// their own), and one for each connection that is undecided or with Handlers.BitTorrent or
+// Handlers.Encrypted. All end with Run's context: sockets and those
 // connections are closed, and Run waits for them. HTTP connections belong to whoever accepted them.
 package port

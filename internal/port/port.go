@@ -25,6 +25,9 @@ type Handlers struct {
 	// BitTorrent gets each connection that begins with a handshake, in a goroutine of its own; its bytes are all still to be read. The
 	// connection is closed when the call returns and when ctx ends. Nil: such connections are closed.
 	BitTorrent func(ctx context.Context, c net.Conn)
+	// Encrypted gets, in the same way, each connection that begins with nothing that we know: such as an encrypted handshake (MSE), whose first
+	// bytes are random. Nil: such connections are closed.
+	Encrypted func(ctx context.Context, c net.Conn)
 	// Tracker gets datagrams of BEP 15. Nil: dropped.
 	Tracker UDPHandler
 	// DHT gets datagrams of BEP 5. Nil: dropped.

@@ -54,15 +54,22 @@ func (p *Port) serveConn(ctx context.Context, c *net.TCPConn, me *waiter, h *Han
 	case is == http:
 		p.http.give(ctx, replaying(c, head))
 	case is == bitTorrent && h.BitTorrent != nil:
-		// Should the handler not watch ctx, its reads and writes will fail.
-		stop := context.AfterFunc(ctx, func() { c.Close() })
-		defer stop()
-		defer c.Close()
-		h.BitTorrent(ctx, replaying(c, head))
+		handle(ctx, h.BitTorrent, c, head)
+	case is == unknown && h.Encrypted != nil && len(head) > 0:
+		handle(ctx, h.Encrypted, c, head)
 	default:
 		h.Log.Debug("closed a connection that nobody serves", "peer", c.RemoteAddr(), "protocol", is, "bytes", len(head))
 		c.Close()
 	}
+}
+
+// handle has a handler serve a connection to its end.
+func handle(ctx context.Context, serve func(context.Context, net.Conn), c *net.TCPConn, head []byte) {
+	// Should the handler not watch ctx, its reads and writes will fail.
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	defer c.Close()
+	serve(ctx, replaying(c, head))
 }
 
 // decide reads until it is clear what a connection is, or never will be, or the time is up.

@@ -42,6 +42,7 @@ func newHost(t testing.TB, addr netip.Addr, in []string) *Host {
 		}
 	}
 	h.env = []string{"SHOAL_STATE_DIR=" + h.Path("state"), "TMPDIR=" + h.Path("tmp"), "HOME=" + h.Path("home"),
+		"SHOAL_NO_LAN=true",        // tests hear each other only where they ask for it
 		"GORACE=atexit_sleep_ms=0"} // under -race each process would wait a second at its end
 	return h
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Content is what one torrent describes, lying on disk.
@@ -27,6 +29,11 @@ type Content struct {
 	// Unchanged returns nil if f, opened for Files[i], is still the file that was verified; nil as a function compares the length alone. It
 	// is called by many goroutines and often: an fstat is right, reading is not.
 	Unchanged func(i int, f *os.File) error
+	// Admit is asked before anything of a response with n bytes of body is sent under /content/, which is where swarms' clients ask; a time as
+	// the answer turns the request down until then. Plain downloads are not asked about. Nil admits all.
+	Admit func(r *http.Request, n int64) (wait time.Duration)
+	// Unsent is told how many of the bytes that were admitted did not go out.
+	Unsent func(n int64)
 	// Gone is told once for each content, of the first file found changed or vanished and why. It is called by the request that found it.
 	Gone func(i int, why error)
 }

@@ -11,5 +11,8 @@
 // GET and HEAD with Range, several ranges, If-Range, and a strong ETag that names the bytes. Bytes go from page cache to socket in the kernel
 // (sendfile) when the connection allows; with a rate limit they go in slices of 64 KiB.
 //
+// Who adds a content can bound what the clients of swarms get of it (Content.Admit): they are answered 503 with Retry-After. A plain
+// download is never turned down.
+//
 // The package knows neither torrents nor stamps, only lists of files: who adds a content says what is in it. It has no goroutines of its own.
 package webseed

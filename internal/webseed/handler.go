@@ -11,15 +11,18 @@ import (
 	"time"
 )
 
-// Limiter waits until n more bytes may be sent, n ≤ 64 KiB. *rate.Limiter is one, if its burst is at least that.
+// Limiter bounds what is sent. Its rate may change at any moment.
 type Limiter interface {
+	// WaitN waits until n more bytes may be sent.
 	WaitN(ctx context.Context, n int) error
+	// Rate is the bound in bytes per second; 0: none.
+	Rate() int64
 }
 
 // Handler serves contents. The zero value is ready and serves none. Its methods are safe for concurrent use.
 type Handler struct {
-	// Limit bounds what is sent, over all contents. Nil: no limit. Set before the first request.
-	Limit Limiter
+	// Limit returns what bounds the answer to a request. Nil: nothing does. Set before the first request.
+	Limit func(r *http.Request) Limiter
 
 	sendTime time.Duration // how long a slice may take to leave; 0: two minutes
 	total    atomic.Int64
@@ -104,6 +107,9 @@ func (h *Handler) find(path string) (e *entry, i int, ok bool) {
 	return e, i, ok
 }
 
+// byKey says whether a request names the content by its hash, as the clients of swarms do.
+func byKey(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/content/") }
+
 // maxRange is the longest Range header that is looked at: a dozen ranges. A server may ignore Range, and then sends the file once instead of
 // assembling thousands of parts.
 const maxRange = 512
@@ -140,7 +146,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Never a type that a browser would run: the status page of the same origin may hold more rights than a published file should get.
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("X-Content-Type-Options", "nosniff")
-	if strings.HasPrefix(r.URL.Path, "/content/") {
+	if byKey(r) {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable") // the hash in the URL names the bytes
 	} else {
 		header.Set("Cache-Control", "no-cache")
@@ -149,6 +155,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")
 	}
 	s := &sender{ResponseWriter: w, r: r, h: h, e: e, i: i, f: f}
+	if h.Limit != nil {
+		s.limit = h.Limit(r)
+	}
 	http.ServeContent(s, r, "", fi.ModTime(), f)
 	if s.end(); s.err != nil {
 		panic(http.ErrAbortHandler) // the other side must not take it for whole

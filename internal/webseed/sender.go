@@ -6,13 +6,15 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 )
 
 const (
 	// slice is how much is sent between two looks at the file: large enough for sendfile to be cheap, small enough for a change to be seen in time.
 	slice = 1 << 20
-	// limitedSlice is how much is sent at once under a limit, so that a slow limit is smooth.
+	// leastSlice and limitedSlice are how much is sent at once under a limit: what takes 20 ms, so that the limit is smooth.
+	leastSlice   = 1400
 	limitedSlice = 64 << 10
 )
 
@@ -28,15 +30,46 @@ type sender struct {
 	i int
 	f *os.File
 
-	sent int64
-	err  error // why the response is not whole
+	limit    Limiter // nil: none
+	sent     int64
+	admitted int64 // bytes that Content.Admit was asked for
+	turned   bool  // away: the response is another
+	err      error // why the response is not whole
 }
 
 // Unwrap is for http.ResponseController.
 func (s *sender) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
+// WriteHeader is called once it is known what is to be sent: the last moment to turn the request down.
+func (s *sender) WriteHeader(code int) {
+	body := code == http.StatusOK || code == http.StatusPartialContent
+	if n, err := strconv.ParseInt(s.Header().Get("Content-Length"), 10, 64); err == nil && body && n > 0 && s.r.Method == http.MethodGet && s.e.Admit != nil && byKey(s.r) {
+		if wait := s.e.Admit(s.r, n); wait > 0 {
+			s.turned = true
+			turnDown(s.ResponseWriter, wait)
+			return
+		}
+		s.admitted = n
+	}
+	s.ResponseWriter.WriteHeader(code)
+}
+
+// turnDown answers that the client is to come again.
+func turnDown(w http.ResponseWriter, wait time.Duration) {
+	for _, name := range []string{"Content-Length", "Content-Range", "Content-Type", "Accept-Ranges", "Cache-Control", "ETag", "Last-Modified"} {
+		w.Header().Del(name)
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	http.Error(w, "this origin has given what it may for now: ask the others who have it, or come again", http.StatusServiceUnavailable)
+}
+
+var errTurnedDown = errors.New("turned down")
+
 // ReadFrom gets the file itself, limited to a range, or for several ranges a pipe that carries them.
 func (s *sender) ReadFrom(r io.Reader) (n int64, err error) {
+	if s.turned {
+		return 0, errTurnedDown
+	}
 	left, ok := r.(*io.LimitedReader)
 	if !ok {
 		left = &io.LimitedReader{R: r, N: 1<<63 - 1}
@@ -70,9 +103,9 @@ func (s *sender) step(left int64) (int64, error) {
 		return 0, errRemoved
 	}
 	step := min(left, slice)
-	if s.h.Limit != nil {
-		step = min(left, limitedSlice)
-		if err := s.h.Limit.WaitN(s.r.Context(), int(step)); err != nil {
+	if s.limit != nil && s.limit.Rate() > 0 {
+		step = min(left, limitedSlice, max(s.limit.Rate()/50, leastSlice))
+		if err := s.limit.WaitN(s.r.Context(), int(step)); err != nil {
 			return 0, err
 		}
 	}
@@ -96,6 +129,9 @@ func (s *sender) count(n int64) {
 
 // end looks a last time whether what was sent still was what was verified.
 func (s *sender) end() {
+	if n := s.admitted - s.sent; n > 0 && s.e.Unsent != nil {
+		s.e.Unsent(n)
+	}
 	if s.sent == 0 {
 		return
 	}

@@ -20,6 +20,8 @@ type countingLimit struct {
 	asked []int
 }
 
+func (l *countingLimit) Rate() int64 { return 1 << 30 }
+
 func (l *countingLimit) WaitN(_ context.Context, n int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,7 +32,7 @@ func (l *countingLimit) WaitN(_ context.Context, n int) error {
 func TestLimitIsAskedForEachSlice(t *testing.T) {
 	const size = 1<<20 + 5
 	limit := &countingLimit{}
-	_, base, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.Limit = limit })
+	_, base, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.Limit = func(*http.Request) Limiter { return limit } })
 	if _, got, err := get(t, "GET", base+"/file.bin"); err != nil || !bytes.Equal(got, random(size)) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
@@ -110,7 +112,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 func TestFilesReachTheConnectionAsFiles(t *testing.T) {
 	const size = 5 << 20
 	for _, limit := range []Limiter{nil, &countingLimit{}} {
-		h, _, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.Limit = limit })
+		h, _, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.Limit = func(*http.Request) Limiter { return limit } })
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -56,6 +57,7 @@ type Scheduler struct {
 	cfg  Config
 	ask  client
 	wake chan struct{}
+	port atomic.Int32 // what trackers are told
 
 	mu    sync.Mutex
 	queue queue
@@ -75,9 +77,14 @@ func NewScheduler(c Config) *Scheduler {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Scheduler{cfg: c, ask: client{http: c.HTTP, udp: new(sockets)}, wake: make(chan struct{}, 1),
+	s := &Scheduler{cfg: c, ask: client{http: c.HTTP, udp: new(sockets)}, wake: make(chan struct{}, 1),
 		tiers: make(map[*tier]bool), hosts: make(map[string]*host)}
+	s.port.Store(int32(c.Port))
+	return s
 }
+
+// SetPort has trackers told another port from their next announces on.
+func (s *Scheduler) SetPort(port int) { s.port.Store(int32(port)) }
 
 // Entry is a job that was added.
 type Entry struct {

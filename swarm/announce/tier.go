@@ -229,7 +229,7 @@ func (s *Scheduler) askAll(ctx context.Context, t *tier, url string, event Event
 	answered := false
 	for _, h := range t.job.InfoHashes {
 		r, e := s.ask.announce(ctx, url, Request{
-			InfoHash: h, PeerID: s.cfg.PeerID, Port: s.cfg.Port, Uploaded: st.Uploaded, Downloaded: st.Downloaded, Left: st.Left,
+			InfoHash: h, PeerID: s.cfg.PeerID, Port: int(s.port.Load()), Uploaded: st.Uploaded, Downloaded: st.Downloaded, Left: st.Left,
 			Event: event, NumWant: want, Key: s.cfg.Key, Site: s.cfg.Site, TrackerID: t.ids[url], UserAgent: s.cfg.UserAgent,
 		})
 		if e != nil {
@@ -272,5 +272,5 @@ func (s *Scheduler) askAll(ctx context.Context, t *tier, url string, event Event
 
 // alone says whether a reply names nobody but us: opentracker does not leave the asker out.
 func (s *Scheduler) alone(r Reply) bool {
-	return r.Seeders+r.Leechers == 1 && len(r.Peers) == 1 && s.cfg.Port != 0 && int(r.Peers[0].Addr.Port()) == s.cfg.Port
+	return r.Seeders+r.Leechers == 1 && len(r.Peers) == 1 && s.port.Load() != 0 && int32(r.Peers[0].Addr.Port()) == s.port.Load()
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,12 +14,17 @@ const (
 	IDHandshake byte = 0
 	IDMetadata  byte = 1
 	IDShoal     byte = 2
+	IDPex       byte = 3
+	IDDontHave  byte = 4
+	lastID           = IDDontHave
 )
 
 // Names of the extensions that we speak.
 const (
 	NameMetadata = "ut_metadata" // BEP 9
 	NameShoal    = "shoal"
+	NamePex      = "ut_pex"      // BEP 11
+	NameDontHave = "lt_donthave" // BEP 54
 )
 
 // ExtHandshake is the extended handshake (BEP 10) with the keys that matter to us.
@@ -30,6 +36,7 @@ type ExtHandshake struct {
 	Port         int            `bencode:"p,omitempty"`
 	YourIP       string         `bencode:"yourip,omitempty"`      // 4 or 16 bytes
 	UploadOnly   int            `bencode:"upload_only,omitempty"` // BEP 21
+	Encrypt      int            `bencode:"e,omitempty"`           // 1: encrypted connections are preferred
 	Shoal        *Shoal         `bencode:"shoal,omitempty"`
 }
 
@@ -39,6 +46,8 @@ type Shoal struct {
 	Role string `bencode:"role,omitempty"` // origin, edge or peer
 	Site string `bencode:"site,omitempty"`
 	Up   int64  `bencode:"up,omitempty"` // bytes per second, 0 unknown
+	// Nonce is what a proof of the site is to be made for ([NewProof]): [NonceLen] bytes, or none.
+	Nonce string `bencode:"nonce,omitempty"`
 }
 
 // maxSite bounds a site's name in bytes.
@@ -66,7 +75,7 @@ func ParseExtHandshake(p []byte) (h ExtHandshake, err error) {
 	var m map[string]bencode.Bytes
 	h.M = make(map[string]int)
 	if bencode.Unmarshal(d["m"], &m) == nil {
-		for _, name := range []string{NameMetadata, NameShoal} {
+		for _, name := range []string{NameMetadata, NameShoal, NamePex, NameDontHave} {
 			var id int
 			if bencode.Unmarshal(m[name], &id) == nil && id > 0 && id < 256 {
 				h.M[name] = id
@@ -93,8 +102,12 @@ func ParseExtHandshake(p []byte) (h ExtHandshake, err error) {
 	h.Port = number("p", 1, 65535)
 	h.YourIP = text("yourip", 16)
 	h.UploadOnly = number("upload_only", 0, 1)
+	h.Encrypt = number("e", 0, 1)
 	var s Shoal
 	if v, ok := d["shoal"]; ok && bencode.Unmarshal(v, &s) == nil && len(s.Role) <= 16 && len(s.Site) <= maxSite && s.Up >= 0 {
+		if len(s.Nonce) != NonceLen {
+			s.Nonce = ""
+		}
 		h.Shoal = &s
 	}
 	return h, nil
@@ -157,4 +170,17 @@ func ParseMetadata(p []byte) (Metadata, error) {
 		return Metadata{}, errors.New("metadata message: out of range")
 	}
 	return Metadata{Kind: d.Kind, Piece: d.Piece, Total: d.Total, Data: rest}, nil
+}
+
+// AppendDontHave says that we do not have a piece any more (BEP 54), under the other side's id for lt_donthave.
+func AppendDontHave(b []byte, id byte, piece uint32) []byte {
+	return AppendExtended(b, id, binary.BigEndian.AppendUint32(nil, piece))
+}
+
+// ParseDontHave decodes the payload of an lt_donthave message.
+func ParseDontHave(p []byte) (piece uint32, err error) {
+	if len(p) != 4 {
+		return 0, fmt.Errorf("lt_donthave of %d bytes", len(p))
+	}
+	return binary.BigEndian.Uint32(p), nil
 }

@@ -22,7 +22,7 @@ func payload(t *testing.T, b []byte) (id byte, p []byte) {
 func TestExtHandshake(t *testing.T) {
 	h := ExtHandshake{
 		M: map[string]int{NameMetadata: 1, NameShoal: 2}, Client: "Shoal 1", Reqq: 500, MetadataSize: 12345, Port: 6881,
-		YourIP: "\x7f\x00\x00\x01", UploadOnly: 1, Shoal: &Shoal{Role: "edge", Site: "lab", Up: 2500000},
+		YourIP: "\x7f\x00\x00\x01", UploadOnly: 1, Encrypt: 1, Shoal: &Shoal{Role: "edge", Site: "lab", Up: 2500000, Nonce: "0123456789abcdef"},
 	}
 	b, err := h.Append(nil)
 	if err != nil {
@@ -46,7 +46,7 @@ func sameHandshake(t *testing.T, got, want ExtHandshake) {
 	}
 	got.M, got.Shoal, want.M, want.Shoal = nil, nil, nil, nil
 	if got.Client != want.Client || got.Reqq != want.Reqq || got.MetadataSize != want.MetadataSize || got.Port != want.Port ||
-		got.YourIP != want.YourIP || got.UploadOnly != want.UploadOnly {
+		got.YourIP != want.YourIP || got.UploadOnly != want.UploadOnly || got.Encrypt != want.Encrypt {
 		t.Errorf("handshake %+v, want %+v", got, want)
 	}
 }
@@ -64,6 +64,7 @@ func TestOddExtHandshakes(t *testing.T) {
 		"d5:shoald4:role4:edgeee":                             {Shoal: &Shoal{Role: "edge"}},
 		"d5:shoald4:site65:" + strings.Repeat("x", 65) + "ee": {},
 		"d5:shoal4:edgee":                                     {},
+		"d5:shoald5:nonce3:abcee":                             {Shoal: &Shoal{}},
 		"d6:yourip5:abcdee":                                   {YourIP: "abcde"},
 	} {
 		got, err := ParseExtHandshake([]byte(in))
@@ -90,7 +91,7 @@ func FuzzExtHandshake(f *testing.F) {
 			return
 		}
 		if h.MetadataSize < 0 || h.MetadataSize > MaxMetadata || h.Port < 0 || h.Port > 65535 || h.Reqq < 0 || len(h.Client) > 128 ||
-			len(h.YourIP) > 16 || len(h.M) > 2 || h.Shoal != nil && (len(h.Shoal.Site) > maxSite || h.Shoal.Up < 0) {
+			len(h.YourIP) > 16 || len(h.M) > 4 || h.Shoal != nil && (len(h.Shoal.Site) > maxSite || h.Shoal.Up < 0) {
 			t.Fatalf("%q was read as %+v", p, h)
 		}
 		b, err := h.Append(nil)
@@ -180,10 +181,59 @@ func TestShoalMessages(t *testing.T) {
 
 func FuzzShoal(f *testing.F) {
 	f.Add(AppendFetching(nil, 1, 5)[6:])
+	f.Add(AppendProof(nil, 1, Proof{1})[6:])
+	f.Add(AppendDontHave(nil, 1, 7)[6:])
 	f.Fuzz(func(t *testing.T, p []byte) {
 		piece, ok, err := ParseShoal(p)
 		if ok && (err != nil || !bytes.HasPrefix(p, AppendFetching(nil, 1, piece)[6:])) {
 			t.Fatalf("%x was read as piece %d, %v", p, piece, err)
 		}
+		if proof, is := ParseProof(p); is && (ok || !bytes.HasPrefix(p, AppendProof(nil, 1, proof)[6:])) {
+			t.Fatalf("%x was read as proof %x", p, proof)
+		}
+		if piece, err := ParseDontHave(p); err == nil && !bytes.Equal(p, AppendDontHave(nil, 1, piece)[6:]) {
+			t.Fatalf("%x was read as the end of piece %d", p, piece)
+		}
 	})
+}
+
+func TestDontHave(t *testing.T) {
+	id, p := payload(t, AppendDontHave(nil, IDDontHave, 70000))
+	if piece, err := ParseDontHave(p); id != IDDontHave || piece != 70000 || err != nil {
+		t.Errorf("id %d, piece %d, %v", id, piece, err)
+	}
+	for _, bad := range [][]byte{nil, {1, 2, 3}, {1, 2, 3, 4, 5}} {
+		if _, err := ParseDontHave(bad); err == nil {
+			t.Errorf("%v was read", bad)
+		}
+	}
+}
+
+// A proof holds for one key, site, pair of nodes, direction and connection.
+func TestProof(t *testing.T) {
+	a, b := [20]byte{1}, [20]byte{2}
+	x, y := [NonceLen]byte{3}, [NonceLen]byte{4}
+	proof := NewProof([]byte("key"), "lab", a, b, x, y)
+	id, p := payload(t, AppendProof(nil, IDShoal, proof))
+	if got, ok := ParseProof(p); id != IDShoal || !ok || !got.Equal(proof) {
+		t.Errorf("id %d, %x, %v", id, got, ok)
+	}
+	for name, other := range map[string]Proof{
+		"key":        NewProof([]byte("yek"), "lab", a, b, x, y),
+		"site":       NewProof([]byte("key"), "bal", a, b, x, y),
+		"direction":  NewProof([]byte("key"), "lab", b, a, y, x),
+		"reflection": NewProof([]byte("key"), "lab", b, a, x, y),
+		"prover":     NewProof([]byte("key"), "lab", [20]byte{9}, b, x, y),
+		"connection": NewProof([]byte("key"), "lab", a, b, x, [NonceLen]byte{9}),
+	} {
+		if proof.Equal(other) {
+			t.Errorf("a proof for another %s is the same", name)
+		}
+	}
+	if _, ok := ParseProof(p[:32]); ok {
+		t.Error("half a proof was read")
+	}
+	if _, ok, err := ParseShoal(p); ok || err != nil {
+		t.Errorf("a proof as a piece: %v, %v", ok, err)
+	}
 }

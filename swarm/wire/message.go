@@ -96,6 +96,9 @@ type Reader struct {
 // NewReader reads from r, which it buffers lightly: blocks go straight to their own buffer.
 func NewReader(r io.Reader) *Reader { return &Reader{br: bufio.NewReaderSize(r, 4<<10)} }
 
+// Buffered is how many bytes were read from the connection and not decoded.
+func (r *Reader) Buffered() int { return r.br.Buffered() }
+
 // Next reads one message into m, whose former content is dropped (but not released).
 // A message of an unknown type is skipped and reported as [Unknown].
 func (r *Reader) Next(m *Message) error {
@@ -168,7 +171,7 @@ func (r *Reader) body(m *Message, n int64) error {
 			return err
 		}
 		m.ExtID = id
-		if id > IDShoal && n-1 <= MaxExtended { // an extension that we have not offered
+		if id > lastID && n-1 <= MaxExtended { // an extension that we have not offered
 			_, err := r.br.Discard(int(n - 1))
 			return err
 		}

@@ -35,7 +35,7 @@ func samples() []sample {
 	add("piece", append(AppendPieceHeader(nil, 3, 16384, len(block)), block...),
 		Message{Type: Piece, Index: 3, Begin: 16384, Length: uint32(len(block)), Payload: block})
 	add("extended", AppendExtended(nil, 1, []byte("de")), Message{Type: Extended, ExtID: 1, Payload: []byte("de")})
-	add("extended, of nobody's id", AppendExtended(nil, 3, []byte("de")), Message{Type: Extended, ExtID: 3})
+	add("extended, of nobody's id", AppendExtended(nil, lastID+1, []byte("de")), Message{Type: Extended, ExtID: lastID + 1})
 	for _, t := range []Type{HashRequest, HashReject} {
 		add("hash", AppendHash(nil, t, spec, nil), Message{Type: t, Hash: spec})
 	}

@@ -11,14 +11,14 @@ def say(*words):
     print(*words, flush=True)
 
 
-session = lt.session({
+session = lt.session(dict({
     "listen_interfaces": "%s:%d" % (config["address"], config.get("port", 0)),
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
     "allow_multiple_connections_per_ip": True,  # all tests have one address
     "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
     | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification
     | lt.alert.category_t.peer_notification | lt.alert.category_t.storage_notification,
-})
+}, **config.get("settings", {})))
 source = config["source"]
 if source.startswith("magnet:"):
     params = lt.parse_magnet_uri(source)
@@ -28,12 +28,18 @@ else:
     params.trackers = [t.url for t in params.ti.trackers()]
 params.save_path = config["dir"]
 params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-params.flags |= lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
+params.flags |= lt.torrent_flags.disable_dht
+params.flags &= ~(lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex)
+if not config.get("lsd"):
+    params.flags |= lt.torrent_flags.disable_lsd
+if not config.get("pex"):
+    params.flags |= lt.torrent_flags.disable_pex
 if not config.get("web_seeds", True):
     params.flags |= lt.torrent_flags.override_web_seeds
     params.url_seeds = []
 begin = time.monotonic()
 handle = session.add_torrent(params)
+handle.set_download_limit(config.get("slow", -1))
 for peer in config.get("peers", []):
     host, port = peer.rsplit(":", 1)
     handle.connect_peer((host, int(port)))

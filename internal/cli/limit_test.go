@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"shoal/internal/swarmtest"
+)
+
+// Limits change in a running node: over its socket, and by SIGHUP when its file has changed.
+func TestLimitsOfARunningNodeChange(t *testing.T) {
+	needsSignals(t)
+	t.Parallel()
+	h := swarmtest.Local(t)
+	content := swarmtest.File(t, h.Path("release.bin"), 3<<20)
+	file := h.Path("shoal.toml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("limit-up = \"50K\"\n[serve]\norigin-budget = 1.5\n")
+	serve, serving := origin(h, content, "--config", file)
+	shown := h.Run("limit").Succeed().Expect("limits")
+	if up, budget, now := shown.String("limit_up"), shown["origin_budget"], shown.Int("limit_up_now"); up != "50K" || budget != 1.5 || now != 50_000 {
+		t.Errorf("limits %v: want 50K, 50000 of it now, and 1.5 copies", shown)
+	}
+	get := h.Start("get", serving.String("url"), "-o", h.Path("out")) // a minute at 50K
+	get.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 0 })
+
+	changed := h.Run("limit", "--limit-up", "00:00-24:00=60K,else=1", "--max-peers", "7").Succeed().Expect("limits")
+	if up, now, peers := changed.String("limit_up"), changed.Int("limit_up_now"), changed.Int("max_peers"); up != "00:00-24:00=60K,else=1" || now != 60_000 || peers != 7 {
+		t.Errorf("limits %v: want what was set", changed)
+	}
+	if e := h.Run("limit", "--limit-up", "fast").Fail(exitUsage).Expect("error"); !strings.Contains(e.String("message"), "fast") {
+		t.Errorf("error %v: want one that names what cannot be read", e)
+	}
+
+	write("limit-up = \"fast\"\n") // a mistake changes nothing
+	serve.Signal(syscall.SIGHUP)
+	for begin := time.Now(); !strings.Contains(serve.Stderr(), "not applied"); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("a file with a mistake is not refused:\n%s", serve.Stderr())
+		}
+	}
+	write("site = \"berlin\"\n[serve]\nlimit-up = \"0\"\norigin-budget = 1.5\n")
+	serve.Signal(syscall.SIGHUP)
+	get.Succeed() // at full speed
+	after := h.Run("limit").Succeed().Expect("limits")
+	if up, budget, peers := after.String("limit_up"), after["origin_budget"], after.Int("max_peers"); up != "0" || budget != 1.5 || peers != 7 {
+		t.Errorf("limits %v: want none up, and what the file did not change as it was", after)
+	}
+	if log := serve.Stderr(); !strings.Contains(log, "only a restart applies it") || !strings.Contains(log, "site") {
+		t.Errorf("the log does not name the setting that needs a restart:\n%s", log)
+	}
+	serve.Signal(syscall.SIGINT)
+	serve.Wait()
+	h.Run("limit").Fail(exitNoSource)
+}

@@ -1,0 +1,258 @@
+package swarm
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// governor keeps the queue in front of an uplink short, for all connections together: a full one
+// makes requests, HAVEs and other people's calls wait for 100 ms and more (bufferbloat). While it
+// sees no queue it does nothing. When it sees one, writes are paced at the rate at which bytes are
+// seen to arrive, a little more or less as the queue is shorter or longer than queueTarget, so that
+// what is not acknowledged stays near rate × (least round trip + queueTarget).
+type governor struct {
+	pace Pace // what holds writes back; no rate while it does nothing
+	wake chan struct{}
+
+	mu    sync.Mutex
+	conns map[*conn]*flow // those that write
+	link  uplink
+}
+
+// flow is a connection that writes.
+type flow struct {
+	acked uint64
+	known bool // acked is
+	used  time.Time
+}
+
+// gauge is what a connection's socket tells.
+type gauge struct {
+	acked      uint64        // bytes acknowledged, ever
+	queued     int64         // bytes that are not, or not even sent
+	rtt, least time.Duration // the round trip now, and the shortest seen
+}
+
+const (
+	gaugeTime = 25 * time.Millisecond // how often sockets are looked at
+	restTime  = time.Second           // a connection that has not written for so long is not
+)
+
+func newGovernor() *governor {
+	g := &governor{wake: make(chan struct{}, 1), conns: make(map[*conn]*flow)}
+	g.pace.slack = 25 * time.Millisecond
+	return g
+}
+
+// writes takes note that a connection is about to write content.
+func (g *governor) writes(c *conn, now time.Time) {
+	if now.Sub(c.gauged) < restTime/4 {
+		return
+	}
+	c.gauged = now
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.conns[c]
+	if f == nil {
+		f = &flow{}
+		g.conns[c] = f
+		unsentBound(c.nc, g.pace.Rate() > 0)
+	}
+	f.used = now
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops a connection that has ended.
+func (g *governor) forget(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.conns, c)
+}
+
+// run looks at the sockets for as long as some are written to, until ctx is done.
+func (g *governor) run(ctx context.Context) {
+	tick := time.NewTicker(gaugeTime)
+	defer tick.Stop()
+	for {
+		tick.Stop()
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		}
+		tick.Reset(gaugeTime)
+		for busy := true; busy; {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				busy = g.look(now)
+			}
+		}
+	}
+}
+
+// look reads the sockets and sets the pace. It says whether any connection writes.
+func (g *governor) look(now time.Time) (busy bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var s sight
+	for c, f := range g.conns {
+		if now.Sub(f.used) > restTime {
+			delete(g.conns, c)
+			continue
+		}
+		m, ok := readGauge(c.nc)
+		if !ok {
+			continue
+		}
+		if f.known && m.acked > f.acked {
+			s.add(m, int64(m.acked-f.acked))
+		}
+		f.acked, f.known = m.acked, true
+	}
+	before := g.pace.Rate()
+	g.pace.Set(g.link.look(now, s))
+	if after := g.pace.Rate(); (before > 0) != (after > 0) {
+		for c := range g.conns {
+			unsentBound(c.nc, after > 0)
+		}
+	}
+	return len(g.conns) > 0
+}
+
+// sight is what was seen of all connections since the last look.
+type sight struct {
+	acked  int64   // bytes that have arrived
+	queued int64   // bytes that are on their way or wait for it
+	delay  float64 // seconds in queues, times acked
+}
+
+func (s *sight) add(m gauge, acked int64) {
+	s.acked += acked
+	s.queued += m.queued
+	s.delay += (m.rtt - m.least).Seconds() * float64(acked)
+}
+
+const (
+	// queueTarget is how long a byte may wait in the queue in front of the uplink.
+	queueTarget = 25 * time.Millisecond
+	// rateTime is over how long the rate is measured.
+	rateTime = 200 * time.Millisecond
+	// sureLooks is in how many looks in a row a queue must be seen before anything is held back, and
+	// leastQueue how many bytes of ours must be in it: a delayed acknowledgement looks like a queue.
+	sureLooks  = 4
+	leastQueue = 32 << 10
+	// quickGain is how much of the rate is added where there is no queue at all.
+	quickGain = 0.3
+	// slowest is the least part of the rate, for a queue that is long.
+	slowest = 0.3
+	// freeGain: without a queue at so many times the rate that made one, the uplink is not what it was.
+	freeGain = 2
+	// fall is how much of the rate is left at least from one look to the next.
+	fall = 0.97
+	// leaveTime is how long a queue that is not ours is left alone, at first and at most.
+	leaveTime = 10 * time.Second
+	leaveMost = 2 * time.Minute
+	// sureFall is by how much a queue becomes shorter that obeys.
+	sureFall = 5 * time.Millisecond
+	// obeyTime is how long a queue has for becoming shorter: what arrives is only seen after a while.
+	obeyTime = time.Second
+	// soundTime is how long a queue must have obeyed to be ours for sure.
+	soundTime = 10 * time.Second
+)
+
+// uplink is what is known of the way out. It is a pure function of what is seen.
+type uplink struct {
+	seen    []arrival // of the last rateTime
+	total   int64
+	long    int     // looks in a row with a long queue
+	rate    float64 // bytes per second that the link carries; 0: nothing is held back
+	atQueue float64 // the same when a queue was last seen
+
+	// While a queue is too long: what it should be by now. A queue that does not become shorter though
+	// less is sent than arrives is not ours, but somebody else's, or that of a processor that is busy.
+	since  time.Time     // it has been too long and has not become shorter; zero: it is not too long
+	low    time.Duration // how long it was then
+	should float64       // seconds that it should have left, with all that was on its way then
+	last   time.Time
+	begun  time.Time // when something was held back
+	leave  time.Time // nothing is until then
+	left   time.Duration
+}
+
+type arrival struct {
+	at    time.Time
+	total int64
+}
+
+// look takes in what was seen, and says at what rate to write; 0: any.
+func (u *uplink) look(now time.Time, s sight) int64 {
+	u.total += s.acked
+	u.seen = append(u.seen, arrival{now, u.total})
+	for len(u.seen) > 2 && now.Sub(u.seen[1].at) >= rateTime {
+		u.seen = u.seen[1:]
+	}
+	first := u.seen[0]
+	took := now.Sub(first.at).Seconds()
+	if s.acked == 0 || took <= 0 {
+		return u.pace(0)
+	}
+	arrives := float64(u.total-first.total) / took
+	queue := time.Duration(s.delay / float64(s.acked) * float64(time.Second))
+	if u.rate == 0 {
+		if queue <= queueTarget || s.queued < leastQueue || now.Before(u.leave) {
+			u.long = 0
+			return 0
+		}
+		if u.long++; u.long < sureLooks {
+			return 0
+		}
+		u.begun, u.since = now, time.Time{}
+	}
+	switch {
+	case queue > queueTarget: // the link is full: what arrives is what it carries
+		u.rate = max(arrives, fall*u.rate)
+		u.atQueue = u.rate
+		if u.since.IsZero() || queue < u.low-sureFall { // it has just begun, or obeys
+			u.since, u.last, u.low = now, now, queue
+			u.should = queue.Seconds() + float64(s.queued)/arrives
+		}
+		u.should -= now.Sub(u.last).Seconds() * (1 - float64(u.pace(queue))/arrives)
+		u.last = now
+		if u.should < -queueTarget.Seconds() && now.Sub(u.since) > obeyTime {
+			u.notOurs(now)
+			return 0
+		}
+	default:
+		u.rate, u.since = max(arrives, u.rate), time.Time{}
+	}
+	if u.rate > freeGain*u.atQueue {
+		u.rate, u.long = 0, 0
+		return 0
+	}
+	return u.pace(queue)
+}
+
+// notOurs leaves the queue alone for a while, longer each time.
+func (u *uplink) notOurs(now time.Time) {
+	if now.Sub(u.begun) > soundTime {
+		u.left = 0
+	}
+	u.left = min(max(2*u.left, leaveTime), leaveMost)
+	u.leave = now.Add(u.left)
+	u.rate, u.long = 0, 0
+}
+
+// pace is the rate to write at with a queue of that length.
+func (u *uplink) pace(queue time.Duration) int64 {
+	if u.rate == 0 {
+		return 0
+	}
+	off := 1 - queue.Seconds()/queueTarget.Seconds()
+	return int64(u.rate * max(1+quickGain*off, slowest))
+}

@@ -1,0 +1,76 @@
+package swarm
+
+import "net/netip"
+
+// Limits are those bounds of a node that can change while it runs. Rates are bytes of content per
+// second, without the headers of any protocol.
+type Limits struct {
+	// Up and Down bound what goes to and comes from machines elsewhere. Zero: no limit.
+	Up, Down int64
+	// LAN bounds each direction to and from machines near by: those on a network that this machine is
+	// attached to, and those of the same site. Zero: no limit. This machine itself is elsewhere.
+	LAN int64
+	// MinRate is what peers are to deliver together; below it web seeds help. Zero: they do not.
+	MinRate int64
+	// MaxPeers bounds the connections of one torrent, from the next one on.
+	MaxPeers int
+}
+
+// DefaultMinRate is MinRate where nobody says otherwise.
+const DefaultMinRate = 64 << 10
+
+// lane is one of the two ways that content takes, each with limits of its own.
+type lane = uint32
+
+const (
+	away lane = iota // machines elsewhere
+	near             // machines near by
+	lanes
+)
+
+// paces are a node's limits in force.
+type paces [lanes]Pace
+
+func (p *paces) set(far, lan int64) {
+	p[away].Set(far)
+	p[near].Set(lan)
+}
+
+// SetLimits changes the limits, at once and for what is under way.
+func (n *Node) SetLimits(l Limits) {
+	n.limits.Store(&l)
+	n.up.set(l.Up, l.LAN)
+	n.down.set(l.Down, l.LAN)
+}
+
+// Limits are the limits in force.
+func (n *Node) Limits() Limits { return *n.limits.Load() }
+
+// UploadPace is what bounds uploads to a machine, for others that upload on the node's account.
+func (n *Node) UploadPace(to netip.Addr) *Pace {
+	if !to.Unmap().IsLoopback() && n.links.attached(to) {
+		return &n.up[near]
+	}
+	return &n.up[away]
+}
+
+// laneOf says which way a connection's content takes.
+func (c *conn) laneOf() lane {
+	if !c.addr.Addr().IsLoopback() && (c.near || c.class == LAN) {
+		return near
+	}
+	return away
+}
+
+func (c *conn) up() *Pace           { return &c.s.t.node.up[c.lane.Load()] }
+func (c *conn) down() *Pace         { return &c.s.t.node.down[c.lane.Load()] }
+func (c *conn) governor() *governor { return c.s.t.node.governors[c.lane.Load()] }
+
+// upRate is what holds writes to c back, by the limit or for a queue that was seen; 0: nothing.
+func (c *conn) upRate() int64 {
+	limit, link := c.up().Rate(), c.governor().pace.Rate()
+	if limit == 0 || link > 0 && link < limit {
+		return link
+	}
+	return limit
+}

@@ -1,0 +1,160 @@
+package sim
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+)
+
+// content is shared by the tests: describing it takes longer than most runs.
+var content = sync.OnceValue(func() *Content {
+	c, err := NewContent(8<<20, 64<<10)
+	if err != nil {
+		panic(err)
+	}
+	return c
+})
+
+// simulate runs a scenario about the tests' content.
+func simulate(t *testing.T, s Scenario, seed uint64) Result {
+	t.Helper()
+	s.Size, s.PieceLength = 8<<20, 64<<10
+	x, err := Run(s, content(), seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// crowd is n machines with uplinks like the origin's.
+func crowd(n int) Scenario {
+	return Scenario{Latency: time.Millisecond, Hosts: []Host{{Up: 20e6, Origin: true}, {Count: n, Up: 20e6, Down: 100e6}}}
+}
+
+// One machine fetches at the link's rate, headers charged, once both have found each other.
+func TestOneToOneTakesTheCalculatedTime(t *testing.T) {
+	for _, mbit := range []float64{2, 20, 200} {
+		s := Scenario{Latency: 5 * time.Millisecond, Hosts: []Host{{Up: mbit * 1e6, Origin: true}, {Down: 1e9, Up: 1e9}}}
+		x := simulate(t, s, 1)
+		wire := float64(wireBytes(8<<20)) * 8 / (mbit * 1e6)
+		least, most := wire+0.1, wire*1.01+0.6
+		if got := x.Makespan.Seconds(); got < least || got > most {
+			t.Errorf("at %v Mbit/s 8 MiB took %.3f s, want %.3f to %.3f", mbit, got, least, most)
+		}
+		if x.Copies != 1 || x.Wasted != 0 {
+			t.Errorf("at %v Mbit/s the origin sent %v copies, %v was wasted", mbit, x.Copies, x.Wasted)
+		}
+	}
+}
+
+// Two flows that share a link get about half of it each, and the link is full.
+func TestFlowsShareALink(t *testing.T) {
+	s := Scenario{Latency: 5 * time.Millisecond, Hosts: []Host{{Up: 20e6, Seed: true}, {Count: 2, Down: 100e6, Up: 100e6, NAT: true}}}
+	x := simulate(t, s, 1)
+	both := 2 * float64(wireBytes(8<<20)) * 8 / 20e6
+	if got := x.Makespan.Seconds(); got < both || got > both*1.2+0.6 {
+		t.Errorf("two copies over one link took %.3f s, want about %.3f", got, both)
+	}
+}
+
+func TestBytesAreConserved(t *testing.T) {
+	s := crowd(6)
+	s.Hosts[1].Over, s.Hosts[1].Vanish = 5*time.Second, 0.3
+	for seed := range uint64(5) {
+		x := simulate(t, s, seed)
+		var sent, received, up, given, taken int64
+		for _, m := range x.Machines {
+			sent += m.sent
+			received += m.received
+			if m.up != nil {
+				up += m.up.bytes
+			}
+			if m.node != nil {
+				st := m.node.Stats()
+				for i := range st.To {
+					given += st.To[i]
+					taken += st.From[i]
+				}
+				taken += st.Wasted
+			}
+		}
+		if received > sent || sent > up {
+			t.Errorf("seed %d: %d bytes received, %d sent, %d on the uplinks", seed, received, sent, up)
+		}
+		if taken > given {
+			t.Errorf("seed %d: machines took %d bytes of content, and gave %d", seed, taken, given)
+		}
+		for _, m := range x.Machines {
+			if m.Finished > 0 && m.received < 8<<20 {
+				t.Errorf("seed %d: machine %d has everything and received %d bytes", seed, m.Index, m.received)
+			}
+		}
+	}
+}
+
+// The same seed gives the same result to the byte; another one another.
+func TestSameSeedSameResult(t *testing.T) {
+	s := crowd(8)
+	s.Hosts[1].Over, s.Hosts[1].Vanish = 5*time.Second, 0.2
+	s.Hosts = append(s.Hosts, Host{Up: 20e6, Down: 100e6, Liar: true}, Host{Count: 3, Up: 50e6, Down: 50e6, Site: "a"}, Host{Count: 3, Up: 50e6, Down: 50e6, Site: "b"})
+	s.Sites = map[string]Pipe{"a": {20e6, 20e6}, "b": {20e6, 20e6}}
+	tell := func(seed uint64) (Result, string) {
+		x := simulate(t, s, seed)
+		d := x.Details()
+		x.Machines = nil
+		return x, d
+	}
+	a, da := tell(1)
+	b, db := tell(1)
+	c, _ := tell(2)
+	if !reflect.DeepEqual(a, b) || da != db {
+		t.Errorf("the same seed gave\n%+v\n%s\nand\n%+v\n%s", a, da, b, db)
+	}
+	if a.Events == c.Events {
+		t.Errorf("another seed gave the same: %+v", a)
+	}
+}
+
+func TestNothingBadIsKept(t *testing.T) {
+	s := crowd(6)
+	s.Hosts = append(s.Hosts, Host{Up: 100e6, Down: 100e6, Liar: true})
+	x := simulate(t, s, 1)
+	if x.Bad != 0 || x.Finished != 6 {
+		t.Errorf("beside a liar %d of 6 have everything, %d wrong blocks count as verified", x.Finished, x.Bad)
+	}
+	if x.Wasted == 0 {
+		t.Error("nobody took anything from the liar: he proves nothing")
+	}
+}
+
+func TestBound(t *testing.T) {
+	const size = 64 << 20
+	sites := Scenario{Size: size, Hosts: []Host{{Up: 20e6, Origin: true}}, Sites: map[string]Pipe{}}
+	for i := range 4 {
+		name := fmt.Sprint(i)
+		sites.Sites[name] = Pipe{20e6, 20e6}
+		sites.Hosts = append(sites.Hosts, Host{Count: 6, Up: 200e6, Down: 200e6, Site: name})
+	}
+	fast := crowd(16)
+	fast.Hosts[0].Up, fast.Size = 200e6, size
+	budget := fast
+	budget.Copies = 1.1
+	slow := crowd(16)
+	slow.Size = size
+	for _, tt := range []struct {
+		name string
+		s    Scenario
+		want float64 // seconds
+	}{
+		{"origin", slow, 26.84},
+		{"all uplinks", fast, 16.52},
+		{"budget", budget, 25.0},
+		{"sites", sites, 26.84},
+	} {
+		if got := tt.s.Bound().Seconds(); got < tt.want-0.01 || got > tt.want+0.01 {
+			t.Errorf("%s: bound %.3f s, want %.2f", tt.name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,453 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm/wire"
+)
+
+// Virtual is a node with one torrent in a simulated swarm: the session is the real one, and its
+// clock, network and disk are a [Fabric]'s. All its methods, and those of its connections, are to be
+// called by one goroutine. Content is not moved: whatever is delivered is right, unless it comes
+// from a liar.
+type Virtual struct {
+	s      *session
+	fabric Fabric
+	liar   bool
+	leaves io.ReaderAt
+	rnd    *rand.Rand
+	bad    map[int64]bool // leaves of the piece space on the disk that are wrong
+	reader *wire.Reader   // decodes control messages
+	buf    *bytesReader
+	slow   bool // the loop looks at the clock once a second only
+	done   bool
+	ticks  int // the ticks that were ordered last; those before are void
+}
+
+// Fabric is what a simulation gives to its nodes.
+type Fabric interface {
+	Now() time.Time
+	// After has f called once d has passed, if v is still there then.
+	After(v *Virtual, d time.Duration, f func())
+	// Dial opens a connection: it makes its two ends by NewConn and joins them, first the one that is dialled.
+	Dial(v *Virtual, to netip.AddrPort, done func(*VirtualConn, error))
+	// Poke says that c may have something to send: it is to be pulled when there is room for it.
+	Poke(c *VirtualConn)
+	// Close says that c was closed by its own end; the other end is to learn of it by FarClosed.
+	Close(c *VirtualConn)
+	// Finished says that v has everything.
+	Finished(v *Virtual)
+}
+
+// VirtualSpec is what a virtual node does.
+type VirtualSpec struct {
+	Torrent *piece.Torrent
+	// Seed says that it has all of it.
+	Seed bool
+	// Liar says that all it sends is wrong.
+	Liar bool
+	// Leaves are the SHA-256 of each 16 KiB leaf, as piece.Build writes them.
+	Leaves io.ReaderAt
+	// Near are the networks that the node is attached to.
+	Near []netip.Prefix
+	// Seed1 and Seed2 are all the chance there is.
+	Seed1, Seed2 uint64
+}
+
+// NewVirtual makes a node; cfg.PeerID must be set.
+func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
+	cfg.boot = "virtual"
+	v := &Virtual{fabric: f, liar: spec.Liar, leaves: spec.Leaves, rnd: rand.New(rand.NewPCG(spec.Seed1, spec.Seed2)), buf: &bytesReader{}}
+	v.reader = wire.NewReader(v.buf)
+	n := New(cfg)
+	n.world = v
+	n.links.read = time.Unix(1<<40, 0) // never again
+	n.links.prefixes = spec.Near
+	x := spec.Torrent
+	t := &Transfer{node: n, spec: Spec{Torrent: x, Dir: "virtual"}}
+	if spec.Seed {
+		t.spec = Spec{Torrent: x, Content: "virtual"}
+	}
+	t.id.Store(&infoHashes{v1: x.V1, v2: x.V2, hasV1: x.HasV1, hasV2: x.HasV2})
+	t.known, t.done, t.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	v.s = newSession(t, x)
+	v.s.stop = func() {}
+	return v
+}
+
+// Start begins the node's life.
+func (v *Virtual) Start() error {
+	s := v.s
+	s.idleSince = s.now()
+	if err := s.prepare(context.Background()); err != nil {
+		return err
+	}
+	s.dialSome()
+	v.tickIn(time.Duration(v.rnd.Int64N(int64(tickTime))))
+	v.turn()
+	return nil
+}
+
+// Heard tells of peers, as a tracker does.
+func (v *Virtual) Heard(peers []netip.AddrPort) {
+	for _, a := range peers {
+		v.s.book.heard(a, v.s.now())
+	}
+	v.s.dialSome()
+	v.turn()
+}
+
+func (v *Virtual) tickIn(d time.Duration) {
+	v.ticks++
+	mine := v.ticks
+	v.fabric.After(v, d, func() {
+		if mine != v.ticks || v.s.failed != nil {
+			return
+		}
+		v.s.tick(v.s.now())
+		v.slow = v.s.quiet()
+		if v.slow {
+			v.tickIn(quietTime)
+		} else {
+			v.tickIn(tickTime)
+		}
+		v.turn()
+	})
+}
+
+// turn is what the loop does after each thing that happens.
+func (v *Virtual) turn() {
+	if !v.done && v.Done() {
+		v.done = true
+		v.fabric.Finished(v)
+	}
+	if v.slow && !v.s.quiet() {
+		v.slow = false
+		v.tickIn(tickTime)
+	}
+	if v.s.collectHaves() {
+		v.fabric.After(v, haveDelay, func() {
+			if v.s.haveSoon {
+				v.s.flushHaves()
+			}
+		})
+	}
+}
+
+// Stats answers what has happened so far.
+func (v *Virtual) Stats() Stats { return v.s.t.Stats() }
+
+// Failed is why the node has given up, nil if it has not.
+func (v *Virtual) Failed() error { return v.s.failed }
+
+// Done says whether everything is verified and in place.
+func (v *Virtual) Done() bool { return v.s.complete() && (v.s.fetch == nil || v.s.placed) }
+
+// Missing counts the pieces that are not here.
+func (v *Virtual) Missing() int { return v.s.missing() }
+
+// Exclusive says whether the node leases pieces at the moment.
+func (v *Virtual) Exclusive() bool { return v.s.reveal != nil && v.s.reveal.exclusive }
+
+// Bad counts blocks on the disk that are wrong although their piece is counted as here.
+func (v *Virtual) Bad() (n int) {
+	for leaf := range v.bad {
+		if v.s.have.has(int(leaf / (v.s.torrent.PieceLength / piece.BlockSize))) {
+			n++
+		}
+	}
+	return n
+}
+
+// What a session asks of its world.
+
+func (v *Virtual) now() time.Time { return v.fabric.Now() }
+
+func (v *Virtual) random() *rand.Rand { return v.rnd }
+
+func (v *Virtual) open(_ context.Context, s *session) error {
+	d := &virtualDisk{}
+	s.store, s.leaves = d, &leafStore{d, v.leaves, nil}
+	if s.t.spec.Content == "" {
+		s.fetch = d
+		s.wantFiles()
+	}
+	return nil
+}
+
+func (v *Virtual) beside(s *session, work func() (then func())) {
+	if then := work(); then != nil {
+		v.fabric.After(v, 0, func() {
+			then()
+			v.turn()
+		})
+	}
+}
+
+func (v *Virtual) hash(s *session, p int, which hashes) (checkResult, bool) {
+	r := checkResult{ok: true}
+	first, n := s.torrent.FirstLeaf(p), s.torrent.LeafCount(p)
+	if which != onlySHA1 && s.torrent.HasV2 {
+		r.leaves, _ = s.leaves.get(first, n)
+	}
+	for i := range n {
+		if v.bad[first+int64(i)] {
+			r.ok = false
+			if r.leaves != nil {
+				r.leaves[i] = piece.Hash32{}
+			}
+		}
+	}
+	return r, true
+}
+
+func (v *Virtual) dial(s *session, addr, pin string, e *entry) {
+	v.fabric.Dial(v, netip.MustParseAddrPort(addr), func(vc *VirtualConn, err error) {
+		if err != nil {
+			s.dialled(addr, e, nil, err)
+			return
+		}
+		s.dialled(addr, e, vc.c, nil)
+		vc.c.pin, vc.entry = pin, e
+	})
+}
+
+// ingest is session.ingest without content.
+func (v *Virtual) ingest(op *openPiece, begin, n int64, bad bool) (r outcome) {
+	leaves := op.leaves.Load()
+	first := int(begin / piece.BlockSize)
+	r.unproven = leaves == nil
+	for i, at := first, int64(0); at < n; i, at = i+1, at+piece.BlockSize {
+		if op.state[i].Load() != blockFree { // here already
+			continue
+		}
+		if leaves != nil && bad {
+			r.bad |= 1 << (i - first)
+			continue
+		}
+		mark := blockWritten
+		if leaves != nil {
+			mark = blockVerified
+		}
+		op.state[i].Store(mark)
+		r.claimed |= 1 << (i - first)
+		r.fresh += min(piece.BlockSize, n-at)
+		leaf := op.offset/piece.BlockSize + int64(i)
+		if bad {
+			if v.bad == nil {
+				v.bad = make(map[int64]bool)
+			}
+			v.bad[leaf] = true
+		} else if v.bad != nil {
+			delete(v.bad, leaf)
+		}
+	}
+	return r
+}
+
+// virtualDisk is a disk that everything fits on and nothing is read from.
+type virtualDisk struct{}
+
+func (*virtualDisk) ReadAt([]byte, int64) error     { return errors.New("nothing is written to this disk") }
+func (*virtualDisk) WriteAt([]byte, int64) error    { return nil }
+func (*virtualDisk) Close() error                   { return nil }
+func (*virtualDisk) record(int, byte) (bool, error) { return false, nil }
+func (*virtualDisk) sync() error                    { return nil }
+func (*virtualDisk) distrust()                      {}
+func (*virtualDisk) place(func(int) bool) error     { return nil }
+func (*virtualDisk) clean() error                   { return nil }
+func (*virtualDisk) inPlace(int) bool               { return true }
+
+// VirtualConn is one end of a connection.
+type VirtualConn struct {
+	// Far is the other end, Link is the fabric's own.
+	Far  *VirtualConn
+	Link any
+
+	v       *Virtual
+	c       *conn
+	entry   *entry // what was dialled
+	far     net.TCPAddr
+	rtt     time.Duration
+	over    bool
+	control []byte      // taken from the outbox and not pulled
+	blocks  []upRequest // the same
+	gather  []upRequest // the blocks that the writer is at
+}
+
+// NewConn makes one end of a connection to a node, whose handshake has just come.
+func (v *Virtual) NewConn(far *Virtual, addr netip.AddrPort, rtt time.Duration, inbound bool) *VirtualConn {
+	vc := &VirtualConn{v: v, rtt: rtt, far: *net.TCPAddrFromAddrPort(addr)}
+	h := far.s.t.handshake(far.s.t.node.cfg.PeerID)
+	vc.c = newConn(v.s, (*virtualSocket)(vc), h, inbound)
+	vc.c.out.wake = func() { v.fabric.Poke(vc) }
+	return vc
+}
+
+// Node is whose end it is.
+func (vc *VirtualConn) Node() *Virtual { return vc.v }
+
+// Join takes the connection in; an error says that the node will not have it, and closes it.
+func (vc *VirtualConn) Join() error {
+	s := vc.v.s
+	err := s.join(vc.c)
+	if err == nil {
+		s.wg.Done() // there are no goroutines to wait for
+	} else {
+		vc.c.why = err
+		vc.c.close()
+	}
+	vc.v.turn()
+	return err
+}
+
+// FarClosed says that the other end has closed the connection.
+func (vc *VirtualConn) FarClosed() { vc.end(io.EOF) }
+
+// end is what happens when a connection's reader ends.
+func (vc *VirtualConn) end(err error) {
+	if vc.over {
+		return
+	}
+	vc.over = true
+	c, s := vc.c, vc.v.s
+	c.close()
+	if c.why == nil {
+		c.why = err
+	}
+	s.leave(c)
+	if vc.entry != nil {
+		s.hungUp(vc.entry, c.why)
+	}
+	vc.v.turn()
+}
+
+// VirtualMessage is something that was pulled from one end and is to be delivered to the other.
+type VirtualMessage struct {
+	Bytes   int // in the stream
+	control []byte
+	block   upRequest
+	bad     bool
+}
+
+// Pull is the connection's writer: it answers what to write next, control messages or one block.
+func (vc *VirtualConn) Pull() (m VirtualMessage, ok bool) {
+	if len(vc.control) == 0 && len(vc.blocks) == 0 {
+		if len(vc.gather) > 0 {
+			var n int64
+			for _, r := range vc.gather {
+				n += int64(r.length)
+			}
+			gather := vc.gather
+			vc.gather = nil
+			vc.v.s.wrote(vc.c, gather, n)
+			vc.v.turn()
+		}
+		if vc.c.gone {
+			return m, false
+		}
+		vc.control, vc.blocks = vc.c.out.take(maxGather)
+		for len(vc.control) < maxGather/4 {
+			f := vc.c.out.nextLazy()
+			if f == nil {
+				break
+			}
+			vc.control = f(vc.control)
+		}
+		vc.gather = vc.blocks
+	}
+	switch {
+	case len(vc.control) > 0:
+		m.control = append([]byte(nil), vc.control...)
+		m.Bytes = len(m.control)
+		vc.control = nil
+	case len(vc.blocks) > 0:
+		m.block, m.bad = vc.blocks[0], vc.v.liar
+		m.Bytes = 13 + int(m.block.length)
+		vc.blocks = vc.blocks[1:]
+	default:
+		return m, false
+	}
+	return m, true
+}
+
+// Deliver is the connection's reader: what the other end has sent is here.
+func (vc *VirtualConn) Deliver(m VirtualMessage) {
+	s, c := vc.v.s, vc.c
+	if c.gone || s.failed != nil {
+		return
+	}
+	if m.control == nil {
+		vc.deliverBlock(m)
+	} else if err := vc.deliverControl(m.control); err != nil && !c.gone {
+		s.end(c, err)
+	}
+	vc.v.turn()
+}
+
+func (vc *VirtualConn) deliverBlock(m VirtualMessage) {
+	s, c, b := vc.v.s, vc.c, m.block
+	q := c.findRequest(b.piece, b.begin, b.length, true)
+	if q == nil {
+		s.unasked(c, int64(b.length))
+		return
+	}
+	s.arrived(c, q, vc.v.ingest(q.op, q.begin, q.length, m.bad))
+}
+
+func (vc *VirtualConn) deliverControl(b []byte) error {
+	s, c := vc.v.s, vc.c
+	vc.v.buf.b = b
+	var m wire.Message
+	for len(vc.v.buf.b) > 0 || vc.v.reader.Buffered() > 0 {
+		if err := vc.v.reader.Next(&m); err != nil {
+			vc.v.reader = wire.NewReader(vc.v.buf)
+			return err
+		}
+		c.lastIn = s.now()
+		if err := s.handle(c, &m); err != nil || c.gone {
+			vc.v.buf.b = nil
+			vc.v.reader = wire.NewReader(vc.v.buf)
+			return err
+		}
+	}
+	return nil
+}
+
+// virtualSocket is a VirtualConn as the session sees it.
+type virtualSocket VirtualConn
+
+func (x *virtualSocket) Close() error {
+	vc := (*VirtualConn)(x)
+	vc.v.fabric.Close(vc)
+	vc.v.fabric.After(vc.v, 0, func() { vc.end(errClosed) })
+	return nil
+}
+
+func (x *virtualSocket) RTT() time.Duration               { return x.rtt }
+func (x *virtualSocket) RemoteAddr() net.Addr             { return &x.far }
+func (x *virtualSocket) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (x *virtualSocket) Read([]byte) (int, error)         { return 0, errClosed }
+func (x *virtualSocket) Write([]byte) (int, error)        { return 0, errClosed }
+func (x *virtualSocket) SetDeadline(time.Time) error      { return nil }
+func (x *virtualSocket) SetReadDeadline(time.Time) error  { return nil }
+func (x *virtualSocket) SetWriteDeadline(time.Time) error { return nil }
+
+// bytesReader hands out a slice.
+type bytesReader struct{ b []byte }
+
+func (r *bytesReader) Read(b []byte) (int, error) {
+	if len(r.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, r.b)
+	r.b = r.b[n:]
+	return n, nil
+}
