@@ -7,20 +7,37 @@ import (
 )
 
 // crowd makes a table of peers, and the table of those of site 1. Peer i has address 10.x.x.x, port 1 and an id that begin with i.
-func crowd(n int, each func(i int, p *peer[[4]byte])) (all, site *table[[4]byte]) {
+func crowd(n int, each func(i int) (kind, bool, uint32, uint32)) (all, site *table[[4]byte]) {
 	all, site = new(table[[4]byte]), new(table[[4]byte])
+	random := uint64(n)
 	for i := range n {
-		p := peer[[4]byte]{addr: [4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}, port: 1, expires: 100}
-		p.id = [20]byte{1, byte(i >> 8), byte(i)}
+		k, local, expires, at := leecher, false, uint32(100), uint32(0)
 		if each != nil {
-			each(i, &p)
+			k, local, expires, at = each(i)
 		}
-		all.put(p)
-		if p.site == 1 {
-			site.put(p)
+		id := [20]byte{1, byte(i >> 8), byte(i), 18: byte(i >> 8), 19: byte(i)}
+		p := newPeer([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}, 1, k, local, expires, id, at)
+		all.put(p, uint32(draw(&random)))
+		if at == 1 {
+			site.put(p, uint32(draw(&random)))
 		}
 	}
 	return all, site
+}
+
+// chosen is what choose gives, with the peers' ids.
+func chosen(all, site *table[[4]byte], self endpoint[[4]byte], a *asker, n int) []peer[[4]byte] {
+	var c choice[[4]byte]
+	a.ids = true
+	choose(all, site, self, a, n, &c)
+	var out []peer[[4]byte]
+	for i := range c.peers {
+		out = append(out, all.at(all.find(c.peers[i].addr, c.peers[i].port)))
+		if out[i].id != c.ids[i] || out[i].spot != c.peers[i] {
+			panic("a peer with the id of another")
+		}
+	}
+	return out
 }
 
 func number(p *peer[[4]byte]) int { return int(p.addr[1])<<16 | int(p.addr[2])<<8 | int(p.addr[3]) }
@@ -28,13 +45,12 @@ func number(p *peer[[4]byte]) int { return int(p.addr[1])<<16 | int(p.addr[2])<<
 func TestChoiceKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(0, 150).Draw(t, "size")
-		all, site := crowd(size, func(i int, p *peer[[4]byte]) {
-			p.kind = kind(rapid.IntRange(0, 2).Draw(t, "kind"))
-			p.site = uint32(rapid.IntRange(0, 2).Draw(t, "site"))
-			p.local = rapid.IntRange(0, 9).Draw(t, "local") == 0
+		all, site := crowd(size, func(int) (k kind, local bool, expires, at uint32) {
+			expires = 100
 			if rapid.IntRange(0, 9).Draw(t, "expired") == 0 {
-				p.expires = 50
+				expires = 50
 			}
+			return kind(rapid.IntRange(0, 2).Draw(t, "kind")), rapid.IntRange(0, 9).Draw(t, "local") == 0, expires, uint32(rapid.IntRange(0, 2).Draw(t, "site"))
 		})
 		a := asker{wants: rapid.Bool().Draw(t, "wants"), now: 50, random: rapid.Uint64().Draw(t, "random")}
 		a.local = rapid.Bool().Draw(t, "asks locally")
@@ -44,7 +60,7 @@ func TestChoiceKeepsItsPromises(t *testing.T) {
 		}
 		var self endpoint[[4]byte]
 		if size > 0 {
-			me := all.peers[rapid.IntRange(0, size-1).Draw(t, "me")]
+			me := all.at(rapid.IntRange(0, size-1).Draw(t, "me"))
 			a.id = me.id
 			if rapid.Bool().Draw(t, "by address") {
 				self, a.id = endpoint[[4]byte]{me.addr, me.port}, [20]byte{9}
@@ -53,19 +69,19 @@ func TestChoiceKeepsItsPromises(t *testing.T) {
 		n := rapid.IntRange(0, 100).Draw(t, "n")
 
 		fits := func(p *peer[[4]byte]) bool {
-			return p.expires > 50 && (!p.local || a.local) && (a.wants || p.kind == leecher) &&
+			return p.expires > 50 && (!p.state.local() || a.local) && (a.wants || p.state.kind() == leecher) &&
 				p.id != a.id && (endpoint[[4]byte]{p.addr, p.port}) != self
 		}
 		could, couldSite := 0, 0
-		for i := range all.peers {
-			if p := &all.peers[i]; fits(p) {
+		for i := range all.spots {
+			if p := all.at(i); fits(&p) {
 				could++
 				if a.site == 1 && p.site == 1 {
 					couldSite++
 				}
 			}
 		}
-		got := choose(all, site, self, &a, n, nil)
+		got := chosen(all, site, self, &a, n)
 		if len(got) != min(n, could) {
 			t.Fatalf("got %d peers, want min(%d wished, %d there)", len(got), n, could)
 		}
@@ -90,16 +106,17 @@ func TestChoiceKeepsItsPromises(t *testing.T) {
 }
 
 func TestLeecherGetsTheOneSeed(t *testing.T) {
-	all, _ := crowd(1000, func(i int, p *peer[[4]byte]) {
+	all, _ := crowd(1000, func(i int) (kind, bool, uint32, uint32) {
 		if i == 500 {
-			p.kind = seed
+			return seed, false, 100, 0
 		}
+		return leecher, false, 100, 0
 	})
 	for random := range uint64(100) {
-		got := choose(all, nil, endpoint[[4]byte]{}, &asker{wants: true, random: random}, 20, nil)
+		got := chosen(all, nil, endpoint[[4]byte]{}, &asker{wants: true, random: random}, 20)
 		seeds := 0
 		for i := range got {
-			if got[i].kind == seed {
+			if got[i].state.kind() == seed {
 				seeds++
 			}
 		}
@@ -110,15 +127,16 @@ func TestLeecherGetsTheOneSeed(t *testing.T) {
 }
 
 func TestLeecherGetsHalfSeedsHalfLeechers(t *testing.T) {
-	all, _ := crowd(1000, func(i int, p *peer[[4]byte]) {
+	all, _ := crowd(1000, func(i int) (kind, bool, uint32, uint32) {
 		if i%2 == 0 {
-			p.kind = seed
+			return seed, false, 100, 0
 		}
+		return leecher, false, 100, 0
 	})
-	got := choose(all, nil, endpoint[[4]byte]{}, &asker{wants: true, random: 1}, 50, nil)
+	got := chosen(all, nil, endpoint[[4]byte]{}, &asker{wants: true, random: 1}, 50)
 	seeds := 0
 	for i := range got {
-		if got[i].kind == seed {
+		if got[i].state.kind() == seed {
 			seeds++
 		}
 	}
@@ -132,7 +150,7 @@ func TestChanceAmongEquals(t *testing.T) {
 	all, _ := crowd(size, nil)
 	times := make([]int, size)
 	for random := range uint64(rounds) {
-		for _, p := range choose(all, nil, endpoint[[4]byte]{}, &asker{wants: true, random: random}, n, nil) {
+		for _, p := range chosen(all, nil, endpoint[[4]byte]{}, &asker{wants: true, random: random}, n) {
 			times[number(&p)]++
 		}
 	}
@@ -150,8 +168,8 @@ func TestSwarmIsWellConnected(t *testing.T) {
 	next := make([][]int, size)
 	random := uint64(1)
 	for i := range size {
-		a := asker{id: [20]byte{1, byte(i >> 8), byte(i)}, wants: true, random: draw(&random)}
-		for _, p := range choose(all, nil, endpoint[[4]byte]{}, &a, 10, nil) {
+		a := asker{id: [20]byte{1, byte(i >> 8), byte(i), 18: byte(i >> 8), 19: byte(i)}, wants: true, random: draw(&random)}
+		for _, p := range chosen(all, nil, endpoint[[4]byte]{}, &a, 10) {
 			next[i] = append(next[i], number(&p))
 			next[number(&p)] = append(next[number(&p)], i)
 		}

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"encoding/hex"
 	"net/netip"
+	"time"
 )
 
 // A connection id shows that its bearer has received a packet at its address (BEP 15). The tracker keeps none; it recognises its own:
@@ -24,12 +26,26 @@ const (
 	connIDTicks = 4  // an id is good for this tick and as many after it: 120 to 150 seconds
 )
 
-// connID makes the connection id for an address at a second of the store's clock.
-func (s *Server) connID(from netip.Addr, now uint32) [8]byte { return s.connIDAt(from, now/connIDTick) }
+// keys are what is made of the secret.
+type keys struct {
+	secret [32]byte
+	id     [8]byte // "tracker id" (BEP 3)
+}
 
+func newKeys(secret [32]byte) *keys {
+	k := &keys{secret: secret}
+	sum := sha256.Sum256(append(secret[:], "tracker id"...))
+	hex.Encode(k.id[:], sum[:4])
+	return k
+}
+
+// tickAt is the number of a moment's tick, the same on all trackers that share a secret.
+func tickAt(now time.Time) uint32 { return uint32(now.Unix() / connIDTick) }
+
+// connIDAt makes the connection id for an address.
 func (s *Server) connIDAt(from netip.Addr, tick uint32) [8]byte {
 	var block [52]byte
-	copy(block[:32], s.secret[:])
+	copy(block[:32], s.keys.Load().secret[:])
 	addr := from.As16()
 	copy(block[32:48], addr[:])
 	binary.BigEndian.PutUint32(block[48:], tick)
@@ -40,10 +56,9 @@ func (s *Server) connIDAt(from netip.Addr, tick uint32) [8]byte {
 }
 
 // connIDGood says whether the tracker made id for this address within the last two minutes.
-func (s *Server) connIDGood(id []byte, from netip.Addr, now uint32) bool {
-	tick := now / connIDTick
+func (s *Server) connIDGood(id []byte, from netip.Addr, tick uint32) bool {
 	age := uint32(byte(tick) - id[1])
-	if id[0] != 0 || age > connIDTicks || age > tick {
+	if id[0] != 0 || age > connIDTicks {
 		return false
 	}
 	want := s.connIDAt(from, tick-age)

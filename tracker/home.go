@@ -3,6 +3,7 @@ package tracker
 import (
 	"net"
 	"net/netip"
+	"slices"
 )
 
 // An origin announces to the tracker beside it over loopback, for it cannot know which of its addresses others use. Its peers are at home:
@@ -16,8 +17,9 @@ const homePeers = 8
 func (sw *swarm) answerHome(who *asker, a *answer) {
 	near := *who
 	near.local = true
-	a.home4 = choose(&sw.home.v4, nil, endpoint[[4]byte]{}, &near, homePeers, a.home4)
-	a.home6 = choose(&sw.home.v6, nil, endpoint[[16]byte]{}, &near, homePeers, a.home6)
+	near.ids = true
+	choose(&sw.home.v4, nil, endpoint[[4]byte]{}, &near, homePeers, &a.home4)
+	choose(&sw.home.v6, nil, endpoint[[16]byte]{}, &near, homePeers, &a.home6)
 }
 
 // addHome puts the peers at home in front of the others, with the address at which the asker reaches them.
@@ -37,34 +39,37 @@ func (s *Server) addHome(r *request, a *answer) {
 	}
 	add := func(port uint16, id [20]byte) {
 		if here.Is4() {
-			a.v4 = putFirst(a.v4, peer[[4]byte]{addr: here.As4(), port: port, id: id}, r.want-len(a.v6))
+			a.v4.putFirst(spot[[4]byte]{addr: here.As4(), port: port}, id, r.ids, r.want-len(a.v6.peers))
 		} else {
-			a.v6 = putFirst(a.v6, peer[[16]byte]{addr: here.As16(), port: port, id: id}, r.want-len(a.v4))
+			a.v6.putFirst(spot[[16]byte]{addr: here.As16(), port: port}, id, r.ids, r.want-len(a.v4.peers))
 		}
 	}
-	for i := range a.home4 {
-		add(a.home4[i].port, a.home4[i].id)
+	for i := range a.home4.peers {
+		add(a.home4.peers[i].port, a.home4.ids[i])
 	}
-	for i := range a.home6 {
-		add(a.home6[i].port, a.home6[i].id)
+	for i := range a.home6.peers {
+		add(a.home6.peers[i].port, a.home6.ids[i])
 	}
 }
 
-// putFirst puts p in front of peers, of which it leaves out one with the same address and, if there are room already, the last.
-func putFirst[A address](peers []peer[A], p peer[A], room int) []peer[A] {
-	for i := range peers {
-		if peers[i].addr == p.addr && peers[i].port == p.port {
-			return peers
+// putFirst puts p in front of the others, of which it leaves out the last if there are room already. It does nothing if there is one with the
+// same address.
+func (c *choice[A]) putFirst(p spot[A], id [20]byte, withID bool, room int) {
+	for i := range c.peers {
+		if c.peers[i].addr == p.addr && c.peers[i].port == p.port {
+			return
 		}
 	}
-	if len(peers) < room {
-		peers = append(peers, p)
+	if len(c.peers) >= room {
+		c.peers = c.peers[:max(len(c.peers)-1, 0)]
+		c.ids = c.ids[:max(len(c.ids)-1, 0)]
 	}
-	if len(peers) > 0 {
-		copy(peers[1:], peers)
-		peers[0] = p
+	if len(c.peers) < room {
+		c.peers = slices.Insert(c.peers, 0, p)
+		if withID {
+			c.ids = slices.Insert(c.ids, 0, id)
+		}
 	}
-	return peers
 }
 
 // routeTo is the address from which this machine would send to a peer. Nothing is sent: connecting a UDP socket only asks the routing table.

@@ -33,10 +33,10 @@ func TestPeersAtHomeAreGivenOutWithAUsableAddress(t *testing.T) {
 		visit(s, 1, func(r *request) { isSeed(r); r.from, r.port = netip.MustParseAddr(c.home), 7070 })
 		a := visit(s, 2, func(r *request) { r.from, r.families, r.here = netip.MustParseAddr(c.from), c.families, c.connected })
 		var got []netip.AddrPort
-		for _, p := range a.v4 {
+		for _, p := range a.v4.peers {
 			got = append(got, netip.AddrPortFrom(netip.AddrFrom4(p.addr), p.port))
 		}
-		for _, p := range a.v6 {
+		for _, p := range a.v6.peers {
 			got = append(got, netip.AddrPortFrom(netip.AddrFrom16(p.addr), p.port))
 		}
 		var want []netip.AddrPort
@@ -53,7 +53,7 @@ func TestPeersAtHomeKnowEachOtherByLoopback(t *testing.T) {
 	s := New(Config{})
 	visit(s, 1, atHome)
 	a := visit(s, 3, func(r *request) { atHome(r); r.port = 1001 })
-	if len(a.v4) != 1 || a.v4[0].addr != [4]byte{127, 0, 0, 1} || a.v4[0].port != 1000 {
+	if len(a.v4.peers) != 1 || a.v4.peers[0].addr != [4]byte{127, 0, 0, 1} || a.v4.peers[0].port != 1000 {
 		t.Errorf("told of %+v, want 127.0.0.1:1000", a.v4)
 	}
 }
@@ -68,7 +68,7 @@ func TestPeersAtHomeComeFirstAndWithinBounds(t *testing.T) {
 	visit(s, 502, func(r *request) { atHome(r); isSeed(r); r.port = 7071 }) // 501 by another way
 	a := visit(s, 1, func(r *request) { r.want = 10 })
 	found := map[uint16]int{}
-	for _, p := range a.v4 {
+	for _, p := range a.v4.peers {
 		if p.addr == [4]byte{192, 168, 1, 2} {
 			found[p.port]++
 		}
@@ -76,20 +76,20 @@ func TestPeersAtHomeComeFirstAndWithinBounds(t *testing.T) {
 			t.Errorf("told of %v", p.addr)
 		}
 	}
-	if len(a.v4) != 10 || found[7070] != 1 || found[7071] != 1 {
-		t.Errorf("%d peers, at home %v; want 10 with one at each port", len(a.v4), found)
+	if len(a.v4.peers) != 10 || found[7070] != 1 || found[7071] != 1 {
+		t.Errorf("%d peers, at home %v; want 10 with one at each port", len(a.v4.peers), found)
 	}
-	if a := visit(s, 1, func(r *request) { r.want = 0 }); len(a.v4) != 0 {
+	if a := visit(s, 1, func(r *request) { r.want = 0 }); len(a.v4.peers) != 0 {
 		t.Errorf("who wants no peers got %+v", a.v4)
 	}
-	if a := visit(s, 1, isSeed); slices.ContainsFunc(a.v4, func(p peer[[4]byte]) bool { return p.port == 7070 }) {
+	if a := visit(s, 1, isSeed); slices.ContainsFunc(a.v4.peers, func(p spot[[4]byte]) bool { return p.port == 7070 }) {
 		t.Errorf("a seed was told of the origin, a seed")
 	}
 	// What leaves is not at home any more.
 	for _, n := range []int{500, 502} {
 		visit(s, n, func(r *request) { atHome(r); isStopped(r); r.port = 7070 + uint16(n-500)/2 })
 	}
-	if sw := s.store.shard(&[20]byte{1}).swarms[hashNumber(1)]; sw.home != nil {
+	if sw := s.store.shard(&[20]byte{1}).swarms.get(new(hashNumber(1))); sw.home != nil {
 		t.Errorf("home still holds %+v", sw.home)
 	}
 }

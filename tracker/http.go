@@ -7,13 +7,14 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
-// ServeHTTP answers GET /announce and GET /scrape. A peer that cannot be served reads why in a bencoded failure reason, with status 200:
-// clients show that and nothing else (BEP 3).
+// ServeHTTP answers GET /announce and GET /scrape, below /TOKEN where the tracker asks for tokens. A peer that cannot be served reads why in a
+// bencoded failure reason, with status 200: clients show that and nothing else (BEP 3).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	announce := r.URL.Path == "/announce"
-	if !announce && r.URL.Path != "/scrape" {
+	if !s.Serves(r.URL.Path) {
 		http.NotFound(w, r)
 		return
 	}
@@ -24,14 +25,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sc := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(sc)
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	switch {
-	case err != nil:
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil {
 		sc.body = appendFailure(sc.body[:0], "your address is not known")
-	case announce:
-		sc.body = s.announceHTTP(sc.body[:0], r.URL.RawQuery, source(from.Addr()), reachedAt(r), sc)
-	default:
-		sc.body = s.scrapeHTTP(sc.body[:0], r.URL.RawQuery)
+	} else {
+		from := s.client(source(from.Addr()), strings.Join(r.Header["X-Forwarded-For"], ","))
+		sc.body = s.answerHTTP(sc.body[:0], r.URL.Path, r.URL.RawQuery, from, reachedAt(r), sc)
 	}
 	h := w.Header()
 	h["Content-Type"] = plainText
@@ -39,7 +37,59 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(sc.body)
 }
 
-var plainText = []string{"text/plain; charset=iso-8859-1"}
+// Serves says whether a path is the tracker's.
+func (s *Server) Serves(path string) bool {
+	token, _, ok := splitPath(path)
+	return ok && (token == "" || s.config.Token != nil)
+}
+
+// splitPath takes /announce, /scrape, /TOKEN/announce and /TOKEN/scrape apart.
+func splitPath(path string) (token string, announce, ok bool) {
+	rest, announce := strings.CutSuffix(path, "/announce")
+	if !announce {
+		if rest, ok = strings.CutSuffix(path, "/scrape"); !ok {
+			return "", false, false
+		}
+	}
+	if rest == "" {
+		return "", announce, true
+	}
+	token, ok = strings.CutPrefix(rest, "/")
+	return token, announce, ok && ValidToken(token)
+}
+
+// ValidToken says whether a text can be a token: up to 64 letters, digits, - and _.
+func ValidToken(token string) bool {
+	for i := range len(token) {
+		if !tokenByte(token[i]) {
+			return false
+		}
+	}
+	return 0 < len(token) && len(token) <= maxToken
+}
+
+// answerHTTP appends the body of the answer to a request for a path that the tracker serves. from is the client, here our address that it
+// connected to, which may be unknown.
+func (s *Server) answerHTTP(b []byte, path, query string, from, here netip.Addr, sc *scratch) []byte {
+	now := time.Now()
+	if !s.limit.allow(from, now) {
+		s.limited.Add(1)
+		return appendRetry(b, failLimited)
+	}
+	token, announce, _ := splitPath(path)
+	if s.config.Token != nil && !s.config.Token(token) {
+		s.refused.Add(1)
+		return appendFailure(b, string(failToken))
+	}
+	if announce {
+		return s.announceHTTP(b, query, from, source(here), sc, now)
+	}
+	return s.scrapeHTTP(b, query)
+}
+
+const contentType = "text/plain; charset=iso-8859-1"
+
+var plainText = []string{contentType}
 
 // reachedAt is the address that a client connected to.
 func reachedAt(r *http.Request) netip.Addr {
@@ -50,14 +100,14 @@ func reachedAt(r *http.Request) netip.Addr {
 }
 
 // announceHTTP appends the answer to an announce from an address to one of ours, which may be unknown.
-func (s *Server) announceHTTP(b []byte, query string, from, here netip.Addr, sc *scratch) []byte {
+func (s *Server) announceHTTP(b []byte, query string, from, here netip.Addr, sc *scratch, now time.Time) []byte {
 	dictionary, withoutIDs, err := parseAnnounce(query, &sc.request)
 	if err != nil {
 		s.malformed.Add(1)
 		return appendFailure(b, err.Error())
 	}
-	sc.request.from, sc.request.here = from, here
-	if err := s.announce(doorHTTP, &sc.request, &sc.answer); err != nil {
+	sc.request.from, sc.request.here, sc.request.ids = from, here, dictionary && !withoutIDs
+	if err := s.announce(doorHTTP, &sc.request, &sc.answer, now); err != nil {
 		return appendFailure(b, err.Error())
 	}
 	a := &sc.answer
@@ -76,20 +126,26 @@ func (s *Server) announceHTTP(b []byte, query string, from, here netip.Addr, sc 
 	b = append(b, "5:peers"...)
 	if dictionary {
 		b = append(b, 'l')
-		b = appendDictionaries(b, a.v4, withoutIDs)
-		b = appendDictionaries(b, a.v6, withoutIDs)
+		b = appendDictionaries(b, &a.v4, withoutIDs)
+		b = appendDictionaries(b, &a.v6, withoutIDs)
 		b = append(b, 'e')
 	} else {
-		b = strconv.AppendInt(b, int64(6*len(a.v4)), 10)
+		b = strconv.AppendInt(b, int64(6*len(a.v4.peers)), 10)
 		b = append(b, ':')
-		b = appendCompact4(b, a.v4)
-		if len(a.v6) > 0 || from.Is6() {
+		b = appendCompact4(b, a.v4.peers)
+		if len(a.v6.peers) > 0 || from.Is6() {
 			b = append(b, "6:peers6"...) // BEP 7
-			b = strconv.AppendInt(b, int64(18*len(a.v6)), 10)
+			b = strconv.AppendInt(b, int64(18*len(a.v6.peers)), 10)
 			b = append(b, ':')
-			b = appendCompact6(b, a.v6)
+			b = appendCompact6(b, a.v6.peers)
 		}
 	}
+	if a.site != "" {
+		b = append(b, "4:site"...)
+		b = appendBytes(b, a.site)
+	}
+	b = append(b, "10:tracker id"...)
+	b = appendBytes(b, s.keys.Load().id[:])
 	if a.warning != "" {
 		b = append(b, "15:warning message"...)
 		b = appendBytes(b, a.warning)
@@ -132,6 +188,13 @@ func appendFailure(b []byte, reason string) []byte {
 	return append(b, 'e')
 }
 
+// appendRetry appends a failure that passes by itself (BEP 31; in minutes).
+func appendRetry(b []byte, reason failure) []byte {
+	b = append(b, "d14:failure reason"...)
+	b = appendBytes(b, string(reason))
+	return append(b, "8:retry in1:1e"...)
+}
+
 func appendInt(b []byte, n int64) []byte {
 	b = append(b, 'i')
 	b = strconv.AppendInt(b, n, 10)
@@ -145,15 +208,15 @@ func appendBytes[T string | []byte](b []byte, s T) []byte {
 }
 
 // appendDictionaries appends peers as BEP 3 has them.
-func appendDictionaries[A address](b []byte, peers []peer[A], withoutIDs bool) []byte {
+func appendDictionaries[A address](b []byte, c *choice[A], withoutIDs bool) []byte {
 	var text [46]byte
-	for i := range peers {
-		p := &peers[i]
+	for i := range c.peers {
+		p := &c.peers[i]
 		b = append(b, "d2:ip"...)
 		b = appendBytes(b, netAddr(p.addr).AppendTo(text[:0]))
 		if !withoutIDs {
 			b = append(b, "7:peer id20:"...)
-			b = append(b, p.id[:]...)
+			b = append(b, c.ids[i][:]...)
 		}
 		b = append(b, "4:port"...)
 		b = appendInt(b, int64(p.port))
@@ -170,7 +233,7 @@ func netAddr[A address](a A) netip.Addr {
 }
 
 // appendCompact4 appends peers in six bytes each (BEP 23, BEP 15).
-func appendCompact4(b []byte, peers []peer[[4]byte]) []byte {
+func appendCompact4(b []byte, peers []spot[[4]byte]) []byte {
 	for i := range peers {
 		p := &peers[i]
 		b = append(b, p.addr[0], p.addr[1], p.addr[2], p.addr[3], byte(p.port>>8), byte(p.port))
@@ -179,7 +242,7 @@ func appendCompact4(b []byte, peers []peer[[4]byte]) []byte {
 }
 
 // appendCompact6 appends peers in eighteen bytes each (BEP 7, BEP 15).
-func appendCompact6(b []byte, peers []peer[[16]byte]) []byte {
+func appendCompact6(b []byte, peers []spot[[16]byte]) []byte {
 	for i := range peers {
 		p := &peers[i]
 		b = append(b, p.addr[:]...)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anacrolix/torrent/bencode"
 )
@@ -51,23 +52,24 @@ func unbencode(t testing.TB, body []byte) map[string]any {
 
 func TestAnswersToTheByte(t *testing.T) {
 	s := New(Config{})
+	s.keys.Store(newKeys([32]byte{}))
 	fixed := func(body []byte) string { // the interval is spread by chance
 		b := string(body)
 		i := strings.Index(b, "8:intervali") + len("8:intervali")
 		return b[:i] + "X" + b[i+strings.IndexByte(b[i:], 'e'):]
 	}
 	for _, c := range []struct{ name, from, more, want string }{
-		{"alone", "10.0.0.1:50000", "", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0110:incompletei1e8:intervaliXe12:min intervali5e5:peers0:e"},
+		{"alone", "10.0.0.1:50000", "", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0110:incompletei1e8:intervaliXe12:min intervali5e5:peers0:10:tracker id8:12628355e"},
 		{"compact", "10.0.0.2:50000", "&compact=1", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0210:incompletei2e8:intervaliXe12:min intervali5e" +
-			"5:peers6:\x0a\x00\x00\x01\x03\xe9e"},
+			"5:peers6:\x0a\x00\x00\x01\x03\xe910:tracker id8:12628355e"},
 		{"dictionary", "10.0.0.2:50000", "&compact=0", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0210:incompletei2e8:intervaliXe12:min intervali5e" +
-			"5:peersld2:ip8:10.0.0.17:peer id20:-XX0000-0000000000014:porti1001eeee"},
+			"5:peersld2:ip8:10.0.0.17:peer id20:-XX0000-0000000000014:porti1001eee10:tracker id8:12628355e"},
 		{"dictionary without ids", "10.0.0.2:50000", "&compact=0&no_peer_id=1", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0210:incompletei2e8:intervaliXe12:min intervali5e" +
-			"5:peersld2:ip8:10.0.0.14:porti1001eeee"},
-		{"no peers wanted", "10.0.0.2:50000", "&numwant=0", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0210:incompletei2e8:intervaliXe12:min intervali5e5:peers0:e"},
+			"5:peersld2:ip8:10.0.0.14:porti1001eee10:tracker id8:12628355e"},
+		{"no peers wanted", "10.0.0.2:50000", "&numwant=0", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0210:incompletei2e8:intervaliXe12:min intervali5e5:peers0:10:tracker id8:12628355e"},
 		{"IPv6", "[2001:db8::3]:50000", "&compact=1&numwant=1", "d8:completei0e10:downloadedi0e11:external ip16:\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0310:incompletei3e8:intervaliXe12:min intervali5e" +
-			"5:peers6:\x0a\x00\x00\x01\x03\xe96:peers60:e"},
-		{"mapped IPv4, stopped", "[::ffff:10.0.0.2]:50000", "&event=stopped", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0210:incompletei2e8:intervaliXe12:min intervali300e5:peers0:e"},
+			"5:peers6:\x0a\x00\x00\x01\x03\xe96:peers60:10:tracker id8:12628355e"},
+		{"mapped IPv4, stopped", "[::ffff:10.0.0.2]:50000", "&event=stopped", "d8:completei0e10:downloadedi0e11:external ip4:\x0a\x00\x00\x0210:incompletei2e8:intervaliXe12:min intervali300e5:peers0:10:tracker id8:12628355e"},
 	} {
 		n := int(netip.MustParseAddrPort(c.from).Addr().AsSlice()[len(netip.MustParseAddrPort(c.from).Addr().AsSlice())-1])
 		body := get(t, s, c.from, announceURL(n, c.more))
@@ -131,14 +133,14 @@ func TestNobodyAnnouncesAnother(t *testing.T) {
 	for i, from := range []string{"10.0.0.1:1", "127.0.0.1:1", "[::1]:1"} {
 		get(t, s, from, announceURL(i, "&ip=9.9.9.9&ipv4=9.9.9.9&ipv6=2001:db8::9&compact=1"))
 	}
-	sw := s.store.shard(&[20]byte{1}).swarms[[20]byte([]byte("\x01\x02abcdefghijklmnopq\xff"))]
-	for _, p := range sw.v4.peers {
+	sw := s.store.shard(&[20]byte{1}).swarms.get(new([20]byte([]byte("\x01\x02abcdefghijklmnopq\xff"))))
+	for _, p := range sw.v4.spots {
 		if p.addr == [4]byte{9, 9, 9, 9} {
 			t.Errorf("the tracker listed the address that a peer named: %+v", p)
 		}
 	}
-	if sw.v4.len() != 2 || sw.v6.len() != 1 || sw.v6.peers[0].addr != netip.IPv6Loopback().As16() {
-		t.Errorf("listed %+v and %+v, want the three sources", sw.v4.peers, sw.v6.peers)
+	if sw.v4.len() != 2 || sw.v6.len() != 1 || sw.v6.spots[0].addr != netip.IPv6Loopback().As16() {
+		t.Errorf("listed %+v and %+v, want the three sources", sw.v4.spots, sw.v6.spots)
 	}
 }
 
@@ -178,7 +180,7 @@ func FuzzHTTP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, announce bool, query string) {
 		var body []byte
 		if announce {
-			body = s.announceHTTP(nil, query, from, netip.Addr{}, new(scratch))
+			body = s.announceHTTP(nil, query, from, netip.Addr{}, new(scratch), time.Now())
 		} else {
 			body = s.scrapeHTTP(nil, query)
 		}

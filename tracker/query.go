@@ -11,6 +11,7 @@ const (
 	maxScrapeQuery  = 16 << 10 // bytes of a scrape's
 	maxScrapeHashes = 100
 	maxSite         = 64 // bytes of a site's name
+	maxToken        = 64 // bytes of a token
 )
 
 // parseAnnounce reads the query of an announce into r, all but the source address. net/url would make a map and a string per key; this

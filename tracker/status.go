@@ -3,6 +3,7 @@ package tracker
 import (
 	"cmp"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -14,29 +15,42 @@ type Stats struct {
 	Partial  int `json:"partial"`  // of these, those that have all they want (BEP 21)
 	Leechers int `json:"leechers"` // of these, those that want pieces
 
+	AnnouncesPerSec float64 `json:"announces_per_second"` // over the last ten seconds
+
 	AnnouncesHTTP uint64 `json:"announces_http"`
 	AnnouncesUDP  uint64 `json:"announces_udp"`
 	ConnectsUDP   int64  `json:"connects_udp"`
 	Scrapes       int64  `json:"scrapes"`
-	Refused       int64  `json:"refused"`   // announces of info hashes that are not served
-	Malformed     int64  `json:"malformed"` // requests that made no sense, among them those with an old connection id
+	Refused       int64  `json:"refused"`          // announces of info hashes that are not served
+	Limited       int64  `json:"limited"`          // requests beyond what one source may make
+	Shared        string `json:"shared,omitempty"` // whether peers are shared with other trackers: "yes", "lost" (not at the moment), "" (with nobody)
+	Malformed     int64  `json:"malformed"`        // requests that made no sense, among them those with an old connection id
 }
 
 // Stats counts. It looks at each swarm, not at each peer.
 func (s *Server) Stats() Stats {
 	out := Stats{
+		AnnouncesPerSec: s.rate.perSec(),
+
 		ConnectsUDP: s.connects.Load(),
 		Scrapes:     s.scrapes.Load(),
 		Refused:     s.refused.Load(),
+		Limited:     s.limited.Load(),
 		Malformed:   s.malformed.Load(),
+	}
+	if s.share != nil {
+		out.Shared = "yes"
+		if s.share.lost.Load() {
+			out.Shared = "lost"
+		}
 	}
 	for i := range s.store.shards {
 		sh := &s.store.shards[i]
 		sh.mu.Lock()
 		out.AnnouncesHTTP += sh.announces[doorHTTP]
 		out.AnnouncesUDP += sh.announces[doorUDP]
-		out.Swarms += len(sh.swarms)
-		for _, sw := range sh.swarms {
+		out.Swarms += sh.swarms.len()
+		for sw := range sh.swarms.all() {
 			out.Peers += sw.len()
 			out.Seeds += sw.seeds()
 			out.Leechers += sw.leechers()
@@ -69,12 +83,12 @@ func (s *Server) Top(n int) []SwarmStats {
 	for i := range s.store.shards {
 		sh := &s.store.shards[i]
 		sh.mu.Lock()
-		for hash, sw := range sh.swarms {
+		for sw := range sh.swarms.all() {
 			if len(top) >= n && (n <= 0 || sw.len() < top[n-1].peers()) {
 				continue
 			}
 			c := sw.counts()
-			one := SwarmStats{InfoHash: hash, Seeds: c.complete, Partial: c.incomplete - c.downloaders, Leechers: c.downloaders,
+			one := SwarmStats{InfoHash: sw.hash, Seeds: c.complete, Partial: c.incomplete - c.downloaders, Leechers: c.downloaders,
 				Downloaded: int(c.downloaded), Age: time.Duration(now-sw.born) * time.Second}
 			at, _ := slices.BinarySearchFunc(top, one, bigger)
 			top = slices.Insert(top, at, one)
@@ -83,4 +97,46 @@ func (s *Server) Top(n int) []SwarmStats {
 		sh.mu.Unlock()
 	}
 	return top
+}
+
+// rate is how many announces per second there were lately: the counter is looked at every five seconds, and the oldest of three looks is the base.
+type rate struct {
+	mu   sync.Mutex
+	seen [rateOver]uint64
+	n    int // looks so far
+}
+
+const (
+	rateEvery = 5 * time.Second
+	rateOver  = 3
+)
+
+func (r *rate) count(total uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen[r.n%rateOver] = total
+	r.n++
+}
+
+func (r *rate) perSec() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.n < 2 {
+		return 0
+	}
+	last, first := r.n-1, max(r.n-rateOver, 0)
+	return float64(r.seen[last%rateOver]-r.seen[first%rateOver]) / float64(last-first) / rateEvery.Seconds()
+}
+
+// announced is the number of announces so far.
+func (st *store) announced() (n uint64) {
+	for i := range st.shards {
+		sh := &st.shards[i]
+		sh.mu.Lock()
+		for _, m := range sh.announces {
+			n += m
+		}
+		sh.mu.Unlock()
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -21,18 +22,21 @@ type store struct {
 // shard holds the swarms whose info hashes begin alike.
 type shard struct {
 	mu        sync.Mutex
-	swarms    map[[20]byte]*swarm
+	swarms    swarms
 	announces [doors]uint64 // counted here, where the lock is held anyway
+	touched   uint32        // nobody reads it: see touch
 	_         [64]byte      // neighbours do not share a cache line
 }
 
 // swarm is all peers of one info hash. Those that named a site stand a second time in its group, and so do those at home.
 type swarm struct {
-	group
+	hash       [20]byte
+	allowed    uint32            // the version of the allow list that was last seen to have it; 0: none
 	sites      map[uint32]*group // nil while nobody has named one
 	home       *group            // the peers on the tracker's own machine, see home.go; nil: none
 	born       uint32
 	downloaded uint32
+	group
 }
 
 // group is peers of both families.
@@ -54,33 +58,47 @@ func (sw *swarm) counts() counts {
 }
 
 func newStore(c Config) *store {
-	st := &store{settled: c.Interval, maxPeers: int64(c.MaxPeers), maxSwarms: int64(c.MaxSwarms)}
-	for i := range st.shards {
-		st.shards[i].swarms = make(map[[20]byte]*swarm)
-	}
-	return st
+	return &store{settled: c.Interval, maxPeers: int64(c.MaxPeers), maxSwarms: int64(c.MaxSwarms)}
 }
 
 // shard picks by the hash's first byte. Whoever crafts info hashes can crowd one shard, which costs parallelism and nothing else.
 func (st *store) shard(hash *[20]byte) *shard { return &st.shards[hash[0]%shardCount] }
 
-// announce carries out r and fills a, whose slices it reuses.
-func (st *store) announce(now uint32, d door, r *request, a *answer) {
-	*a = answer{v4: a.v4[:0], v6: a.v6[:0], home4: a.home4[:0], home6: a.home6[:0]}
+// gate says which info hashes are served: all if allow is nil. What was allowed once is not asked again before version changes, unless that is 0.
+type gate struct {
+	allow   func(hash [20]byte) bool
+	version uint32
+}
+
+// announce carries out r and fills a, whose slices it reuses. False: the info hash is not served.
+func (st *store) announce(now uint32, d door, r *request, a *answer, g gate) bool {
+	a.reset()
 	random := rand.Uint64()
 	sh := st.shard(&r.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sw := sh.swarms.get(&r.hash)
+	if g.allow != nil && (sw == nil || sw.allowed != g.version || g.version == 0) {
+		sh.mu.Unlock() // for as long as it calls out
+		allowed := g.allow(r.hash)
+		sh.mu.Lock()
+		if !allowed {
+			return false
+		}
+		if sw = sh.swarms.get(&r.hash); sw != nil {
+			sw.allowed = g.version
+		}
+	}
 	sh.announces[d]++
+	st.carryOut(now, sh, sw, r, a, random)
+	return true
+}
 
-	sw := sh.swarms[r.hash]
+// carryOut does it, for a swarm that may be nil, with the shard locked.
+func (st *store) carryOut(now uint32, sh *shard, sw *swarm, r *request, a *answer, random uint64) {
 	if r.event == eventStopped {
 		if sw != nil {
-			if r.from.Is4() {
-				leave(st, sw, v4of, endpoint[[4]byte]{r.from.As4(), r.port}, r.id)
-			} else {
-				leave(st, sw, v6of, endpoint[[16]byte]{r.from.As16(), r.port}, r.id)
-			}
+			st.leave(sw, r)
 			a.counts = sw.counts()
 		}
 		a.interval, a.minInterval = cadence(st.settled, youngFor, 0, 0, 0, 0)
@@ -90,28 +108,20 @@ func (st *store) announce(now uint32, d door, r *request, a *answer) {
 		if r.port != 0 && st.swarms.Load() >= st.maxSwarms {
 			a.warning = warnFull
 		}
-		sw = &swarm{born: now}
+		sw = &swarm{hash: r.hash, born: now}
 		if r.port != 0 && a.warning == "" {
-			sh.swarms[r.hash] = sw
+			sh.swarms.add(sw)
 			st.swarms.Add(1)
 		}
 	}
+	sh.touched += sw.touch(r, random)
 	leechers := sw.leechers()
 	if r.kind() == leecher {
 		leechers++
 	}
 	a.interval, a.minInterval = cadence(st.settled, now-sw.born, leechers, sw.len(), int(st.peers.Load()), uint32(random))
 	if r.port != 0 && a.warning == "" {
-		expires := now + lifetime(a.interval)
-		var listed bool
-		if r.from.Is4() {
-			listed = join(st, sw, v4of, peer[[4]byte]{addr: r.from.As4(), port: r.port, kind: r.kind(), local: r.from.IsLoopback(),
-				id: r.id, expires: expires, site: r.site}, r.event)
-		} else {
-			listed = join(st, sw, v6of, peer[[16]byte]{addr: r.from.As16(), port: r.port, kind: r.kind(), local: r.from.IsLoopback(),
-				id: r.id, expires: expires, site: r.site}, r.event)
-		}
-		if !listed {
+		if !st.join(sw, r, r.kind(), now+lifetime(a.interval), uint32(random>>32)) {
 			a.warning = warnFull
 		}
 	}
@@ -119,57 +129,115 @@ func (st *store) announce(now uint32, d door, r *request, a *answer) {
 	sw.answer(now, r, random, a)
 }
 
+// touch looks at the three places in the swarm's memory that the answer will need, all at once: the processor then waits for them together.
+// One after the other they were a quarter of the tracker's own time.
+func (sw *swarm) touch(r *request, random uint64) uint32 {
+	if !r.from.Is4() {
+		addr := r.from.As16()
+		return sw.v6.touch(&addr, r.port, random)
+	}
+	addr := r.from.As4()
+	return sw.v4.touch(&addr, r.port, random)
+}
+
+func (t *table[A]) touch(addr *A, port uint16, random uint64) (x uint32) {
+	wants, rest := newWalks(t, true, &random)
+	for _, w := range [...]*walk{&wants, &rest} {
+		for i, n := w.at, min(w.n, touchSpots); n > 0; n -= min(n, spotsPerLine) {
+			x += uint32(t.spots[w.base+i].port)
+			if i += spotsPerLine; i >= w.n {
+				i -= min(i, w.n)
+			}
+		}
+	}
+	// Last, because what comes after it cannot begin before it is known where the tag is.
+	hash := hashOf(addr, port)
+	if t.index != nil {
+		x += t.index[hash&uint32(len(t.index)-1)]
+	} else if i := bytes.IndexByte(t.tags, tagOf(hash)); i >= 0 {
+		x += uint32(t.spots[i].port)
+	}
+	return x
+}
+
+const (
+	spotsPerLine = 5  // of IPv4, in 64 bytes; the next line is fetched unasked
+	touchSpots   = 25 // half of the peers of an answer come from each walk
+)
+
 // answer chooses the peers for r: its own family first, and up to a quarter of the other where the answer can hold both.
 func (sw *swarm) answer(now uint32, r *request, random uint64, a *answer) {
-	who := asker{id: r.id, wants: r.wants(), local: r.from.IsLoopback(), site: r.site, now: now, random: random}
+	who := asker{id: r.id, wants: r.wants(), local: r.from.IsLoopback(), ids: r.ids, site: r.site, now: now, random: random}
 	if sw.home != nil && !who.local {
 		sw.answerHome(&who, a)
 	}
-	site := &group{}
+	var site4 *table[[4]byte]
+	var site6 *table[[16]byte]
 	if g := sw.sites[r.site]; r.site != 0 && g != nil {
-		site = g
+		site4, site6 = &g.v4, &g.v6
 	}
 	other := 0
 	if r.from.Is4() {
 		if r.families {
 			other = min(r.want/4, sw.v6.len())
 		}
-		a.v4 = choose(&sw.v4, &site.v4, endpoint[[4]byte]{r.from.As4(), r.port}, &who, r.want-other, a.v4)
+		choose(&sw.v4, site4, endpoint[[4]byte]{r.from.As4(), r.port}, &who, r.want-other, &a.v4)
 		if r.families {
-			a.v6 = choose(&sw.v6, &site.v6, endpoint[[16]byte]{}, &who, r.want-len(a.v4), a.v6)
+			choose(&sw.v6, site6, endpoint[[16]byte]{}, &who, r.want-len(a.v4.peers), &a.v6)
 		}
 		return
 	}
 	if r.families {
 		other = min(r.want/4, sw.v4.len())
 	}
-	a.v6 = choose(&sw.v6, &site.v6, endpoint[[16]byte]{r.from.As16(), r.port}, &who, r.want-other, a.v6)
+	choose(&sw.v6, site6, endpoint[[16]byte]{r.from.As16(), r.port}, &who, r.want-other, &a.v6)
 	if r.families {
-		a.v4 = choose(&sw.v4, &site.v4, endpoint[[4]byte]{}, &who, r.want-len(a.v6), a.v4)
+		choose(&sw.v4, site4, endpoint[[4]byte]{}, &who, r.want-len(a.v6.peers), &a.v4)
+	}
+}
+
+// join lists the sender of r, and leave forgets it.
+func (st *store) join(sw *swarm, r *request, k kind, expires, random uint32) bool {
+	if r.from.Is4() {
+		p := newPeer(r.from.As4(), r.port, k, r.from.IsLoopback(), expires, r.id, r.site)
+		return join(st, sw, v4of, &p, r.event, random)
+	}
+	p := newPeer(r.from.As16(), r.port, k, r.from.IsLoopback(), expires, r.id, r.site)
+	return join(st, sw, v6of, &p, r.event, random)
+}
+
+func (st *store) leave(sw *swarm, r *request) {
+	if r.from.Is4() {
+		leave(st, sw, v4of, endpoint[[4]byte]{r.from.As4(), r.port}, r.id)
+	} else {
+		leave(st, sw, v6of, endpoint[[16]byte]{r.from.As16(), r.port}, r.id)
 	}
 }
 
 // join lists p in sw and in its site. It does not if p is new and the tracker is full.
-func join[A address](st *store, sw *swarm, of func(*group) *table[A], p peer[A], e event) bool {
+func join[A address](st *store, sw *swarm, of func(*group) *table[A], p *peer[A], e event, random uint32) bool {
 	t := of(&sw.group)
-	if st.peers.Load() >= st.maxPeers && t.find(p.addr, p.port) < 0 {
+	if e == eventNone && !p.state.local() && t.refresh(p) {
+		return true
+	}
+	if (st.peers.Load() >= st.maxPeers || t.len() >= maxTable) && t.find(p.addr, p.port) < 0 {
 		return false
 	}
-	old, had := t.put(p)
+	old, had := t.put(*p, random)
 	if !had {
 		st.peers.Add(1)
 	}
-	if e == eventCompleted && p.kind == seed && !(had && old.kind == seed) {
+	if e == eventCompleted && p.state.kind() == seed && !(had && old.state.kind() == seed) {
 		sw.downloaded++
 	}
 	if had && old.site != p.site {
 		leaveSite(sw, of, &old)
 	}
-	if p.local {
+	if p.state.local() {
 		if sw.home == nil {
 			sw.home = &group{}
 		}
-		of(sw.home).put(p)
+		of(sw.home).put(*p, random)
 	}
 	if p.site != 0 {
 		g := sw.sites[p.site]
@@ -180,7 +248,7 @@ func join[A address](st *store, sw *swarm, of func(*group) *table[A], p peer[A],
 			g = &group{}
 			sw.sites[p.site] = g
 		}
-		of(g).put(p)
+		of(g).put(*p, random)
 	}
 	return true
 }
@@ -190,7 +258,7 @@ func join[A address](st *store, sw *swarm, of func(*group) *table[A], p peer[A],
 func leave[A address](st *store, sw *swarm, of func(*group) *table[A], at endpoint[A], id [20]byte) {
 	t := of(&sw.group)
 	i := t.find(at.addr, at.port)
-	if i < 0 || t.peers[i].id != id {
+	if i < 0 || t.details[i].id != id {
 		return
 	}
 	forget(st, sw, of, i)
@@ -199,9 +267,9 @@ func leave[A address](st *store, sw *swarm, of func(*group) *table[A], at endpoi
 // forget removes the i-th peer of a family from the swarm and its groups.
 func forget[A address](st *store, sw *swarm, of func(*group) *table[A], i int) {
 	t := of(&sw.group)
-	p := &t.peers[i]
-	leaveSite(sw, of, p)
-	if p.local && sw.home != nil {
+	p := t.at(i)
+	leaveSite(sw, of, &p)
+	if p.state.local() && sw.home != nil {
 		of(sw.home).drop(p.addr, p.port)
 		if sw.home.len() == 0 {
 			sw.home = nil
@@ -227,7 +295,7 @@ func (st *store) sweep(now uint32) {
 	for i := range st.shards {
 		sh := &st.shards[i]
 		sh.mu.Lock()
-		for hash, sw := range sh.swarms {
+		sh.swarms.retain(func(sw *swarm) bool {
 			expire(st, sw, v4of, now)
 			expire(st, sw, v6of, now)
 			for _, g := range sw.sites {
@@ -235,10 +303,10 @@ func (st *store) sweep(now uint32) {
 				g.v6.shrink()
 			}
 			if sw.len() == 0 {
-				delete(sh.swarms, hash)
 				st.swarms.Add(-1)
 			}
-		}
+			return sw.len() > 0
+		})
 		sh.mu.Unlock()
 	}
 }
@@ -246,7 +314,7 @@ func (st *store) sweep(now uint32) {
 func expire[A address](st *store, sw *swarm, of func(*group) *table[A], now uint32) {
 	t := of(&sw.group)
 	for i := t.len() - 1; i >= 0; i-- { // from the end: what remove moves to i was looked at before
-		if t.peers[i].expires <= now {
+		if t.spots[i].expires <= now {
 			forget(st, sw, of, i)
 		}
 	}
@@ -257,7 +325,7 @@ func (st *store) counts(hash [20]byte) (counts, bool) {
 	sh := st.shard(&hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sw := sh.swarms[hash]
+	sw := sh.swarms.get(&hash)
 	if sw == nil {
 		return counts{}, false
 	}

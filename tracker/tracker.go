@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Config configures a Server. The zero value is usable.
@@ -18,8 +20,23 @@ type Config struct {
 	// told less, see cadence.
 	Interval time.Duration
 	// Allow says whether the tracker serves an info hash: SHA-1, or the first 20 bytes of a v2 swarm's SHA-256. Nil serves all. It is
-	// called for each announce, from many goroutines, and must be quick.
+	// called for each announce (but see AllowVersion), from many goroutines, and must be quick.
 	Allow func(infoHash [20]byte) bool
+	// AllowVersion, if it is not nil, changes from one number above 0 to another when Allow may answer otherwise than before, and spares Allow most calls.
+	AllowVersion func() uint32
+	// Token says whether a token is good: announces come to /TOKEN/announce then (BEP 41 carries that path over UDP), and without a good one
+	// they are refused. Nil asks for none. It is called like Allow, must not keep the text, and is asked about "" where there is none.
+	// Scrapes over UDP carry no token (BEP 41 has options for announces alone), so where there are tokens they are refused.
+	Token func(token string) bool
+	// Sites returns the map of networks to sites, for peers that name no site. Nil, or a nil map, knows none. It is called like Allow.
+	Sites func() *Sites
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed. Nobody else's is.
+	TrustedProxies []netip.Prefix
+	// RequestsPerSec is how many announces and scrapes per second one source may make, an IPv4 address or a /64 of IPv6; for a while it may
+	// make more, see limiter. Zero is no limit.
+	RequestsPerSec int
+	// Shared is where this tracker and others share their peers; it is not closed. Nil: with nobody.
+	Shared *Redis
 	// Here says at which address a peer reaches this machine, for peers that announced over loopback and so have none to show: what a
 	// port forwarding or a public URL names. Where it is nil or returns the zero Addr, it is the address that the peer connected to or,
 	// for UDP, the one that packets to the peer leave from.
@@ -28,7 +45,7 @@ type Config struct {
 	NumWant int
 	// MaxNumWant is how many peers an announce gets at most. Zero means 200. UDP over IPv6 gives at most 67, what fits a packet.
 	MaxNumWant int
-	// MaxPeers bounds the peers of all swarms together. Zero means 2,097,152 (some 130 MB).
+	// MaxPeers bounds the peers of all swarms together. Zero means 2,097,152 (some 100 MB).
 	MaxPeers int
 	// MaxSwarms bounds the swarms. Zero means 262,144.
 	MaxSwarms int
@@ -51,17 +68,26 @@ type Server struct {
 	config  Config
 	start   time.Time // what the store's seconds count from
 	store   *store
-	secret  [32]byte // of the connection ids
+	keys    atomic.Pointer[keys]
+	limit   *limiter
+	share   *share // nil: with nobody
 	scratch sync.Pool
+	date    dateLine
+	rate    rate
 
-	connects, scrapes, refused, malformed atomic.Int64
+	connects, scrapes, refused, limited, malformed atomic.Int64
 }
 
 // New makes a tracker that knows nobody.
 func New(c Config) *Server {
 	c = c.withDefaults()
-	s := &Server{config: c, start: time.Now(), store: newStore(c)}
-	rand.Read(s.secret[:])
+	s := &Server{config: c, start: time.Now(), store: newStore(c), limit: newLimiter(c.RequestsPerSec)}
+	if c.Shared != nil {
+		s.share = newShare(c.Shared)
+	}
+	var secret [32]byte
+	rand.Read(secret[:])
+	s.keys.Store(newKeys(secret))
 	s.scratch.New = func() any { return new(scratch) }
 	return s
 }
@@ -69,22 +95,40 @@ func New(c Config) *Server {
 // sweepEvery is how often expired peers are taken out of memory; they are not given to anybody from the second they expire.
 const sweepEvery = 30 * time.Second
 
-// Run forgets peers that have fallen silent until ctx is done. The doors work without it, but memory is then bounded only by MaxPeers.
+// Run forgets peers that have fallen silent until ctx is done, and keeps the rate of [Server.Stats]. The doors work without it, but memory is
+// then bounded only by MaxPeers. It also shares peers with other trackers, if there are any ([Config.Shared]).
 func (s *Server) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+	if s.share == nil {
+		return s.loop(ctx)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.loop(ctx) })
+	g.Go(func() error { s.writeLog(ctx); return nil })
+	g.Go(func() error { s.readLog(ctx); return nil })
+	return g.Wait()
+}
+
+func (s *Server) loop(ctx context.Context) error {
+	s.rate.count(s.store.announced())
+	sweep, count := time.NewTicker(sweepEvery), time.NewTicker(rateEvery)
+	defer sweep.Stop()
+	defer count.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-sweep.C:
 			s.store.sweep(s.now())
+		case <-count.C:
+			s.rate.count(s.store.announced())
 		}
 	}
 }
 
 // now is the store's clock: seconds since the server was made, from 1 so that 0 can mean never.
-func (s *Server) now() uint32 { return 1 + uint32(time.Since(s.start)/time.Second) }
+func (s *Server) now() uint32 { return s.secondOf(time.Now()) }
+
+func (s *Server) secondOf(t time.Time) uint32 { return 1 + uint32(max(t.Sub(s.start), 0)/time.Second) }
 
 // scratch is what one announce needs while it is answered.
 type scratch struct {
@@ -102,6 +146,8 @@ const (
 	failRefused   failure = "this tracker does not serve this info hash"
 	failConnID    failure = "connection id expired" // with its header shorter than a scrape, see appendStale
 	failMalformed failure = "malformed request"
+	failToken     failure = "this tracker needs a token in its URL: /TOKEN/announce"
+	failLimited   failure = "too many requests from your address"
 	warnFull              = "the tracker is full: you are not listed"
 )
 
@@ -135,8 +181,11 @@ type request struct {
 	want     int        // peers wished for; < 0: the default
 	site     uint32     // 0: none, see siteOf
 	families bool       // the answer may hold addresses of the other family as well
+	ids      bool       // the answer holds peer ids
 	idle     bool       // has moved no byte yet
 	here     netip.Addr // at which the sender reached the tracker, if the door knows
+	token    [maxToken]byte
+	tokenLen int
 }
 
 // kind is what the announce says its sender is.
@@ -161,11 +210,21 @@ func (r *request) wants() bool {
 type answer struct {
 	interval, minInterval uint32 // seconds
 	counts                counts
-	v4                    []peer[[4]byte]
-	v6                    []peer[[16]byte]
-	home4                 []peer[[4]byte] // peers on the tracker's machine, still without an address that others can use
-	home6                 []peer[[16]byte]
+	v4                    choice[[4]byte]
+	v6                    choice[[16]byte]
+	home4                 choice[[4]byte] // peers on the tracker's machine, still without an address that others can use
+	home6                 choice[[16]byte]
 	warning               string
+	site                  string // where the site map says the sender is, if it did not say so itself
+}
+
+// reset makes it empty, and keeps its memory.
+func (a *answer) reset() {
+	a.v4.reset()
+	a.v6.reset()
+	a.home4.reset()
+	a.home6.reset()
+	a.interval, a.minInterval, a.counts, a.warning, a.site = 0, 0, counts{}, "", ""
 }
 
 // counts are a swarm's, as BEP 48 and BEP 21 name them.
@@ -175,17 +234,29 @@ type counts struct {
 }
 
 // announce is the one logic behind the doors.
-func (s *Server) announce(d door, r *request, a *answer) error {
-	if s.config.Allow != nil && !s.config.Allow(r.hash) {
-		s.refused.Add(1)
-		return failRefused
-	}
+func (s *Server) announce(d door, r *request, a *answer, now time.Time) error {
 	if r.want < 0 {
 		r.want = s.config.NumWant
 	}
 	r.want = min(r.want, s.config.MaxNumWant)
-	s.store.announce(s.now(), d, r, a)
-	if len(a.home4)+len(a.home6) > 0 {
+	at := site{}
+	if r.site == 0 && s.config.Sites != nil {
+		at = s.config.Sites().at(r.from)
+		r.site = at.number
+	}
+	g := gate{allow: s.config.Allow}
+	if s.config.AllowVersion != nil {
+		g.version = s.config.AllowVersion()
+	}
+	if !s.store.announce(s.secondOf(now), d, r, a, g) {
+		s.refused.Add(1)
+		return failRefused
+	}
+	a.site = at.name
+	if s.share != nil && a.warning == "" {
+		s.share.add(r, lifetime(a.interval))
+	}
+	if len(a.home4.peers)+len(a.home6.peers) > 0 {
 		s.addHome(r, a)
 	}
 	return nil

@@ -21,7 +21,7 @@ func visit(s *Server, n int, change func(*request)) answer {
 		change(&r)
 	}
 	var a answer
-	if err := s.announce(doorHTTP, &r, &a); err != nil {
+	if err := s.announce(doorHTTP, &r, &a, time.Now()); err != nil {
 		panic(err)
 	}
 	return a
@@ -55,13 +55,13 @@ func TestSeedGetsOnlyThoseThatWantPieces(t *testing.T) {
 	visit(s, 3, nil)
 	for name, change := range map[string]func(*request){"seed": isSeed, "partial seed": func(r *request) { r.event = eventPaused }} {
 		a := visit(s, 9, change)
-		if len(a.v4) != 1 || a.v4[0].addr != [4]byte{10, 0, 0, 3} {
+		if len(a.v4.peers) != 1 || a.v4.peers[0].addr != [4]byte{10, 0, 0, 3} {
 			t.Errorf("a %s got %+v, want the leecher alone", name, a.v4)
 		}
 		visit(s, 9, isStopped)
 	}
-	if a := visit(s, 9, nil); len(a.v4) != 3 {
-		t.Errorf("a leecher got %d peers, want all 3", len(a.v4))
+	if a := visit(s, 9, nil); len(a.v4.peers) != 3 {
+		t.Errorf("a leecher got %d peers, want all 3", len(a.v4.peers))
 	}
 }
 
@@ -85,7 +85,7 @@ func TestMagnetOfAria2GetsSeeds(t *testing.T) {
 		}
 	}
 	a := visit(s, 9, func(r *request) { isSeed(r); r.idle = true; copy(r.id[:], "A2-") })
-	if len(a.v4) != 1 {
+	if len(a.v4.peers) != 1 {
 		t.Errorf("aria2 with a magnet link got %+v, want the seed", a.v4)
 	}
 }
@@ -99,19 +99,19 @@ func TestBothFamilies(t *testing.T) {
 		visit(s, n, nil)
 		visit(s, 1000+n, six(n))
 	}
-	if a := visit(s, 500, nil); len(a.v4) != 38 || len(a.v6) != 12 {
-		t.Errorf("IPv4 asker: %d + %d peers, want three quarters of its family", len(a.v4), len(a.v6))
+	if a := visit(s, 500, nil); len(a.v4.peers) != 38 || len(a.v6.peers) != 12 {
+		t.Errorf("IPv4 asker: %d + %d peers, want three quarters of its family", len(a.v4.peers), len(a.v6.peers))
 	}
-	if a := visit(s, 501, six(501)); len(a.v6) != 38 || len(a.v4) != 12 {
-		t.Errorf("IPv6 asker: %d + %d peers, want three quarters of its family", len(a.v4), len(a.v6))
+	if a := visit(s, 501, six(501)); len(a.v6.peers) != 38 || len(a.v4.peers) != 12 {
+		t.Errorf("IPv6 asker: %d + %d peers, want three quarters of its family", len(a.v4.peers), len(a.v6.peers))
 	}
-	if a := visit(s, 502, func(r *request) { r.families = false }); len(a.v4) != 50 || len(a.v6) != 0 {
-		t.Errorf("one family only: %d + %d peers, want 50 + 0", len(a.v4), len(a.v6))
+	if a := visit(s, 502, func(r *request) { r.families = false }); len(a.v4.peers) != 50 || len(a.v6.peers) != 0 {
+		t.Errorf("one family only: %d + %d peers, want 50 + 0", len(a.v4.peers), len(a.v6.peers))
 	}
 	// One machine that announces over both families is not told of itself.
 	s = New(Config{})
 	visit(s, 7, nil)
-	if a := visit(s, 7, six(7)); len(a.v4)+len(a.v6) != 0 {
+	if a := visit(s, 7, six(7)); len(a.v4.peers)+len(a.v6.peers) != 0 {
 		t.Errorf("a dual-stack machine was told of itself: %+v", a)
 	}
 }
@@ -129,13 +129,13 @@ func TestSiteComesFirst(t *testing.T) {
 	}
 	near := 0
 	a := visit(s, 1, func(r *request) { r.site, r.id, r.port = home, [20]byte{9}, 1001 })
-	for _, p := range a.v4 {
-		if p.site == home {
+	for _, p := range a.v4.peers {
+		if n := int(p.addr[2])<<8 | int(p.addr[3]); n%10 == 0 {
 			near++
 		}
 	}
-	if len(a.v4) != 50 || near != 30 {
-		t.Errorf("%d peers, %d of the site, want 50 with all 30", len(a.v4), near)
+	if len(a.v4.peers) != 50 || near != 30 {
+		t.Errorf("%d peers, %d of the site, want 50 with all 30", len(a.v4.peers), near)
 	}
 	// Peers that move or leave do not stay in the site's list.
 	for n := 0; n < 300; n += 10 {
@@ -146,7 +146,7 @@ func TestSiteComesFirst(t *testing.T) {
 		})
 	}
 	visit(s, 1, func(r *request) { r.id, r.port, r.event = [20]byte{9}, 1001, eventStopped })
-	sw := s.store.shard(&[20]byte{1}).swarms[hashNumber(1)]
+	sw := s.store.shard(&[20]byte{1}).swarms.get(new(hashNumber(1)))
 	if sw.sites[home] != nil || sw.sites[away].len() != 285 || sw.len() != 285 {
 		t.Errorf("sites: home %v, away %d, all %d; want none, 285, 285", sw.sites[home], sw.sites[away].len(), sw.len())
 	}
@@ -156,7 +156,7 @@ func TestSiteComesFirst(t *testing.T) {
 func TestLateStopDoesNotRemoveTheSuccessor(t *testing.T) {
 	s := New(Config{})
 	visit(s, 1, nil)
-	visit(s, 1, func(r *request) { r.id = [20]byte{7} })
+	visit(s, 1, func(r *request) { r.id, r.event = [20]byte{7}, eventStarted })
 	visit(s, 1, isStopped)
 	if got := s.Stats().Peers; got != 1 {
 		t.Errorf("peers = %d, want the successor", got)
@@ -172,8 +172,8 @@ func TestBounds(t *testing.T) {
 	for n := range 3 {
 		visit(s, n, nil)
 	}
-	if a := visit(s, 4, nil); a.warning == "" || len(a.v4) != 3 {
-		t.Errorf("beyond MaxPeers: warning %q and %d peers, want a warning and 3", a.warning, len(a.v4))
+	if a := visit(s, 4, nil); a.warning == "" || len(a.v4.peers) != 3 {
+		t.Errorf("beyond MaxPeers: warning %q and %d peers, want a warning and 3", a.warning, len(a.v4.peers))
 	}
 	if a := visit(s, 1, isSeed); a.warning != "" || a.counts.complete != 1 {
 		t.Errorf("a listed peer is warned %q, counts %+v", a.warning, a.counts)
@@ -204,7 +204,7 @@ func TestSilentPeersAreForgotten(t *testing.T) {
 			t.Errorf("peers after 9m = %d, want 3", got)
 		}
 		time.Sleep(70 * time.Second) // expired, whether swept or not
-		if a := visit(s, 4, nil); len(a.v4)+len(a.v6) != 1 {
+		if a := visit(s, 4, nil); len(a.v4.peers)+len(a.v6.peers) != 1 {
 			t.Errorf("peers told after 10m = %+v, want the seed", a)
 		}
 		time.Sleep(sweepEvery)
@@ -277,7 +277,7 @@ func TestStatsAndTop(t *testing.T) {
 		}
 	}
 	r := request{hash: hashNumber(66), from: netip.MustParseAddr("10.0.0.1"), port: 1}
-	if err := s.announce(doorUDP, &r, &answer{}); err != failRefused {
+	if err := s.announce(doorUDP, &r, &answer{}, time.Now()); err != failRefused {
 		t.Errorf("a swarm that is not allowed: %v, want %v", err, failRefused)
 	}
 	want := Stats{Swarms: 10, Peers: 55, Seeds: 10, Leechers: 45, AnnouncesHTTP: 55, Refused: 1}

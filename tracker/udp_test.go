@@ -117,8 +117,8 @@ func TestUDPOptions(t *testing.T) {
 	} {
 		s := New(Config{})
 		s.HandleUDP(nil, announcePkt(connect(t, s, peerA), hashNumber(1), 1, 0, 7001, 1, c.options), peerA)
-		sw := s.store.shard(&[20]byte{1}).swarms[hashNumber(1)]
-		if got := sw.v4.peers[0].site; got != c.want {
+		sw := s.store.shard(&[20]byte{1}).swarms.get(new(hashNumber(1)))
+		if got := sw.v4.details[0].site; got != c.want {
 			t.Errorf("%s: site %x, want %x", c.name, got, c.want)
 		}
 	}
@@ -132,7 +132,7 @@ func TestConnectionIDs(t *testing.T) {
 			if id[0] != 0 {
 				t.Fatalf("id %x does not begin with a zero byte", id)
 			}
-			at := s.now()
+			at := tickAt(time.Now())
 			for _, c := range []struct {
 				name string
 				from netip.AddrPort
@@ -141,13 +141,13 @@ func TestConnectionIDs(t *testing.T) {
 			}{
 				{"at once", peerA, 0, true},
 				{"another port", netip.AddrPortFrom(peerA.Addr(), 1), 0, true},
-				{"after two minutes", peerA, 119, true},
+				{"after two minutes", peerA, connIDTicks, true},
 				{"another address", peerB, 0, false},
-				{"after 151 s", peerA, 151, false},
-				{"when the low byte is the same again", peerA, 256 * connIDTick, false},
+				{"after 150 s", peerA, connIDTicks + 1, false},
+				{"when the low byte is the same again", peerA, 256, false},
 			} {
 				if got := s.connIDGood(id, c.from.Addr(), at+c.age); got != c.want {
-					t.Fatalf("id of second %d, %s: good = %v, want %v", at, c.name, got, c.want)
+					t.Fatalf("id of tick %d, %s: good = %v, want %v", at, c.name, got, c.want)
 				}
 			}
 			id[7] ^= 1
@@ -156,7 +156,7 @@ func TestConnectionIDs(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if New(Config{}).connIDGood(connect(t, s, peerA), peerA.Addr(), s.now()) {
+		if New(Config{}).connIDGood(connect(t, s, peerA), peerA.Addr(), tickAt(time.Now())) {
 			t.Errorf("another tracker's id is good")
 		}
 	})

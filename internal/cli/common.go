@@ -3,11 +3,13 @@ package cli
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"shoal/internal/daemon"
 	"shoal/internal/disk"
 )
 
@@ -36,6 +38,42 @@ func swarmOptions(listen string) []option {
 		listenOption(listen),
 		{name: "site", value: "NAME", usage: "name of the site this machine is at: neighbours come first"},
 	}, rateOptions(), []option{maxPeersOption()})
+}
+
+// trackerOptions are for commands with a tracker.
+func trackerOptions() []option {
+	return []option{
+		{name: "announce-limit", kind: kindInt, value: "N", usage: "answer at most so many announces per second of one address, for a while ten times as many; 0 is no limit", def: "100"},
+		{name: "trusted-proxies", kind: kindList, value: "CIDR", usage: "believe X-Forwarded-For of proxies in this network; may be repeated", check: checkCIDR},
+		{name: "site-map", value: "FILE", usage: "which networks are at which site, one CIDR and one name a line: neighbours come first", complete: "file"},
+		{name: "tls-cert", value: "FILE", usage: "speak TLS as well, on the same port, with this certificate (PEM)", complete: "file"},
+		{name: "tls-key", value: "FILE", usage: "the key of --tls-cert (PEM)", complete: "file"},
+	}
+}
+
+func checkCIDR(text string) error {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a network such as 10.0.0.0/8 or 2001:db8::/32", text)
+	}
+	if p != p.Masked() {
+		return fmt.Errorf("%q has bits set behind its length: is %s meant?", text, p.Masked())
+	}
+	return nil
+}
+
+// setTracker takes what trackerOptions say into a node's configuration.
+func (e *env) setTracker(c *daemon.ServeConfig) error {
+	c.RequestsPerSec = int(e.settings.Int("announce-limit"))
+	c.SiteMapFile = e.settings.String("site-map")
+	for _, text := range e.settings.List("trusted-proxies") {
+		c.TrustedProxies = append(c.TrustedProxies, netip.MustParsePrefix(text)) // checked
+	}
+	c.TLSCert, c.TLSKey = e.settings.String("tls-cert"), e.settings.String("tls-key")
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return usagef("a certificate and its key belong together", "give both --tls-cert and --tls-key, or neither")
+	}
+	return nil
 }
 
 // listenOption is for commands with a port.

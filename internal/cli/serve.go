@@ -43,7 +43,7 @@ func serveCommand() *command {
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
 			tokenOption("take pushes into the repository from those who know the token in this file's first line"),
-		}, swarmOptions(":7070"), peerOptions(), stateOptions(), logOptions("info"), outputOptions()),
+		}, swarmOptions(":7070"), peerOptions(), trackerOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.serve(ctx, args) },
 	}
@@ -91,16 +91,20 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	if token != "" && repo == nil {
 		return usagef("name one: shoal init makes it", "--token-file is for a repository, and there is none among what is served")
 	}
-	config, around, err := e.swarmConfig(swarm.RoleOrigin, serverPeers)
+	node, around, err := e.swarmConfig(swarm.RoleOrigin, serverPeers)
 	if err != nil {
 		return err
 	}
-	s, err := daemon.NewServer(ctx, daemon.ServeConfig{
+	config := daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
 		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
-		Swarm: config, Around: around,
+		Swarm: node, Around: around,
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
-	})
+	}
+	if err := e.setTracker(&config); err != nil {
+		return err
+	}
+	s, err := daemon.NewServer(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -372,46 +376,6 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 			Peer     string `json:"peer"`
 		}{c.Name, c.Key(), c.Length, s.Port(), hostPort(s)}, func(w io.Writer) {
 			fmt.Fprintf(w, "seeding %s: %s, verified; peer address %s\n", clean(c.Name), formatBytes(c.Length), hostPort(s))
-		})
-		return nil
-	})
-}
-
-func trackerCommand() *command {
-	return &command{
-		name:  "tracker",
-		usage: "be a tracker alone, over HTTP and UDP on one port",
-		long: "A tracker tells machines that want the same content of each other; it has none itself. Say which\n" +
-			"content: --allow FILE has one info hash in hex a line and is read again when it changes; --open is any.",
-		examples: []string{"shoal tracker --open", "shoal tracker --allow hashes.txt --listen :6969"},
-		options: concat([]option{
-			{name: "allow", value: "FILE", usage: "serve only the info hashes in this file", complete: "file"},
-			{name: "open", kind: kindBool, usage: "serve any content"},
-			listenOption(":6969"),
-		}, logOptions("info"), outputOptions()),
-		run: func(ctx context.Context, e *env, _ []string) error { return e.track(ctx) },
-	}
-}
-
-func (e *env) track(ctx context.Context) error {
-	allow, open := e.settings.String("allow"), e.settings.Bool("open")
-	if (allow == "") == !open {
-		return usagef("--open serves any content, --allow FILE what the file lists", "say which content the tracker serves: either --open or --allow FILE")
-	}
-	s, err := daemon.NewServer(ctx, daemon.ServeConfig{
-		Listen: e.settings.String("listen"), Tracker: true, Open: open, AllowFile: allow, Version: readVersion().Version, Log: e.log,
-	})
-	if err != nil {
-		return err
-	}
-	return e.runServer(ctx, s, func(context.Context) error {
-		host := hostPort(s)
-		e.report.Result("tracking", struct {
-			HTTP string `json:"http"`
-			UDP  string `json:"udp"`
-			Port int    `json:"port"`
-		}{"http://" + host + "/announce", "udp://" + host + "/announce", s.Port()}, func(w io.Writer) {
-			fmt.Fprintf(w, "tracker at http://%s/announce and udp://%s/announce\n", host, host)
 		})
 		return nil
 	})

@@ -68,6 +68,9 @@ func (e *env) controlClient() (client *http.Client, url string, err error) {
 	}
 	socket := filepath.Join(dir, daemon.SocketName)
 	if _, err := os.Stat(socket); err != nil {
+		socket = filepath.Join(dir, trackerDir, daemon.SocketName)
+	}
+	if _, err := os.Stat(socket); err != nil {
 		return nil, "", &deliver.Error{Kind: deliver.ErrNoSource, Message: "no node runs with the state directory " + dir, Hint: "name its URL, or its --state-dir"}
 	}
 	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -86,9 +89,19 @@ func writeStatus(w io.Writer, st daemon.Status) {
 		}
 		t.Flush()
 	}
-	if st.Tracker != nil {
-		fmt.Fprintf(w, "tracker: %d swarms, %d seeds, %d leechers; %d announces over HTTP, %d over UDP\n",
-			st.Tracker.Swarms, st.Tracker.Seeds, st.Tracker.Leechers, st.Tracker.AnnouncesHTTP, st.Tracker.AnnouncesUDP)
+	if x := st.Tracker; x != nil {
+		fmt.Fprintf(w, "tracker: %d swarms, %d seeds, %d peers; %.1f announces/s (%d over HTTP, %d over UDP so far)\n",
+			x.Swarms, x.Seeds, x.Peers, x.AnnouncesPerSec, x.AnnouncesHTTP, x.AnnouncesUDP)
+		if x.Shared != "" {
+			fmt.Fprintf(w, "peers are shared with other trackers: %s\n", map[string]string{"yes": "yes", "lost": "not at the moment"}[x.Shared])
+		}
+		if len(st.Contents) == 0 && len(st.Swarms) > 0 {
+			fmt.Fprintln(t, "SWARM\tSEEDS\tLEECHERS\tDOWNLOADED")
+			for _, s := range st.Swarms[:min(len(st.Swarms), 10)] {
+				fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", clean(s.Infohash), s.Seeds, s.Leechers, s.Downloaded)
+			}
+			t.Flush()
+		}
 	}
 }
 

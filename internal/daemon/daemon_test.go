@@ -109,19 +109,19 @@ func TestAllowList(t *testing.T) {
 	}
 	v1, v2 := strings.Repeat("ab", 20), strings.Repeat("cd", 32)
 	write("# ours\n" + v1 + "  # a release\n\n" + v2 + "\n")
-	l := &allowList{path: path}
+	l := &followed[hashSet]{path: path, parse: parseAllow}
 	if err := l.load(); err != nil {
 		t.Fatal(err)
 	}
 	a, b := [20]byte([]byte(strings.Repeat("\xab", 20))), [20]byte([]byte(strings.Repeat("\xcd", 20)))
-	if !l.has(a) || !l.has(b) || l.has([20]byte{}) {
-		t.Error("the list allows something else than it names")
+	if set := l.get(); !set[a] || !set[b] || len(set) != 2 {
+		t.Errorf("the list allows %v, which is not what it names", set)
 	}
 	write(v1 + "\nnonsense\n")
-	if err := l.load(); err == nil || !strings.Contains(err.Error(), ":2:") {
+	if err := l.load(); err == nil || !strings.Contains(err.Error(), "line 2:") {
 		t.Errorf("error for a bad line = %v, want its number", err)
 	}
-	if !l.has(b) {
+	if !l.get()[b] {
 		t.Error("a list that cannot be read has replaced the one in force")
 	}
 }
@@ -139,13 +139,20 @@ func TestStateOfALaterVersionIsRefused(t *testing.T) {
 func FuzzAllowList(f *testing.F) {
 	f.Add(strings.Repeat("ab", 20) + " # x\n" + strings.Repeat("cd", 32))
 	f.Fuzz(func(t *testing.T, text string) {
-		path := filepath.Join(t.TempDir(), "allow")
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
+		if set, err := parseAllow(strings.NewReader(text)); err == nil && len(set) > strings.Count(text, "\n")+1 {
+			t.Errorf("%d hashes from %d lines", len(set), strings.Count(text, "\n")+1)
 		}
-		l := &allowList{path: path}
-		if l.load() == nil && len(*l.set.Load()) > strings.Count(text, "\n")+1 {
-			t.Errorf("%d hashes from %d lines", len(*l.set.Load()), strings.Count(text, "\n")+1)
+	})
+}
+
+func FuzzTokens(f *testing.F) {
+	f.Add("one # x\n\ntwo-2_")
+	f.Fuzz(func(t *testing.T, text string) {
+		set, err := parseTokens(strings.NewReader(text))
+		for token := range set {
+			if err == nil && !strings.Contains(text, token) || token == "" || len(token) > 64 {
+				t.Errorf("the token %q, which is not in %q", token, text)
+			}
 		}
 	})
 }

@@ -117,7 +117,7 @@ func (s *Server) public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", "Shoal/"+s.cfg.Version)
 		switch path := r.URL.Path; {
-		case s.tracker != nil && (path == "/announce" || path == "/scrape"):
+		case s.tracker != nil && s.tracker.Serves(path):
 			s.tracker.ServeHTTP(w, r)
 		case s.cfg.Repository != nil && seeder.RepositoryPath(path):
 			s.repository.ServeHTTP(w, r)
@@ -127,6 +127,8 @@ func (s *Server) public() http.Handler {
 			s.page(w)
 		case path == "/healthz":
 			s.health(w)
+		case path == "/metrics":
+			s.metrics(w)
 		case path == "/api/v1/status":
 			writeJSON(w, s.Status())
 		default:
@@ -188,7 +190,7 @@ var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 {{if .Contents}}<table><tr><th>Content<th class=n>Size<th class=n>Peers<th class=n>Sent<th class=n>Copies<th></tr>
 {{range .Contents}}<tr><td><a href="{{url .Name}}.torrent">{{.Name}}</a>{{if .Error}}<br><small>{{.Error}}</small>{{end}}<td class=n>{{size .Bytes}}<td class=n>{{.Peers}}<td class=n>{{size .SentPeer}} to peers, {{size .SentHTTP}} over HTTP<td class=n>{{printf "%.2f" .Copies}}<td><code>{{slice .Infohash 0 12}}</code></tr>
 {{end}}</table>{{end}}
-{{with .Tracker}}<p>Tracker: {{.Swarms}} swarms, {{.Seeds}} seeds, {{.Leechers}} leechers.</p>{{end}}
+{{with .Tracker}}<p>Tracker: {{.Swarms}} swarms, {{.Seeds}} seeds, {{.Leechers}} leechers, {{printf "%.1f" .AnnouncesPerSec}} announces per second.</p>{{end}}
 `))
 
 func (s *Server) page(w http.ResponseWriter) {

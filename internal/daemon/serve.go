@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +34,17 @@ type ServeConfig struct {
 	Tracker, Open bool
 	// AllowFile lists the info hashes that the tracker serves, one hex hash a line; "": see Open.
 	AllowFile string
-	Plain     bool // contents are also /NAME and /NAME.torrent
+	// TokensFile lists the tokens of which an announce needs one in its URL; "": none is needed.
+	TokensFile string
+	// SiteMapFile says which networks belong to which site; "": nothing is known.
+	SiteMapFile string
+	// TrustedProxies, RequestsPerSec and Redis (a URL) are the tracker's, see tracker.Config.
+	TrustedProxies []netip.Prefix
+	RequestsPerSec int
+	Redis          string
+	// TLSCert and TLSKey are PEM files; with them the port speaks TLS as well.
+	TLSCert, TLSKey string
+	Plain           bool // contents are also /NAME and /NAME.torrent
 	// Repository is one of signed releases, whose files are served and whose content is offered; nil: none.
 	Repository *release.Repository
 	// Items is where the repository is made findable without this server; nil: nowhere.
@@ -56,10 +67,12 @@ type Server struct {
 	lock    *disk.DirLock
 	node    *swarm.Node
 	tracker *tracker.Server // nil: none
+	redis   *tracker.Redis  // nil: none
+	tls     *tls.Config     // nil: none
 	seeder  *seeder.Seeder
 	bounds  *bounds
 	started time.Time
-	allow   allowList
+	follow  []func(context.Context, *slog.Logger) error // files that may change
 
 	repository http.Handler // nil without one
 	offered    chan error   // what came of the first look at the repository
@@ -84,7 +97,11 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 			return nil, err
 		}
 	}
-	if s.port, err = port.Listen(ctx, cfg.Listen); err != nil {
+	listen := port.Listen
+	if cfg.Tracker {
+		listen = port.ListenBusy
+	}
+	if s.port, err = listen(ctx, cfg.Listen); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -106,22 +123,70 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 	}
 	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, cfg.Log)
-	if cfg.Tracker {
-		tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL)}
-		switch {
-		case cfg.AllowFile != "":
-			s.allow.path = cfg.AllowFile
-			if err := s.allow.load(); err != nil {
-				s.Close()
-				return nil, err
-			}
-			tc.Allow = s.allow.has
-		case !cfg.Open:
-			tc.Allow = s.seeder.Allows
+	if err := s.newTracker(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	if cfg.TLSCert != "" {
+		pair := certificate(cfg.TLSCert, cfg.TLSKey)
+		if err := follow(s, pair); err != nil {
+			s.Close()
+			return nil, err
 		}
-		s.tracker = tracker.New(tc)
+		s.tls = tlsConfig(pair)
 	}
 	return s, nil
+}
+
+// newTracker makes the tracker, if there is to be one.
+func (s *Server) newTracker(ctx context.Context) error {
+	cfg := &s.cfg
+	if !cfg.Tracker {
+		return nil
+	}
+	tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL), TrustedProxies: cfg.TrustedProxies, RequestsPerSec: cfg.RequestsPerSec}
+	switch {
+	case cfg.AllowFile != "":
+		allow := &followed[hashSet]{what: "allow list", path: cfg.AllowFile, parse: parseAllow}
+		if err := follow(s, allow); err != nil {
+			return err
+		}
+		tc.Allow, tc.AllowVersion = func(hash [20]byte) bool { return allow.get()[hash] }, allow.version.Load
+	case !cfg.Open:
+		tc.Allow = s.seeder.Allows
+	}
+	if cfg.TokensFile != "" {
+		tokens := &followed[map[string]bool]{what: "tokens", path: cfg.TokensFile, parse: parseTokens}
+		if err := follow(s, tokens); err != nil {
+			return err
+		}
+		tc.Token = func(token string) bool { return tokens.get()[token] }
+	}
+	if cfg.SiteMapFile != "" {
+		sites := &followed[*tracker.Sites]{what: "site map", path: cfg.SiteMapFile, parse: tracker.ParseSites}
+		if err := follow(s, sites); err != nil {
+			return err
+		}
+		tc.Sites = sites.get
+	}
+	if cfg.Redis != "" {
+		var err error
+		if s.redis, err = tracker.NewRedis(cfg.Redis); err != nil {
+			return err
+		}
+		tc.Shared = s.redis
+	}
+	s.tracker = tracker.New(tc)
+	if cfg.StateDir != "" {
+		s.restorePeers()
+	}
+	return nil
+}
+
+// follow reads a file, and has Run look whether it changes.
+func follow[T any](s *Server, f *followed[T]) error {
+	s.follow = append(s.follow, f.follow)
+	return f.load()
 }
 
 // publicAddress tells the tracker where peers on this machine are reached from outside, when its
@@ -198,6 +263,9 @@ func (s *Server) Close() {
 	if s.port != nil {
 		s.port.Close()
 	}
+	if s.redis != nil {
+		s.redis.Close()
+	}
 	if s.lock != nil {
 		s.lock.Close()
 	}
@@ -206,14 +274,20 @@ func (s *Server) Close() {
 // Run serves until ctx is done.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
+	if s.tracker != nil && s.cfg.StateDir != "" {
+		defer s.savePeers()
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	h := port.Handlers{BitTorrent: s.node.HandleConn, Encrypted: s.node.HandleEncrypted, Log: s.cfg.Log}
+	h := port.Handlers{BitTorrent: s.node.HandleConn, Encrypted: s.node.HandleEncrypted, TLS: s.tls != nil, Log: s.cfg.Log}
 	if s.tracker != nil {
-		h.Tracker = s.tracker.HandleUDP
+		h.Tracker, h.Warm, h.Quick = s.tracker.HandleUDP, s.tracker.WarmUDP, s.tracker.HandleHTTP
 		g.Go(func() error { return s.tracker.Run(ctx) })
-		if s.allow.path != "" {
-			g.Go(func() error { return s.allow.follow(ctx, s.cfg.Log) })
-		}
+	}
+	for _, f := range s.follow {
+		g.Go(func() error { return f(ctx, s.cfg.Log) })
+	}
+	if s.tls != nil {
+		g.Go(func() error { return s.serveHTTP(ctx, tls.NewListener(s.port.TLS(), s.tls), s.public()) })
 	}
 	g.Go(func() error { return s.cfg.Around.run(ctx, s.node, s.port, s.cfg.Log) })
 	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,7 +11,15 @@ import (
 // WriteFile replaces the file at path by one with this content and these permissions (set exactly, whatever the umask).
 // After a crash at any moment, power loss included, path holds either the old content or the new one in full; when WriteFile has returned
 // nil, the new one. The directory must exist. Concurrent writers do not mix: the last rename wins.
-func WriteFile(path string, data []byte, perm fs.FileMode) (err error) {
+func WriteFile(path string, data []byte, perm fs.FileMode) error {
+	return Write(path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Write is WriteFile for content that is too large to be held in memory: fill writes it.
+func Write(path string, perm fs.FileMode, fill func(io.Writer) error) (err error) {
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
@@ -26,7 +35,7 @@ func WriteFile(path string, data []byte, perm fs.FileMode) (err error) {
 			err = fmt.Errorf("writing %s: %w", path, err)
 		}
 	}()
-	if _, err := f.Write(data); err != nil {
+	if err := fill(f); err != nil {
 		return err
 	}
 	if err := f.Chmod(perm); err != nil {

@@ -4,7 +4,7 @@
 //
 //	\x13BitTorrent protocol     the peer wire protocol (BEP 3), to Handlers.BitTorrent
 //	a method and a space        HTTP, to the listener that HTTP returns ("PRI * HTTP/2.0" as well)
-//	16 03                       TLS, kept for later: closed
+//	16 03                       TLS, to the listener that TLS returns, or closed if Handlers.TLS does not say that somebody accepts there
 //	anything else               an encrypted handshake (MSE) or noise, to Handlers.Encrypted; closed at once where there is none: clients that
 //	                            tried encryption then fall back to plaintext
 //
@@ -23,8 +23,11 @@
 //
 // Answers leave from the address that was asked, where the system tells which one it was.
 //
-// Listen takes the numbers, Run serves until its context ends. Goroutines: Run has one that accepts, one for each UDP socket (IPv4 and IPv6 have
-// their own), and one for each connection that is undecided or with Handlers.BitTorrent or
-// Handlers.Encrypted. All end with Run's context: sockets and those
+// A port is quiet (Listen) or busy (ListenBusy). A busy one has as many sockets as the process has cores, of each kind, where the system spreads the
+// load over them (SO_REUSEPORT; nobody else can join in); datagrams come and go in batches on either (recvmmsg, sendmmsg); and HTTP requests that
+// Handlers.Quick answers on the spot, as a tracker does, cost four system calls from accept to close, and no goroutine.
+//
+// Listen takes the numbers, Run serves until its context ends. Goroutines: Run has one for each listening socket, one for each UDP socket (IPv4 and IPv6 have
+// their own), and one for each connection that is undecided, with Handlers.BitTorrent or Handlers.Encrypted, or kept open between quick requests. All end with Run's context: sockets and those
 // connections are closed, and Run waits for them. HTTP connections belong to whoever accepted them.
 package port

@@ -2,6 +2,8 @@ package port
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,9 +14,9 @@ import (
 
 // Port is one number, held over TCP and UDP.
 type Port struct {
-	tcp  *net.TCPListener
-	udp  []*udpSocket
-	http *listener
+	tcp       []*listening
+	udp       []*udpSocket
+	http, tls *listener
 
 	decideTime time.Duration // 5 s; tests have less patience
 	waiting    *waiting
@@ -28,8 +30,14 @@ type Handlers struct {
 	// Encrypted gets, in the same way, each connection that begins with nothing that we know: such as an encrypted handshake (MSE), whose first
 	// bytes are random. Nil: such connections are closed.
 	Encrypted func(ctx context.Context, c net.Conn)
+	// Quick answers short HTTP requests on the spot, before anybody else sees them. Nil: none is short.
+	Quick QuickHandler
+	// TLS says that somebody accepts from Port.TLS; otherwise such connections are closed.
+	TLS bool
 	// Tracker gets datagrams of BEP 15. Nil: dropped.
 	Tracker UDPHandler
+	// Warm, if it is not nil, is given the datagrams that have come at once before Tracker gets the first of them.
+	Warm func(pkts iter.Seq[[]byte]) byte
 	// DHT gets datagrams of BEP 5. Nil: dropped.
 	DHT UDPHandler
 	// Log receives what is refused, at Debug. Nil discards it.
@@ -41,11 +49,11 @@ func newPort() *Port {
 }
 
 // Number is the port's number.
-func (p *Port) Number() int { return p.tcp.Addr().(*net.TCPAddr).Port }
+func (p *Port) Number() int { return p.tcp[0].Addr().(*net.TCPAddr).Port }
 
 // Addr is the address the port was taken on, with the real number.
 func (p *Port) Addr() netip.AddrPort {
-	a := p.tcp.Addr().(*net.TCPAddr).AddrPort()
+	a := p.tcp[0].Addr().(*net.TCPAddr).AddrPort()
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
@@ -53,17 +61,22 @@ func (p *Port) Addr() netip.AddrPort {
 // connections from then on and nothing else. After Run has ended its Accept returns net.ErrClosed.
 func (p *Port) HTTP() net.Listener { return p.http }
 
+// TLS is the same for connections that begin with TLS, which are still to be decrypted. See Handlers.TLS.
+func (p *Port) TLS() net.Listener { return p.tls }
+
 // Close gives the number back. Only needed when Run is not called.
 func (p *Port) Close() error {
 	var err error
-	if p.tcp != nil {
-		err = p.tcp.Close()
+	for _, l := range p.tcp {
+		err = errors.Join(err, l.Close())
 	}
 	for _, s := range p.udp {
 		s.Close()
 	}
-	if p.http != nil {
-		p.http.Close()
+	for _, l := range []*listener{p.http, p.tls} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	return err
 }
@@ -75,7 +88,9 @@ func (p *Port) Run(ctx context.Context, h Handlers) error {
 		h.Log = slog.New(slog.DiscardHandler)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.serveTCP(ctx, &h) })
+	for _, l := range p.tcp {
+		g.Go(func() error { return p.serveTCP(ctx, l, &h) })
+	}
 	for _, s := range p.udp {
 		g.Go(func() error { return p.serveUDP(ctx, s, &h) })
 	}

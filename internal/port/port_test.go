@@ -11,6 +11,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,10 @@ import (
 // start runs a port on addr until the test ends, and checks that Run ends with it.
 func start(t *testing.T, addr string, h Handlers, change func(*Port)) *Port {
 	t.Helper()
-	p, err := Listen(t.Context(), addr)
+	if sockets > 0 && h.Quick == nil {
+		h.Quick = quick(new(atomic.Int64))
+	}
+	p, err := listenAs(t.Context(), addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +191,7 @@ func TestUndecidedConnectionsAreCapped(t *testing.T) {
 
 // Handlers that never look at their context must not keep Run from ending.
 func TestRunEndsWithAllConnections(t *testing.T) {
-	p, err := Listen(t.Context(), "127.0.0.1:0")
+	p, err := listenAs(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +227,7 @@ func TestRunEndsWithAllConnections(t *testing.T) {
 	if _, err := p.HTTP().Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept after Run = %v, want net.ErrClosed", err)
 	}
-	again, err := Listen(t.Context(), p.Addr().String())
+	again, err := listenAs(t.Context(), p.Addr().String())
 	if err != nil {
 		t.Errorf("the number is still taken after Run: %v", err)
 	} else {
@@ -233,7 +237,7 @@ func TestRunEndsWithAllConnections(t *testing.T) {
 
 func TestListenTakesOneNumberForBoth(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0", ":0", "0.0.0.0:0", "[::]:0", "localhost:0"} {
-		p, err := Listen(t.Context(), addr)
+		p, err := listenAs(t.Context(), addr)
 		if err != nil {
 			if strings.Contains(addr, "::") {
 				t.Logf("%s: %v (no IPv6?)", addr, err)
@@ -269,7 +273,7 @@ func TestPortInUseIsRecognised(t *testing.T) {
 		"over UDP, all addresses": fmt.Sprintf(":%d", udp.LocalAddr().(*net.UDPAddr).Port),
 		"over TCP, all addresses": fmt.Sprintf(":%d", tcp.Addr().(*net.TCPAddr).Port),
 	} {
-		p, err := Listen(t.Context(), addr)
+		p, err := listenAs(t.Context(), addr)
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("taken %s: Listen = %v, want EADDRINUSE", what, err)
 		}
@@ -278,7 +282,7 @@ func TestPortInUseIsRecognised(t *testing.T) {
 		}
 	}
 	for _, addr := range []string{"nonsense", "127.0.0.1:99999", "192.0.2.1:0"} {
-		if p, err := Listen(t.Context(), addr); err == nil || errors.Is(err, syscall.EADDRINUSE) {
+		if p, err := listenAs(t.Context(), addr); err == nil || errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("Listen(%q) = %v, %v; want another error", addr, p, err)
 		}
 	}

@@ -12,22 +12,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-func TestMain(m *testing.M) {
-	if path := os.Getenv("SHOAL_TEST_SERVE"); path != "" {
+// runAsChild serves the file that a test has named, if this process is its child.
+func runAsChild() bool {
+	path := os.Getenv("SHOAL_TEST_SERVE")
+	if path != "" {
+		sockets, _ = strconv.Atoi(os.Getenv("SHOAL_TEST_SOCKETS"))
 		serveFile(path)
-		return
 	}
-	os.Exit(m.Run())
+	return path != ""
 }
 
 // serveFile is the child: a port whose HTTP serves one file until stdin ends.
 func serveFile(path string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p, err := Listen(ctx, "127.0.0.1:0")
+	p, err := listenAs(ctx, "127.0.0.1:0")
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -43,7 +46,7 @@ func serveFile(path string) {
 	}))
 	go func() { io.Copy(io.Discard, os.Stdin); cancel() }()
 	fmt.Printf("http://%s/\n", p.Addr())
-	p.Run(ctx, Handlers{})
+	p.Run(ctx, Handlers{Quick: quick(new(atomic.Int64))})
 }
 
 // The whole point of replaying by embedding: the file goes from the page cache to the socket in the kernel. The system calls of a child are
@@ -60,7 +63,7 @@ func TestHTTPThroughThePortUsesSendfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	child := exec.Command(strace, "-f", "-qq", "-e", "trace=sendfile", "-o", trace, os.Args[0])
-	child.Env = append(os.Environ(), "SHOAL_TEST_SERVE="+path)
+	child.Env = append(os.Environ(), fmt.Sprintf("SHOAL_TEST_SOCKETS=%d", sockets), "SHOAL_TEST_SERVE="+path)
 	in, _ := child.StdinPipe()
 	out, _ := child.StdoutPipe()
 	if err := child.Start(); err != nil {

@@ -10,12 +10,16 @@ import (
 )
 
 // serveTCP accepts until the listener is closed, and returns when all connections it has not given to HTTP have ended.
-func (p *Port) serveTCP(ctx context.Context, h *Handlers) error {
+func (p *Port) serveTCP(ctx context.Context, l *listening, h *Handlers) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
+	accept, err := newAcceptor(l, h.Quick)
+	if err != nil {
+		return err
+	}
 	delay := time.Duration(0)
 	for {
-		c, err := p.tcp.AcceptTCP()
+		c, err := accept.next()
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -30,7 +34,11 @@ func (p *Port) serveTCP(ctx context.Context, h *Handlers) error {
 			continue
 		}
 		delay = 0
-		me, out, ok := p.waiting.enter(c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), c)
+		if c.kept {
+			conns.Go(func() { p.serveHTTP(ctx, c, h) })
+			continue
+		}
+		me, out, ok := p.waiting.enter(c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), c.TCPConn)
 		if !ok {
 			c.Close()
 			continue
@@ -44,15 +52,18 @@ func (p *Port) serveTCP(ctx context.Context, h *Handlers) error {
 }
 
 // serveConn finds out what a connection is and hands it on.
-func (p *Port) serveConn(ctx context.Context, c *net.TCPConn, me *waiter, h *Handlers) {
-	is, head := p.decide(c)
+func (p *Port) serveConn(ctx context.Context, a accepted, me *waiter, h *Handlers) {
+	c := a.TCPConn
+	is, head := p.decide(c, a.head)
 	if !p.waiting.leave(me) {
 		c.Close() // pushed out, or Run is ending
 		return
 	}
 	switch {
 	case is == http:
-		p.http.give(ctx, replaying(c, head))
+		p.serveHTTP(ctx, accepted{TCPConn: c, head: head}, h)
+	case is == tls && h.TLS:
+		p.tls.give(ctx, replaying(c, head))
 	case is == bitTorrent && h.BitTorrent != nil:
 		handle(ctx, h.BitTorrent, c, head)
 	case is == unknown && h.Encrypted != nil && len(head) > 0:
@@ -72,12 +83,16 @@ func handle(ctx context.Context, serve func(context.Context, net.Conn), c *net.T
 	serve(ctx, replaying(c, head))
 }
 
-// decide reads until it is clear what a connection is, or never will be, or the time is up.
-func (p *Port) decide(c *net.TCPConn) (is protocol, head []byte) {
+// decide reads until it is clear what a connection is, or never will be, or the time is up. Of a connection that was read already, head is what
+// it began with.
+func (p *Port) decide(c *net.TCPConn, head []byte) (is protocol, _ []byte) {
+	if is = match(head); is != undecided {
+		return is, head
+	}
 	c.SetReadDeadline(time.Now().Add(p.decideTime))
 	defer c.SetReadDeadline(time.Time{})
 	// As much as usually comes with the first segment: less would cost the next reader a system call more, and 1024 strangers may hold one each.
-	head = make([]byte, 0, 512)
+	head = append(make([]byte, 0, 512), head...)
 	for is == undecided {
 		n, err := c.Read(head[len(head):cap(head)])
 		head = head[:len(head)+n]

@@ -1,6 +1,7 @@
 package port
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -12,7 +13,7 @@ import (
 )
 
 // UDPHandler answers one datagram: it appends its answer to dst, which is empty, and returns it; nothing appended is no answer. pkt and dst are only valid
-// during the call. IPv4 and IPv6 call it at the same time.
+// during the call. All sockets call it at the same time.
 type UDPHandler func(dst, pkt []byte, from netip.AddrPort) []byte
 
 // maxDatagram is more than any tracker or DHT message that crosses the Internet whole; what is longer is cut and then refused by its parser.
@@ -32,12 +33,16 @@ func (h *Handlers) answer(dst, pkt []byte, from netip.AddrPort) []byte {
 	return dst
 }
 
-// serveUDP reads one socket until it is closed.
+// serveUDP reads one socket until it is closed. What has come since the last time is read in one system call, and answered in one.
 func (p *Port) serveUDP(ctx context.Context, s *udpSocket, h *Handlers) error {
-	in, out := make([]byte, maxDatagram), make([]byte, 0, maxDatagram)
-	oob := make([]byte, 128)
+	in, out := make([]ipv4.Message, s.batch), make([]ipv4.Message, 0, s.batch)
+	replies := make([][]byte, s.batch)
+	for i := range in {
+		in[i] = ipv4.Message{Buffers: [][]byte{make([]byte, maxDatagram)}, OOB: make([]byte, 64)}
+		replies[i] = make([]byte, 0, 1500)
+	}
 	for {
-		n, oobn, _, from, err := s.ReadMsgUDPAddrPort(in, oob)
+		n, err := s.ReadBatch(in, 0)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
@@ -47,13 +52,36 @@ func (p *Port) serveUDP(ctx context.Context, s *udpSocket, h *Handlers) error {
 			sleep(ctx, 5*time.Millisecond)
 			continue
 		}
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		reply := h.answer(out[:0], in[:n], from)
-		if len(reply) == 0 {
-			continue
+		out = out[:0]
+		if n > 1 && h.Warm != nil {
+			h.Warm(func(yield func([]byte) bool) {
+				for i := range in[:n] {
+					if !yield(in[i].Buffers[0][:in[i].N]) {
+						return
+					}
+				}
+			})
 		}
-		if _, _, err := s.WriteMsgUDPAddrPort(reply, s.replyFrom(oob[:oobn]), from); err != nil && ctx.Err() == nil {
-			h.Log.Debug("answering a datagram", "peer", from, "err", err)
+		for i := range in[:n] {
+			m := &in[i]
+			to := m.Addr.(*net.UDPAddr)
+			from := to.AddrPort()
+			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+			replies[i] = h.answer(replies[i][:0], m.Buffers[0][:m.N], from)
+			if len(replies[i]) > 0 {
+				out = append(out, ipv4.Message{Buffers: replies[i : i+1], OOB: s.replyFrom(m.OOB[:m.NN]), Addr: to})
+			}
+		}
+		for left := out; len(left) > 0; {
+			n, err := s.WriteBatch(left, 0)
+			if err != nil {
+				if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+					return nil
+				}
+				h.Log.Debug("answering a datagram", "peer", left[0].Addr, "err", err)
+				n = 1 // it is about the first, the others have not been tried
+			}
+			left = left[n:]
 		}
 	}
 }
@@ -61,20 +89,31 @@ func (p *Port) serveUDP(ctx context.Context, s *udpSocket, h *Handlers) error {
 // udpSocket is a socket of one family. On a wildcard address it also learns where each datagram was sent to.
 type udpSocket struct {
 	*net.UDPConn
+	batchConn
+	batch        int
 	v6, wildcard bool
+
+	// The last answer of replyFrom, for most come to one address. Only the socket's reader looks at it.
+	asked, reply []byte
 }
 
-func newUDPSocket(c *net.UDPConn) *udpSocket {
+// batchConn is *ipv4.PacketConn or *ipv6.PacketConn; where the system has no call for several datagrams they read and write one.
+type batchConn interface {
+	ReadBatch(ms []ipv4.Message, flags int) (int, error)
+	WriteBatch(ms []ipv4.Message, flags int) (int, error)
+}
+
+func newUDPSocket(c *net.UDPConn, batch int) *udpSocket {
 	addr := c.LocalAddr().(*net.UDPAddr)
-	s := &udpSocket{UDPConn: c, v6: addr.IP.To4() == nil, wildcard: addr.IP.IsUnspecified()}
-	c.SetReadBuffer(1 << 20) // a burst of announces; the system cuts it to its own limit
-	if s.wildcard {
-		// A host with several addresses would otherwise answer from the one its routing prefers, and a peer's NAT or connected socket drops that.
-		if s.v6 {
-			s.wildcard = ipv6.NewPacketConn(c).SetControlMessage(ipv6.FlagDst, true) == nil
-		} else {
-			s.wildcard = ipv4.NewPacketConn(c).SetControlMessage(ipv4.FlagDst, true) == nil
-		}
+	s := &udpSocket{UDPConn: c, batch: batch, v6: addr.IP.To4() == nil, wildcard: addr.IP.IsUnspecified()}
+	c.SetReadBuffer(4 << 20) // a burst of announces; the system cuts it to its own limit
+	// A host with several addresses would otherwise answer from the one its routing prefers, and a peer's NAT or connected socket drops that.
+	if s.v6 {
+		pc := ipv6.NewPacketConn(c)
+		s.batchConn, s.wildcard = pc, s.wildcard && pc.SetControlMessage(ipv6.FlagDst, true) == nil
+	} else {
+		pc := ipv4.NewPacketConn(c)
+		s.batchConn, s.wildcard = pc, s.wildcard && pc.SetControlMessage(ipv4.FlagDst, true) == nil
 	}
 	return s
 }
@@ -84,6 +123,13 @@ func (s *udpSocket) replyFrom(oob []byte) []byte {
 	if !s.wildcard || len(oob) == 0 {
 		return nil
 	}
+	if !bytes.Equal(oob, s.asked) {
+		s.asked, s.reply = append([]byte(nil), oob...), s.replyTo(oob) // new ones: messages that are not yet sent hold the last
+	}
+	return s.reply
+}
+
+func (s *udpSocket) replyTo(oob []byte) []byte {
 	if s.v6 {
 		var cm ipv6.ControlMessage
 		if cm.Parse(oob) != nil || cm.Dst == nil || cm.Dst.IsMulticast() {
