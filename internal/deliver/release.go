@@ -86,7 +86,7 @@ func (c *ReleaseConfig) locate(ctx context.Context, s Source) (*repository, erro
 		if r, err := c.withoutOrigin(ctx, s); r != nil || err != nil {
 			return r, err
 		}
-		return nil, &Error{ErrSource, fmt.Sprintf("no repository of %s is known on this machine", s.Release.App), "name it: --repo URL or --repo DIR; or pin it with --root root.json and look for it in a DHT: --dht public, or --dht-bootstrap HOST:PORT"}
+		return nil, &Error{ErrSource, fmt.Sprintf("no repository of %s is known on this machine", s.Release.App), "name it: --repo URL or --repo DIR"}
 	}
 	if u, err := url.Parse(where); err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") {
 		return c.onWeb(u.JoinPath("/")), nil

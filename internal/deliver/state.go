@@ -194,7 +194,7 @@ func (c *ReleaseConfig) byMagnet(ctx context.Context, s Source) (*repository, er
 }
 
 func noDHT() error {
-	return &Error{ErrNoSource, "without a DHT the repository cannot be found", "look in one: --dht public, or --dht-bootstrap HOST:PORT"}
+	return &Error{ErrNoSource, "without a DHT the repository cannot be found", ""}
 }
 
 // pinnedRoot is the root that the user has named, or that is remembered for the source; nil if there is none.
@@ -207,4 +207,48 @@ func (c *ReleaseConfig) pinnedRoot(s Source) ([]byte, error) {
 		name = s.Release.Repository.Redacted()
 	}
 	return release.KnownRoot(c.trustDir(), name, s.Release.App)
+}
+
+// keepEvery is how often a machine that gives a release looks for a newer state, and puts the item again: nodes forget it after two hours (BEP 44).
+const keepEvery = 20 * time.Minute
+
+// KeepState gives others the state of a repository for as long as ctx lasts, so that they find it when its origin is down: it fetches the newest state into dir, seeds
+// it, and has the DHT remember the item, which anybody can put again as it was signed. Failures are told to failed, and tried again. ready, if it is not
+// nil, is called when a state is on offer.
+func (s *Swarm) KeepState(ctx context.Context, keys []string, dir string, ready func(), failed func(error)) {
+	var have *State
+	defer func() {
+		if have != nil {
+			have.Transfer.Close()
+		}
+	}()
+	for {
+		item, err := s.newestItem(ctx, keys, []byte(release.ItemSalt))
+		if err == nil && (have == nil || item.Seq > have.Item.Seq) {
+			var next *State
+			if next, err = s.FetchState(ctx, keys, []byte(release.ItemSalt), filepath.Join(dir, fmt.Sprint(item.Seq))); err == nil {
+				if have != nil {
+					have.Transfer.Close()
+				}
+				have = next
+				if ready != nil {
+					ready()
+				}
+			}
+		}
+		if have != nil { // nobody else may remember it any more
+			err = errors.Join(err, s.Items.PutItem(ctx, have.Item))
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			failed(err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(keepEvery):
+		}
+	}
 }
