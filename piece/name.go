@@ -38,6 +38,15 @@ func CheckName(s string) error {
 	return nil
 }
 
+// CheckContentName refuses what CheckName does, and a leading dot: a content's name is all that decides where a stranger's files land in the directory
+// that the user names, and there .ssh is a place of the user's and .shoal-… one of ours.
+func CheckContentName(s string) error {
+	if strings.HasPrefix(s, ".") && strings.Trim(s, ".") != "" {
+		return fmt.Errorf("a content's name cannot begin with a dot: %q", s)
+	}
+	return CheckName(s)
+}
+
 // isDevice reports whether Windows takes s for a device: con, nul.txt, COM1, lpt¹.
 func isDevice(s string) bool {
 	stem, _, _ := strings.Cut(s, ".")

@@ -1,6 +1,7 @@
 package piece
 
 import (
+	"cmp"
 	"crypto/sha1"
 	"crypto/sha256"
 	"fmt"
@@ -157,7 +158,7 @@ func (in *Info) checkHead(raw *rawInfo) error {
 	if raw.name == nil {
 		return fmt.Errorf("name is missing")
 	}
-	if err := checkPath(in.Name, []string{in.Name}); err != nil {
+	if err := cmp.Or(CheckContentName(in.Name), checkPath(in.Name, []string{in.Name})); err != nil {
 		return err
 	}
 	if raw.pieceLength < 1 || raw.pieceLength > maxPieceLength {

@@ -43,7 +43,7 @@ func scan(ctx context.Context, path, name string) (*scanned, error) {
 		return nil, err
 	}
 	s := &scanned{name: cmp.Or(name, filepath.Base(abs)), dir: fi.IsDir()}
-	if err := CheckName(s.name); err != nil {
+	if err := CheckContentName(s.name); err != nil {
 		return nil, err
 	}
 	if !s.dir {

@@ -177,7 +177,7 @@ func (s *Seeder) AddTorrent(t *piece.Torrent, path, leaves string) (*Content, er
 }
 
 func (s *Seeder) checkName(name string) error {
-	if err := piece.CheckName(name); err != nil {
+	if err := piece.CheckContentName(name); err != nil {
 		return err
 	}
 	s.mu.Lock()

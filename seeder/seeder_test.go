@@ -242,3 +242,33 @@ func slowPeer(t *testing.T, s *Seeder, c *Content) {
 		wg.Wait()
 	})
 }
+
+// What goes out over HTTP is held by the upload limit, which may change on the way.
+func TestHTTPIsHeldByTheUploadLimit(t *testing.T) {
+	const size, limit = 3 << 20, 1 << 20
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file.bin"), strings.Repeat("x", size))
+	s, base, _ := start(t, t.TempDir())
+	if _, err := s.AddPath(context.Background(), filepath.Join(dir, "file.bin")); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Node.SetLimits(swarm.Limits{Up: limit, MaxPeers: 80})
+	begin := time.Now()
+	resp, err := http.Get(base + "/file.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	const first = size / 2
+	if _, err := io.CopyN(io.Discard, resp.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	// What lies in buffers was let through already; a twentieth of a second is made up for at the start.
+	if took := time.Since(begin).Seconds(); first > 1.05*limit*took+limit/20 {
+		t.Errorf("%d bytes at %d a second came in %.2f s", first, limit, took)
+	}
+	s.cfg.Node.SetLimits(swarm.Limits{MaxPeers: 80})
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size-first {
+		t.Errorf("the rest: %d bytes, %v", n, err)
+	}
+}

@@ -57,6 +57,7 @@ type conn struct {
 	reqq                    int
 	class                   Class
 	near                    bool // on a network that we are attached to
+	home                    bool // of our site, whatever its class
 	key                     siteState
 	pex                     pexState
 
@@ -143,12 +144,12 @@ func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 func receive(ctx context.Context, nc net.Conn, open func() (net.Conn, error)) (net.Conn, wire.Handshake, error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
 	defer stop()
-	nc, err := open()
+	opened, err := open()
 	if err != nil {
 		return nil, wire.Handshake{}, err
 	}
-	h, err := wire.ReadHandshake(nc)
-	return nc, h, err
+	h, err := wire.ReadHandshake(opened)
+	return opened, h, err
 }
 
 // runConn carries a connection until it ends and is closed.
@@ -308,12 +309,13 @@ func (c *conn) links(s *session) {
 
 // classify says which class the peer's bytes count as.
 func (c *conn) classify(s *session) {
+	c.home = c.sameSite(s)
 	switch {
 	case c.role == RoleOrigin:
 		c.class = Origin
 	case c.role == RoleEdge:
 		c.class = Edges
-	case c.sameSite(s):
+	case c.home:
 		c.class = LAN
 	default:
 		c.class = Peers

@@ -85,18 +85,18 @@ func initiate(ctx context.Context, nc net.Conn, ours wire.Handshake, w way, e En
 	nc.SetDeadline(time.Now().Add(handshakeTime))
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
 	defer stop()
-	hello := ours.Append(nil)
+	hello, opened := ours.Append(nil), nc
 	if w == sealed {
 		c, err := mse.Initiate(nc, ours.InfoHash, e.methods(), hello)
 		if err != nil {
 			return nil, wire.Handshake{}, err
 		}
-		nc = c
+		opened = c
 	} else if _, err := nc.Write(hello); err != nil {
 		return nil, wire.Handshake{}, err
 	}
-	h, err := wire.ReadHandshake(nc)
-	return nc, h, err
+	h, err := wire.ReadHandshake(opened)
+	return opened, h, err
 }
 
 // maxSealed is how many encrypted connections are taken in a second: each costs us two

@@ -2,8 +2,6 @@ package swarm
 
 import (
 	"time"
-
-	"shoal/piece"
 )
 
 // arrived takes note of a block that a peer sent.
@@ -100,14 +98,7 @@ func (s *session) wantsFile(i int) bool {
 		return false
 	}
 	f := &s.torrent.Files[i]
-	return s.t.spec.Select == nil || s.t.spec.Select(joinPath(s.torrent.Info, f))
-}
-
-func joinPath(info *piece.Info, f *piece.File) string {
-	if !info.Dir {
-		return info.Name
-	}
-	return f.Name(info)[len(info.Name)+1:]
+	return s.t.spec.Select == nil || s.t.spec.Select(f.Name(s.torrent.Info))
 }
 
 // syncTime is how long verified content may be unsynced.

@@ -78,12 +78,20 @@ type extra struct {
 // affords says whether a request may be answered as far as the ration is concerned, and counts it
 // if so.
 func (s *session) affords(c *conn, r upRequest, now time.Time) bool {
-	ration := s.t.spec.Ration
-	if ration == nil || ration.take(int64(r.length), false, now) {
+	ration, n := s.t.spec.Ration, int64(r.length)
+	if ration == nil {
 		return true
 	}
-	s.tight = true
-	return s.affordsBeyond(c, r, now) && ration.take(int64(r.length), true, now)
+	reserve := s.reveal.reserve(int(r.piece), s.torrent.PieceLen)
+	if ration.take(n, reserve, now) {
+		return true
+	}
+	s.tight = s.tight || reserve == 0
+	if !s.affordsBeyond(c, r, now) {
+		return false
+	}
+	ration.exceed(n, now)
+	return true
 }
 
 // affordsBeyond says whether a machine that starves may have some of a piece beyond the ration: the
@@ -115,8 +123,8 @@ func (s *session) announced(c *conn, p int, now time.Time) {
 	if s.t.spec.Ration == nil {
 		return
 	}
-	if x := s.extras[p]; x != nil && x.to == c {
-		if !x.proven {
+	if x := s.extras[p]; x != nil { // it lives on what we give, even if it has it from another
+		if x.to == c && !x.proven {
 			x.proven = true
 			c.hunger.unproven -= x.bytes
 		}
@@ -151,7 +159,12 @@ func (s *session) tickRation(now time.Time) {
 		if !s.spent {
 			c.hunger.unproven = 0
 		}
-		changed = changed || starved != c.hunger.starves
+		if starved != c.hunger.starves {
+			changed = true
+			if s.spent {
+				s.log.Debug("a peer starves, or does not any more", "peer", c.addr, "starves", c.hunger.starves, "pieces", c.have.set, "step", c.hunger.step)
+			}
+		}
 		a := c.addr.Addr().Unmap()
 		peers[a] = peers[a] || c.hunger.starves && !c.seed
 		switch {

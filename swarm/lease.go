@@ -12,6 +12,11 @@ func (s *session) lease(now time.Time) {
 	if v == nil || !v.exclusive {
 		return
 	}
+	if s.spent { // there is nothing to lease, and hiding pieces helps nobody
+		v.exclusive, v.over = false, true
+		s.openAll()
+		return
+	}
 	rate := float64(s.t.counts.peakUp.Load())
 	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
 		rate = max(rate, float64(l))
@@ -32,9 +37,14 @@ func (s *session) lease(now time.Time) {
 	}
 	if done {
 		s.log.Debug("an ordinary seed from now on", "sent", s.t.counts.upTotal(), "left", v.left, "forgood", v.over)
-		for _, c := range s.conns {
-			s.showAll(c)
-		}
+		s.openAll()
+	}
+}
+
+// openAll tells everybody that we have everything.
+func (s *session) openAll() {
+	for _, c := range s.conns {
+		s.showAll(c)
 	}
 }
 

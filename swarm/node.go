@@ -193,6 +193,9 @@ func (n *Node) SetPort(port int) {
 	n.announcer.SetPort(port)
 }
 
+// Uploads is whom the node gives to; off also means that it speaks with no peers.
+func (n *Node) Uploads() Upload { return n.cfg.Upload }
+
 // PeerID is the node's id.
 func (n *Node) PeerID() [20]byte { return n.cfg.PeerID }
 

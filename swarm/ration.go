@@ -123,16 +123,24 @@ func (r *Ration) Return(n int64) {
 	r.given = max(r.given-n, 0)
 }
 
-// take counts n bytes, if they are within the ration or it is to be exceeded.
-func (r *Ration) take(n int64, beyond bool, now time.Time) bool {
+// take counts n bytes, if they are within the ration and leave reserve bytes of it.
+func (r *Ration) take(n, reserve int64, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn(now)
-	if !beyond && !r.has(n) {
+	if !r.has(n + reserve) {
 		return false
 	}
 	r.given += n
 	return true
+}
+
+// exceed counts n bytes that are given beyond the ration.
+func (r *Ration) exceed(n int64, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn(now)
+	r.given += n
 }
 
 // bounded says whether there is a bound at all.

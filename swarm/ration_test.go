@@ -17,35 +17,34 @@ func TestRationHoldsForADay(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
 	r := NewRation(1000, 1.5)
 	for _, c := range []struct {
-		what   string
-		n      int64
-		beyond bool
-		at     time.Time
-		want   bool
+		what       string
+		n, reserve int64
+		at         time.Time
+		want       bool
 	}{
-		{"a copy", 1000, false, noon, true},
-		{"more than is left", 501, false, noon, false},
-		{"what is left", 500, false, noon, true},
-		{"one byte more", 1, false, noon, false},
-		{"one byte more, beyond", 1, true, noon, true},
-		{"before midnight", 1, false, noon.Add(12*time.Hour - 1), false},
-		{"after midnight", 1500, false, noon.Add(12 * time.Hour), true},
-		{"more on that day", 1, false, noon.Add(13 * time.Hour), false},
-		{"after the clock was set back", 1, false, noon, false},
+		{"a copy", 1000, 500, noon, true},
+		{"more than is left", 501, 0, noon, false},
+		{"what is left, but is kept for others", 500, 1, noon, false},
+		{"what is left", 500, 0, noon, true},
+		{"one byte more", 1, 0, noon, false},
+		{"before midnight", 1, 0, noon.Add(12*time.Hour - 1), false},
+		{"after midnight", 1500, 0, noon.Add(12 * time.Hour), true},
+		{"more on that day", 1, 0, noon.Add(13 * time.Hour), false},
+		{"after the clock was set back", 1, 0, noon, false},
 	} {
-		if got := r.take(c.n, c.beyond, c.at); got != c.want {
-			t.Errorf("%s: take(%d) = %v, want %v", c.what, c.n, got, c.want)
+		if got := r.take(c.n, c.reserve, c.at); got != c.want {
+			t.Errorf("%s: take(%d, %d) = %v, want %v", c.what, c.n, c.reserve, got, c.want)
 		}
 	}
 	r.SetCopies(2)
 	if given, allowed := r.Today(noon); given != 1500 || allowed != 2000 {
 		t.Errorf("after a change: given %d of %d, want 1500 of 2000", given, allowed)
 	}
-	if r.Return(500); !r.take(1000, false, noon) || r.take(1, false, noon) {
+	if r.Return(500); !r.take(1000, 0, noon) || r.take(1, 0, noon) {
 		t.Error("what did not go out is not given to others, or more than that is")
 	}
 	r.SetCopies(0)
-	if !r.take(1<<40, false, noon) {
+	if !r.take(1<<40, 0, noon) {
 		t.Error("0 copies is a bound, want none")
 	}
 }
@@ -292,7 +291,7 @@ func TestOriginBudget(t *testing.T) {
 	for _, m := range crowd {
 		m.stop()
 	}
-	ration.take(allowed, true, time.Now()) // whatever was left
+	ration.exceed(allowed, time.Now()) // whatever was left
 	m := newMachine(t, Config{})
 	tr := add(t, m, Spec{Torrent: tor, Dir: t.TempDir(), Peers: []string{origin.addr}})
 	wait(t, tr, 60*time.Second)

@@ -12,7 +12,7 @@ func (t *Transfer) Wants(i int) bool {
 	if t.spec.SelectIndex != nil && !t.spec.SelectIndex(i) {
 		return false
 	}
-	return t.spec.Select == nil || t.spec.Select(joinPath(x.Info, f))
+	return t.spec.Select == nil || t.spec.Select(f.Name(x.Info))
 }
 
 // ReadAt reads verified content at off of piece space; it waits until all of it is here.

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -16,6 +17,9 @@ import (
 // stands there from before.
 func (s *session) prepareFetch(ctx context.Context) error {
 	info := s.torrent.Info
+	if !s.wantsAny() {
+		return ErrNothingSelected
+	}
 	spec := fetchSpec{dir: s.t.spec.Dir, boot: s.t.node.cfg.boot, want: s.wantsFile}
 	if s.t.spec.Keep {
 		spec.want = nil
@@ -38,6 +42,18 @@ func (s *session) prepareFetch(ctx context.Context) error {
 		return err
 	}
 	return s.enoughRoom(st)
+}
+
+// ErrNothingSelected says that a selection leaves nothing to fetch: it is a mistake, and success would hide it.
+var ErrNothingSelected = errors.New("no file is selected")
+
+func (s *session) wantsAny() bool {
+	for i := range s.torrent.Files {
+		if s.wantsFile(i) {
+			return true
+		}
+	}
+	return len(s.torrent.Files) == 0
 }
 
 // wantFiles puts the pieces of the selected files among those to fetch.

@@ -447,7 +447,7 @@ func TestSelect(t *testing.T) {
 			for _, prefix := range []string{"share/many/01", "bin/", "share/"} {
 				m := newMachine(t, Config{})
 				tr := add(t, m, Spec{Torrent: tor, Dir: dir, Peers: []string{o.addr}, InOrder: prefix == "bin/",
-					Select: func(p string) bool { return strings.HasPrefix(p, prefix) }})
+					Select: func(p string) bool { return strings.HasPrefix(p, "tree/"+prefix) }})
 				wait(t, tr, 20*time.Second)
 				s := tr.Stats()
 				if s.Have != s.Wanted {

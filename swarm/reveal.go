@@ -102,6 +102,15 @@ func (v *revealer) joins(c *conn, leechers int, now time.Time) bool {
 	return v.exclusive
 }
 
+// reserve is how much of what may be given is kept for pieces that have not left at all, when somebody asks for p:
+// second copies of some must not leave others without a first.
+func (v *revealer) reserve(p int, length func(p int) int64) int64 {
+	if v == nil || v.left == 0 || v.sentOf[p] < length(p) {
+		return 0
+	}
+	return int64(v.left) * length(0)
+}
+
 // allows says whether c may have p now: in the exclusive phase only what it was shown, and, for
 // those who were shown everything before that, what has never left; and nothing that another has
 // the lease of.

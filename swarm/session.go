@@ -69,6 +69,7 @@ type session struct {
 	lastChoke  time.Time
 	exchanged  time.Time // when it was last looked who is to be told of whom
 	lastSync   time.Time
+	accounted  time.Time // when it was last looked what holds us back
 	syncing    bool
 	slowSince  time.Time // since when peers bring too little
 	idleSince  time.Time
@@ -319,6 +320,7 @@ func (s *session) tick(now time.Time) {
 	s.countIdle(now)
 	s.tickRation(now)
 	s.exchange(now)
+	s.account(now)
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)

@@ -32,7 +32,7 @@ func (s *session) siteAllows(c *conn, p int) bool {
 	if s.lanStale {
 		s.findNeighbours()
 	}
-	if len(s.lan) == 0 || c.class == LAN || c.leased[p] {
+	if len(s.lan) == 0 || c.class == LAN || c.home || c.leased[p] { // an origin or an edge of the site is not beyond its border
 		return true
 	}
 	now := s.now()
@@ -115,7 +115,7 @@ func weight(claim uint64, p int) uint64 {
 
 // tellFetching tells the site that we fetch a piece from outside of it.
 func (s *session) tellFetching(from *conn, op *openPiece) {
-	if from.class == LAN || len(s.lan) == 0 {
+	if from.class == LAN || from.home || len(s.lan) == 0 {
 		return
 	}
 	op.told = s.now()

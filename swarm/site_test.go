@@ -149,3 +149,27 @@ func TestStrangersAreNotOfTheSite(t *testing.T) {
 		t.Error("a stranger's word is kept")
 	}
 }
+
+// An origin that is of the site itself, such as one on the LAN, is not beyond its border.
+func TestOriginAtHome(t *testing.T) {
+	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	x := newSite(t, 3, tor, want)
+	b, origin := x.machines[0], x.outside[0]
+	may := func() (n int) {
+		for p := range 20 {
+			if b.siteAllows(origin, p) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := may(); n == 20 {
+		t.Error("far away it may be asked for all")
+	}
+	b.t.node.cfg.Site, b.t.node.cfg.SiteKey = "a", "correct horse"
+	origin.role, origin.site, origin.key.proven = RoleOrigin, "a", true
+	b.reclassify(origin)
+	if n := may(); n != 20 || origin.class != Origin {
+		t.Errorf("%d of 20 pieces may be asked of it, class %v", n, origin.class)
+	}
+}

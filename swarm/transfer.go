@@ -44,7 +44,7 @@ type Spec struct {
 	// Ration bounds what is given of Content; nil: nothing does.
 	Ration *Ration
 
-	// Select says which files are wanted, by File.Path joined by "/"; nil: all.
+	// Select says which files are wanted, by File.Name: NAME/path; nil: all.
 	Select func(path string) bool
 	// SelectIndex does the same by the file's index, counted as BEP 53 does; nil: all.
 	SelectIndex func(i int) bool
@@ -100,9 +100,10 @@ type counts struct {
 	peakDownPerSec   atomic.Int64
 	downRate, upRate atomic.Int64
 	peakUp           atomic.Int64
-	prepared         atomic.Bool  // what lies on disk is known
-	checking         atomic.Int64 // bytes hashed while looking at what lies on disk
-	proven           atomic.Int64 // bytes whose leaf vouched for them as they came
+	held             [Holds]atomic.Int64 // ns
+	prepared         atomic.Bool         // what lies on disk is known
+	checking         atomic.Int64        // bytes hashed while looking at what lies on disk
+	proven           atomic.Int64        // bytes whose leaf vouched for them as they came
 	idle             idleTimes
 }
 
@@ -120,6 +121,8 @@ type Stats struct {
 	Down, Up     int64 // rates
 	PeakDown     int64 // the best second
 	Idle         [IdleCauses]time.Duration
+	PeakUp       int64
+	Held         [Holds]time.Duration // by what, while there was something to fetch, or for others to have
 }
 
 // Stats answers what has happened so far.
@@ -129,7 +132,10 @@ func (t *Transfer) Stats() Stats {
 		Wanted: c.wanted.Load(), Have: c.have.Load(), Prepared: c.prepared.Load(), Checked: c.checking.Load(), Wasted: c.wasted.Load(),
 		FromWebSeeds: c.fromWeb.Load(), Peers: int(c.peers.Load()), Seeds: int(c.seeds.Load()),
 		Connected: c.everConnected.Load(), Bad: c.badBlocks.Load(), Bans: c.bans.Load(),
-		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(), Idle: c.idle.durations(),
+		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(), PeakUp: c.peakUp.Load(), Idle: c.idle.durations(),
+	}
+	for i := range s.Held {
+		s.Held[i] = time.Duration(c.held[i].Load())
 	}
 	for i := range s.From {
 		s.From[i], s.To[i] = c.from[i].Load(), c.to[i].Load()

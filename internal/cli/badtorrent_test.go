@@ -57,6 +57,8 @@ func badTorrents() map[string]string {
 		"good-tree":              tree([]string{"a"}, []string{"b", "c"}),
 		"good-v2":                treeV2(dict{"a": leafV2(nil)}),
 		"good-large":             with(dict{"length": int64(8) << 40, "piece length": 64 << 20, "pieces": strings.Repeat("x", 20<<17)}),
+		"name-dot":               with(dict{"name": ".ssh"}),
+		"name-work":              with(dict{"name": ".shoal-0123456789ab"}),
 		"empty":                  "",
 		"text":                   "this is not bencode",
 		"html":                   "<!doctype html><title>404</title>",

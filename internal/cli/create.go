@@ -30,7 +30,7 @@ func createCommand() *command {
 		options: append([]option{
 			{name: "output", short: "o", value: "FILE", usage: "where to write it (default NAME.torrent)", complete: "file"},
 			{name: "force", kind: kindBool, usage: "replace the .torrent if it exists"},
-			{name: "name", value: "NAME", usage: "name of the content (default: that of PATH)", check: piece.CheckName},
+			{name: "name", value: "NAME", usage: "name of the content (default: that of PATH)", check: piece.CheckContentName},
 			{name: "format", value: "FORMAT", usage: "which hashes; Transmission 3 and older clients need v1 (default: hybrid, or v2 if that would need much padding)", choices: []string{"hybrid", "v1", "v2"}},
 			{name: "piece-length", kind: kindSize, value: "SIZE", usage: "a power of two, such as 1Mi (default: by size)", check: checkPieceLength},
 			{name: "private", kind: kindBool, usage: "peers are to come from the trackers only (BEP 27)"},

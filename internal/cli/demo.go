@@ -96,6 +96,9 @@ func (e *env) demo(ctx context.Context, path string) (err error) {
 		e.report.Notice("making a release of this directory and a generated file, %s together", formatBytes(demoBytes))
 		d.content, err = makeDemoContent(ctx, d.dir)
 	} else {
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
 		d.content, err = filepath.Abs(path)
 	}
 	if err != nil {

@@ -90,7 +90,7 @@ func TestEvents(t *testing.T) {
 		"ready":     "event time port contents",
 		"start":     "event time name total",
 		"progress":  "event time name done total bytes_per_second from{reuse lan peers edges origin}",
-		"done":      "event time name infohash bytes seconds from{reuse lan peers edges origin} wasted_bytes efficiency idle_seconds{choked disk governor limit nothing_wanted queue_empty refused unasked}",
+		"done":      "event time name infohash bytes seconds from{reuse lan peers edges origin} wasted_bytes efficiency t_min_seconds held_seconds{link limit lan peers edges origin choked pieces nobody disk} idle_seconds{choked disk governor limit nothing_wanted queue_empty refused unasked}",
 		"error":     "event time code rule message hint",
 	}
 	for event, want := range demoless {

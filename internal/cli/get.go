@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -74,7 +73,9 @@ var uploadPolicies = map[string]swarm.Upload{"off": swarm.UploadOff, "lan": swar
 // upload is --peers, or off when the environment forbids peers to everybody.
 func (e *env) upload() swarm.Upload {
 	text, _ := e.lookupEnv("SHOAL_DISABLE_P2P")
-	if off, err := strconv.ParseBool(text); err == nil && off {
+	switch strings.ToLower(text) {
+	case "", "0", "f", "false", "n", "no", "off":
+	default: // whoever sets it to anything else means it
 		return swarm.UploadOff
 	}
 	return uploadPolicies[e.settings.String("peers")]
@@ -244,7 +245,7 @@ func (e *env) done(tr *swarm.Transfer, r deliver.Request, took time.Duration) {
 	}
 	s, t := tr.Stats(), tr.Torrent()
 	e.report.Done(summary{Name: t.Name, Infohash: infohash(t.Info), Bytes: s.Wanted, Seconds: seconds(took),
-		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), Idle: idleSeconds(s)})
+		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), TMin: seconds(s.TMin()), Held: heldBy(s), Idle: idleSeconds(s)})
 }
 
 // stopped tells what was given to others.
@@ -261,14 +262,20 @@ func fromBytes(s swarm.Stats) FromBytes {
 	return FromBytes{Reuse: f[swarm.Reuse], LAN: f[swarm.LAN], Peers: f[swarm.Peers], Edges: f[swarm.Edges], Origin: f[swarm.Origin]}
 }
 
+func heldBy(s swarm.Stats) HeldBy {
+	by := func(h swarm.Hold) float64 { return seconds(s.Held[h]) }
+	return HeldBy{Link: by(swarm.HoldLink), Limit: by(swarm.HoldLimit), LAN: by(swarm.HoldLAN), Peers: by(swarm.HoldPeers), Edges: by(swarm.HoldEdges),
+		Origin: by(swarm.HoldOrigin), Choked: by(swarm.HoldChoked), Pieces: by(swarm.HoldPieces), Nobody: by(swarm.HoldNobody), Disk: by(swarm.HoldDisk)}
+}
+
 // efficiency is the shortest time in which this machine could have fetched it over the time it
-// took: what was fetched over the best second's rate. What is over within a second counts as 1.
+// took. What is over before a rate was measured counts as 1.
 func efficiency(s swarm.Stats, took time.Duration) float64 {
-	fetched := float64(fromBytes(s).sum() - s.From[swarm.Reuse])
-	if s.PeakDown == 0 || fetched == 0 {
+	least := s.TMin()
+	if least == 0 {
 		return 1
 	}
-	return min(1, float64(int(1000*fetched/float64(s.PeakDown)/took.Seconds()))/1000)
+	return min(1, float64(int(1000*least.Seconds()/took.Seconds()))/1000)
 }
 
 // idleSeconds says by cause how long connections stood still, all of them together.

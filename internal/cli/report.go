@@ -30,9 +30,25 @@ type summary struct {
 	Seconds    float64   `json:"seconds"`
 	From       FromBytes `json:"from"`
 	Wasted     int64     `json:"wasted_bytes"`
-	Efficiency float64   `json:"efficiency"` // shortest possible time / time taken
+	Efficiency float64   `json:"efficiency"` // TMin / Seconds
+	TMin       float64   `json:"t_min_seconds"`
+	Held       HeldBy    `json:"held_seconds"`
 
 	Idle map[string]float64 `json:"idle_seconds,omitempty"` // why connections stood still, all together
+}
+
+// HeldBy is for how many seconds a delivery was held back by what: see swarm.Hold.
+type HeldBy struct {
+	Link   float64 `json:"link"`
+	Limit  float64 `json:"limit"`
+	LAN    float64 `json:"lan"`
+	Peers  float64 `json:"peers"`
+	Edges  float64 `json:"edges"`
+	Origin float64 `json:"origin"`
+	Choked float64 `json:"choked"`
+	Pieces float64 `json:"pieces"`
+	Nobody float64 `json:"nobody"`
+	Disk   float64 `json:"disk"`
 }
 
 // reporter is a command's voice. With --json, stdout gets one object per line, {"event":…,"time":…,…}, and

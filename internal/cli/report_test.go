@@ -69,7 +69,7 @@ func TestJSONLines(t *testing.T) {
 			t.Errorf("%d lines, want a notice, start, 16 of progress, and done", len(lines))
 		}
 		const head = `^{"event":"done","time":"[^"]*",`
-		const tail = `"name":"tree","infohash":"ab","bytes":67108864,"seconds":16,"from":{"reuse":0,"lan":33554432,"peers":0,"edges":0,"origin":33554432},"wasted_bytes":0,"efficiency":0.9}$`
+		const tail = `"name":"tree","infohash":"ab","bytes":67108864,"seconds":16,"from":{"reuse":0,"lan":33554432,"peers":0,"edges":0,"origin":33554432},"wasted_bytes":0,"efficiency":0.9,"t_min_seconds":0,"held_seconds":{"link":0,.*}}$`
 		if last := lines[len(lines)-1]; !regexp.MustCompile(head + tail).MatchString(last) {
 			t.Errorf("last line\n%s\ndoes not match\n%s", last, head+tail)
 		}

@@ -1,16 +1,19 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -88,6 +91,11 @@ func writeStatus(w io.Writer, st daemon.Status) {
 				formatBytes(c.Up), formatBytes(c.SentPeer), formatBytes(c.SentHTTP), c.Copies, clean(c.Error))
 		}
 		t.Flush()
+		for _, c := range st.Contents {
+			if len(c.Held) > 0 {
+				fmt.Fprintf(w, "%s: %.0f%% of the uplink's best while machines lacked something; held by %s\n", clean(c.Name), 100*c.Efficiency, formatHeld(c.Held))
+			}
+		}
 	}
 	if x := st.Tracker; x != nil {
 		fmt.Fprintf(w, "tracker: %d swarms, %d seeds, %d peers; %.1f announces/s (%d over HTTP, %d over UDP so far)\n",
@@ -103,6 +111,18 @@ func writeStatus(w io.Writer, st daemon.Status) {
 			t.Flush()
 		}
 	}
+}
+
+// heldWords say what held a seed back.
+var heldWords = map[string]string{"link": "the link itself", "limit": "its limit", "budget": "the budget", "peers": "peers that take slowly", "unasked": "nobody asking"}
+
+// formatHeld lists what held a transfer back, what did longest first.
+func formatHeld(held map[string]float64) string {
+	names := slices.SortedFunc(maps.Keys(held), func(a, b string) int { return cmp.Or(cmp.Compare(held[b], held[a]), cmp.Compare(a, b)) })
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %s", clean(cmp.Or(heldWords[name], name)), formatSeconds(held[name]))
+	}
+	return strings.Join(names, ", ")
 }
 
 // askStatus asks the node at a URL how it is doing.

@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"shoal/seeder"
+	"shoal/swarm"
 	"shoal/tracker"
 )
 
@@ -57,7 +58,22 @@ type ContentStatus struct {
 	Copies   float64 `json:"copies"`                       // everything sent / content
 	Today    int64   `json:"given_today_bytes"`            // to swarms, over BitTorrent and HTTP
 	Budget   int64   `json:"budget_today_bytes,omitempty"` // how much of that is allowed; none if there is no bound
-	Error    string  `json:"error,omitempty"`
+	// While machines that are connected lack something: TMin over that time, and what held it back.
+	Efficiency float64            `json:"efficiency"`
+	TMin       float64            `json:"t_min_seconds"`
+	Held       map[string]float64 `json:"held_seconds"`
+	Error      string             `json:"error,omitempty"`
+}
+
+// heldTimes are for how many seconds a transfer was held back by what; without those that are zero.
+func heldTimes(s swarm.Stats) map[string]float64 {
+	m := make(map[string]float64)
+	for h, d := range s.Held {
+		if d > 0 {
+			m[swarm.Hold(h).String()] = float64(d.Round(time.Millisecond)) / float64(time.Second)
+		}
+	}
+	return m
 }
 
 // SwarmStatus is one of the tracker's swarms.
@@ -104,6 +120,14 @@ func (s *Server) contentStatus(c *seeder.Content) ContentStatus {
 	}
 	if c.Length > 0 {
 		st.Copies = float64(st.SentPeer+st.SentHTTP) / float64(c.Length)
+	}
+	st.TMin, st.Held = float64(x.TMin().Round(time.Millisecond))/float64(time.Second), heldTimes(x)
+	busy := 0.0
+	for _, seconds := range st.Held {
+		busy += seconds
+	}
+	if busy > 0 {
+		st.Efficiency = min(1, float64(int(1000*st.TMin/busy))/1000)
 	}
 	st.Today, st.Budget = c.Ration.Today(time.Now())
 	if err := c.Gone(); err != nil {

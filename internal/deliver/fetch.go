@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,15 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 	}
 	if r.Stdout != nil {
 		spec.InOrder, spec.Keep = true, true
+	}
+	if node.Uploads() == swarm.UploadOff { // then nobody but web seeds is asked
+		r.Peers, r.Trackers, r.Discovers = nil, nil, false
+		if r.Torrent == nil {
+			return nil, &Error{ErrNoSource, "peers are off, and only they can describe what this magnet link names", "use a .torrent, or a magnet link with xs=URL"}
+		}
+		if !r.hasSource() {
+			return nil, &Error{ErrNoSource, "peers are off, and no web seed is known", "leave --peers off away (or SHOAL_DISABLE_P2P), or name a source on the web"}
+		}
 	}
 	if !r.hasSource() && r.Torrent == nil {
 		return nil, noSource()
@@ -195,7 +205,11 @@ func explain(t *swarm.Transfer, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	if x := t.Torrent(); x != nil {
+	x := t.Torrent()
+	if errors.Is(err, swarm.ErrNothingSelected) {
+		return &Error{ErrSource, "no file of " + x.Name + " is selected", "shoal inspect --files names them all; * does not match /"}
+	}
+	if x != nil {
 		return fmt.Errorf("%s: %w", x.Name, err)
 	}
 	return err
@@ -246,19 +260,24 @@ func Globs(patterns []string) (func(string) bool, error) {
 		}
 	}
 	return func(name string) bool {
-		for _, p := range patterns {
+		_, path, tree := strings.Cut(name, "/")
+		return slices.ContainsFunc(patterns, func(p string) bool {
 			p = strings.TrimSuffix(p, "/")
-			for at := name; at != "." && at != "/" && at != ""; at = filepath.ToSlash(filepath.Dir(at)) {
-				if ok, _ := filepath.Match(p, at); ok {
-					return true
-				}
+			if !tree {
+				path = name
 			}
-			if base := filepath.Base(name); !strings.Contains(p, "/") {
-				if ok, _ := filepath.Match(p, base); ok {
-					return true
-				}
-			}
-		}
-		return false
+			return matches(p, path) || strings.Contains(p, "/") && matches(p, name)
+		})
 	}, nil
+}
+
+// matches says whether a pattern fits a path or one of the directories above it, or, if it is a name alone, the file's name.
+func matches(pattern, path string) bool {
+	for at := path; at != "." && at != "/" && at != ""; at = filepath.ToSlash(filepath.Dir(at)) {
+		if ok, _ := filepath.Match(pattern, at); ok {
+			return true
+		}
+	}
+	ok, _ := filepath.Match(pattern, filepath.Base(path))
+	return ok && !strings.Contains(pattern, "/")
 }
