@@ -196,6 +196,10 @@ func TestIndefiniteFreeze(t *testing.T) {
 	c.clock.at = c.clock.at.Add(offlineLife)
 	r.update(nil)
 	c.refuses(r.Files(), "app:stable", RuleExpired)
+	// A root that has expired, with nothing new to ask for.
+	m = r.copy()
+	c0.refuses(m, "app:stable", RuleExpired)
+	c0.refuses(m, "app:stable", RuleExpired)
 }
 
 func TestEndlessData(t *testing.T) {

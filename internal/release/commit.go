@@ -242,9 +242,8 @@ func (tx *Tx) publish() error {
 	if !resign && !tx.dirty[roleTimestamp] && !soon(t.Signed.Expires, timestampLife-24*time.Hour) {
 		return nil
 	}
-	var online []*Key
 	for _, role := range []string{roleSnapshot, roleTimestamp} {
-		keys, err := tx.signers(role)
+		_, err := tx.signers(role)
 		var missing *KeysMissingError
 		if errors.As(err, &missing) {
 			tx.done.Unfinished = true
@@ -253,7 +252,6 @@ func (tx *Tx) publish() error {
 		if err != nil {
 			return err
 		}
-		online = append(online, keys...)
 	}
 	if resign {
 		if err := tx.log(changed); err != nil {

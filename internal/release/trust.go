@@ -416,12 +416,15 @@ func (t *Trust) refreshRoot(ctx context.Context) error {
 		}
 	}
 	if steps == 0 {
-		if kept, err := t.read("root.json"); err != nil || kept != nil {
+		kept, err := t.read("root.json")
+		if err == nil && kept == nil {
+			err = t.keep("root.json", t.rootBytes)
+		}
+		if err != nil {
 			return err
 		}
-		return t.keep("root.json", t.rootBytes)
 	}
-	return nil
+	return t.expired(t.set.Root.Signed.Expires, "root") // TUF specification 5.3.10
 }
 
 // meetsPinned makes sure that a root that the user has brought is not newer than what the chain led to, or another of that version.
