@@ -22,6 +22,8 @@ type record struct {
 	Key    string // names the .torrent and the leaves beside it
 	Stamps []disk.Stamp
 	leaves string // a file of leaf hashes that the caller keeps, if any
+
+	released bool // it belongs to a repository
 }
 
 func (r *record) stamp(i int) (disk.Stamp, bool) { return r.Stamps[i], true }
@@ -87,6 +89,11 @@ var errStale = errors.New("content has changed since it was described")
 // recall finds the description of the content at path, if it was made before and no file was
 // added, removed or changed since.
 func (s *Seeder) recall(path string) (*piece.Torrent, record, error) {
+	return s.recallAs(path, filepath.Base(path))
+}
+
+// recallAs does the same for content that has another name than its file.
+func (s *Seeder) recallAs(path, name string) (*piece.Torrent, record, error) {
 	var rec record
 	b, err := os.ReadFile(s.recordFile(path))
 	if err != nil {
@@ -102,7 +109,7 @@ func (s *Seeder) recall(path string) (*piece.Torrent, record, error) {
 	if err != nil {
 		return nil, rec, err
 	}
-	if len(rec.Stamps) != len(t.Files) || t.Name != filepath.Base(path) {
+	if len(rec.Stamps) != len(t.Files) || t.Name != name {
 		return nil, rec, errStale
 	}
 	for i := range t.Files {

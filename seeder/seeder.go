@@ -51,6 +51,7 @@ type Seeder struct {
 	budget   float64 // see SetBudget
 	contents []*Content
 	byName   map[string]*Content
+	state    *Content          // the repository's, for machines that cannot reach us; nil: none
 	ours     map[[20]byte]bool // what trackers may serve
 }
 
@@ -73,9 +74,11 @@ type Content struct {
 	Transfer *swarm.Transfer
 	Ration   *swarm.Ration // what is given to swarms
 
-	torrent string // path of the .torrent
-	mu      sync.Mutex
-	gone    error
+	released bool   // it belongs to the repository
+	plain    bool   // also /NAME and /NAME.torrent
+	torrent  string // path of the .torrent
+	mu       sync.Mutex
+	gone     error
 }
 
 // New makes a Seeder that offers nothing yet.
@@ -120,7 +123,7 @@ func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
 		return nil, err
 	}
 	if t, rec, err := s.recall(path); err == nil {
-		return s.offer(t, rec, true, nil)
+		return s.offer(t, rec, true, s.cfg.Plain, nil)
 	}
 	dir := filepath.Join(s.cfg.StateDir, "metainfo")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -148,7 +151,7 @@ func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
 	if err := s.keep(t, rec, leaves); err != nil {
 		return nil, err
 	}
-	return s.offer(t, rec, false, report.Notices)
+	return s.offer(t, rec, false, s.cfg.Plain, report.Notices)
 }
 
 // AddTorrent offers the content of t that lies at path and was verified just now. leaves is a file with
@@ -170,7 +173,7 @@ func (s *Seeder) AddTorrent(t *piece.Torrent, path, leaves string) (*Content, er
 			return nil, err
 		}
 	}
-	return s.offer(t, rec, false, nil)
+	return s.offer(t, rec, false, s.cfg.Plain, nil)
 }
 
 func (s *Seeder) checkName(name string) error {
@@ -193,9 +196,9 @@ func (s *Seeder) progress(path string) func(done, total int64) {
 }
 
 // offer adds a content to the swarm and to the web.
-func (s *Seeder) offer(t *piece.Torrent, rec record, cached bool, notices []string) (*Content, error) {
+func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices []string) (*Content, error) {
 	c := &Content{Name: t.Name, Path: rec.Path, Dir: t.Dir, Length: t.Length, Files: len(t.Files), Pieces: t.NumPieces(),
-		V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Cached: cached, Notices: notices}
+		V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Cached: cached, Notices: notices, plain: plain, released: rec.released}
 	shown := *t
 	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
 	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
@@ -217,7 +220,7 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached bool, notices []stri
 		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
 	}
 	c.Transfer = tr
-	w := webseed.Content{Key: c.Key(), Name: t.Name, Dir: t.Dir, Path: rec.Path, Plain: s.cfg.Plain,
+	w := webseed.Content{Key: c.Key(), Name: t.Name, Dir: t.Dir, Path: rec.Path, Plain: plain,
 		Gone: func(i int, why error) { s.changed(c, why) }, Admit: c.admit, Unsent: c.Ration.Return}
 	var index []int // of w.Files in t.Files
 	for i := range t.Files {
@@ -244,7 +247,9 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached bool, notices []stri
 	s.mu.Lock()
 	c.Ration.SetCopies(s.budget)
 	s.contents = append(s.contents, c)
-	s.byName[c.Name] = c
+	if plain {
+		s.byName[c.Name] = c
+	}
 	s.mu.Unlock()
 	return c, nil
 }

@@ -48,6 +48,8 @@ type conn struct {
 	listen                  uint16 // the port it can be dialled at, 0 unknown
 	theirMetadata           byte   // its id for ut_metadata
 	theirShoal              byte
+	told                    []byte // the note that it has heard from us
+	notes                   int    // how many it has told us
 	theirDontHave           byte
 	wantsSealed             bool // it prefers encrypted connections
 	metadataSize            int

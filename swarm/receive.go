@@ -344,6 +344,7 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 		c.site = h.Shoal.Site
 		s.proveSite(c, h.Shoal.Nonce)
 	}
+	s.tellNote(c)
 	s.reclassify(c)
 	if s.torrent == nil {
 		s.tickMetadata(s.now())

@@ -138,8 +138,12 @@ func (s *session) retellFetching(now time.Time) {
 	}
 }
 
-// shoalMessage takes a message of our own extension: a neighbour fetches a piece for the site.
+// shoalMessage takes a message of our own extension: a note, or that a neighbour fetches a piece for the site.
 func (s *session) shoalMessage(c *conn, b []byte) error {
+	if note, ok := wire.ParseNote(b); ok {
+		s.tookNote(c, note)
+		return nil
+	}
 	if proof, ok := wire.ParseProof(b); ok {
 		return s.tookProof(c, proof)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,12 @@ type Spec struct {
 	WebSeeds []string   // BEP 19
 	// OriginSeeds are web seeds that the origin itself serves: the last resort.
 	OriginSeeds []string
-	Peers       []string // HOST:PORT, dialled again and again
+	// Note is told to peers of this torrent, and Heard, called by the loop, hears theirs: it must return at once. See SetNote.
+	Note  []byte
+	Heard func(note []byte)
+	// Local, if it is set, answers for OriginSeeds in place of the network: content that lies on this machine.
+	Local http.RoundTripper
+	Peers []string // HOST:PORT, dialled again and again
 }
 
 // Transfer is one torrent of a node. Its methods are safe for concurrent use.
@@ -78,6 +84,7 @@ type Transfer struct {
 	webErr  error
 	evicted map[int]struct{} // pieces that were given up; may be nil
 
+	note   atomic.Pointer[[]byte] // what peers are told
 	counts counts
 }
 
@@ -146,6 +153,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		t.spec.Private = x.Private
 	}
 	t.id.Store(&id)
+	t.SetNote(spec.Note)
 	if !id.hasV1 && !id.hasV2 || (spec.Dir == "") == (spec.Content == "") {
 		return nil, errors.New("a transfer needs an info hash and one place for its content")
 	}

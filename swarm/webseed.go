@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -59,12 +60,12 @@ func (s *session) startWebSeeds(ctx context.Context) {
 		return
 	}
 	seen := map[string]bool{}
-	add := func(url string, class Class, probe bool) {
+	add := func(url string, class Class, probe bool, client *http.Client) {
 		if seen[url] || len(s.webs) >= maxWebSeeds {
 			return
 		}
 		seen[url] = true
-		src, err := webfetch.New(webfetch.Config{URL: url, Info: s.torrent.Info, UserAgent: s.t.node.cfg.UserAgent})
+		src, err := webfetch.New(webfetch.Config{URL: url, Info: s.torrent.Info, UserAgent: s.t.node.cfg.UserAgent, Client: client})
 		if err != nil {
 			s.log.Warn("web seed left out", "source", url, "err", err)
 			return
@@ -80,12 +81,16 @@ func (s *session) startWebSeeds(ctx context.Context) {
 			})
 		}
 	}
+	var local *http.Client
+	if rt := s.t.spec.Local; rt != nil {
+		local = &http.Client{Transport: rt}
+	}
 	for _, u := range s.t.spec.OriginSeeds {
-		add(u, Origin, false)
+		add(u, Origin, false, local)
 	}
 	for _, list := range [][]string{s.torrent.WebSeeds, s.t.spec.WebSeeds} {
 		for _, u := range list {
-			add(u, Origin, true)
+			add(u, Origin, true, nil)
 		}
 	}
 	workers := webWorkers

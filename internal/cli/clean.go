@@ -31,4 +31,13 @@ func clean(s string) string {
 	return b.String()
 }
 
+// cleanLines is clean for text of several lines.
+func cleanLines(s string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = clean(strings.ReplaceAll(line, "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
+}
+
 func unsafeRune(r rune) bool { return !unicode.IsGraphic(r) }

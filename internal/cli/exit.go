@@ -12,10 +12,11 @@ import (
 
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
+	"shoal/internal/release"
 	"shoal/piece"
 )
 
-// Exit codes, as the manual promises them to scripts. 5 (trust), 9 (rollout halted) and 10 (update available)
+// Exit codes, as the manual promises them to scripts. 9 (rollout halted) and 10 (update available)
 // come with the commands that can end so.
 const (
 	exitDone        = 0
@@ -23,6 +24,7 @@ const (
 	exitUsage       = 2
 	exitNoSource    = 3
 	exitCorrupt     = 4 // content failed verification; also a .torrent that is none
+	exitTrust       = 5 // a signature, or trust, refused
 	exitStalled     = 6 // deadline passed, or stalled
 	exitLocal       = 7 // local I/O, port in use, disk full
 	exitHeld        = 8 // somebody else has the lock
@@ -32,7 +34,7 @@ const (
 // failure is what an error means to the user.
 type failure struct {
 	code int
-	rule string // the word for it in JSON; never renamed
+	rule string // the word for it in JSON; never renamed. "": the refusal's own
 	hint string
 }
 
@@ -47,6 +49,7 @@ func failures() []struct {
 	}{
 		{as[*usageError], failure{exitUsage, "usage", ""}},
 		{is(deliver.ErrSource), failure{exitUsage, "source", ""}},
+		{is(release.ErrRefused), failure{exitTrust, "", ""}},
 		{is(deliver.ErrInterrupted), failure{exitInterrupted, "interrupted", "what is verified is kept: run it again to go on"}},
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
 		{is(deliver.ErrDeadline), failure{exitStalled, "deadline", "what is verified is kept: run it again to go on"}},
@@ -54,6 +57,12 @@ func failures() []struct {
 		{is(piece.ErrBadTorrent), failure{exitCorrupt, "bad-torrent", ""}},
 		{is(piece.ErrCorrupt), failure{exitCorrupt, "corrupt", ""}},
 		{is(context.Canceled), failure{exitInterrupted, "interrupted", ""}},
+		{is(release.ErrPublished), failure{exitLocal, "published", ""}},
+		{is(release.ErrInUse), failure{exitLocal, "in-use", "promote another version first"}},
+		{is(release.ErrNoRelease), failure{exitNoSource, "no-release", "shoal inspect REPO lists what there is"}},
+		{as[*release.KeysMissingError], failure{exitLocal, "keys-missing", ""}},
+		{is(release.ErrConflict), failure{exitHeld, "conflict", ""}},
+		{as[*deliver.PushError], failure{exitNoSource, "push-refused", ""}},
 		{is(disk.ErrHeld), failure{exitHeld, "held", "end the other one, or wait for it"}},
 		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},
@@ -108,9 +117,12 @@ func explain(err error) failure {
 	var usage *usageError
 	var delivery *deliver.Error
 	var hinted *hintError
+	var refusal *release.Refusal
 	switch {
 	case errors.As(err, &hinted):
 		found.hint = hinted.hint
+	case errors.As(err, &refusal):
+		found.rule, found.hint = string(refusal.Rule), refusal.Hint
 	case errors.As(err, &usage):
 		found.hint = usage.hint
 	case errors.As(err, &delivery) && delivery.Hint != "":

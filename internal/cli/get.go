@@ -24,11 +24,13 @@ func getCommand() *command {
 		name:  "get",
 		args:  "SOURCE",
 		usage: "fetch content from peers, edges and web seeds, verified",
-		long: "SOURCE is a .torrent, its URL, the URL of a content beside which a .torrent lies, or a magnet link.\n" +
+		long: "SOURCE is a signed release (REPOSITORY/APP:CHANNEL, REPOSITORY/APP@VERSION, a bundle), a .torrent, its URL, the\n" +
+			"URL of a content beside which a .torrent lies, or a magnet link.\n" +
 			"The content lands in DIR under its own name when all of it is verified; files of those names are\n" +
 			"replaced then, and what is right in them is not fetched. Run it again to go on after a stop.",
 		examples: []string{
 			"shoal get http://origin.example:7070/release -o /opt",
+			"shoal get https://origin.example/myapp:stable --root root.json",
 			"shoal get release.torrent --select 'bin/*' --seed-for 10m",
 			"shoal get http://origin.example:7070/release.tar --stdout | tar x",
 		},
@@ -37,7 +39,7 @@ func getCommand() *command {
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
 			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order, and keep no file"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
-		}, fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), logOptions("warn"), outputOptions()),
+		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.get(ctx, args[0]) },
 	}
@@ -113,52 +115,94 @@ func (e *env) get(ctx context.Context, source string) error {
 }
 
 // fetch carries a request through: a node, the transfer, the summary, and seeding afterwards.
-func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, begin time.Time) error {
+func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, begin time.Time) (err error) {
 	r.Stall = e.settings.Duration("stall-timeout")
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
-	found, err := resolve(ctx, src, r.Deadline)
+	// The node is made when it is known what for, or before, if a release must be looked for in the swarm.
+	var p *runningPeer
+	defer func() {
+		if p != nil {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	found, err := e.resolve(ctx, src, r.Deadline, func() (*deliver.Swarm, error) {
+		if p == nil {
+			var err error
+			if p, err = e.startPeer(ctx, &deliver.Found{}); err != nil {
+				return nil, err
+			}
+		}
+		return &deliver.Swarm{Node: p.Node, Items: p.Items(), Peers: e.settings.List("peer")}, nil
+	})
 	if err != nil {
 		return err
 	}
+	defer found.Close()
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
+	if p == nil {
+		if p, err = e.startPeer(ctx, found); err != nil {
+			return err
+		}
+	}
+	r.Discovers = p.Discovers
+	if r.OnlyDiscovers() {
+		e.report.Notice("no tracker, web seed or peer is named: looking for neighbours on the LAN")
+	}
+	return e.deliver(ctx, p.Peer, r, begin)
+}
+
+// runningPeer is a node that takes part until it is stopped.
+type runningPeer struct {
+	*daemon.Peer
+	cancel context.CancelFunc
+	group  *errgroup.Group
+}
+
+// startPeer makes a node for what was found, and runs it.
+func (e *env) startPeer(ctx context.Context, found *deliver.Found) (*runningPeer, error) {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	config, around, err := e.swarmConfig(role, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	config.Upload = e.upload()
 	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, Limits: e.settings.limits(), Around: around})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.Discovers = node.Discovers
-	if r.OnlyDiscovers() {
-		e.report.Notice("no tracker, web seed or peer is named: looking for neighbours on the LAN")
-	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	var g errgroup.Group
-	g.Go(func() error { return node.Run(running) })
-	g.Go(func() error { e.reloads(running, node.ChangeLimits); return nil })
-	err = e.deliver(ctx, node, r, begin)
-	stop()
-	return errors.Join(err, g.Wait())
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p := &runningPeer{node, cancel, &errgroup.Group{}}
+	p.group.Go(func() error { return node.Run(running) })
+	p.group.Go(func() error { e.reloads(running, node.ChangeLimits); return nil })
+	return p, nil
+}
+
+// stop ends the node, and waits for it.
+func (p *runningPeer) stop() error {
+	p.cancel()
+	return p.group.Wait()
 }
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
 // itself watches the deadline on its own, and can say how far it came.
-func resolve(ctx context.Context, src deliver.Source, deadline time.Time) (*deliver.Found, error) {
+func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Time, sw func() (*deliver.Swarm, error)) (*deliver.Found, error) {
 	if !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	found, err := deliver.Resolve(ctx, src, userAgent())
+	var found *deliver.Found
+	var err error
+	if src.Signed() {
+		found, err = e.resolveRelease(ctx, src, sw)
+	} else {
+		found, err = deliver.Resolve(ctx, src, userAgent())
+	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, &deliver.Error{Kind: deliver.ErrDeadline, Message: "the deadline passed while asking for the .torrent"}
+		return nil, &deliver.Error{Kind: deliver.ErrDeadline, Message: "the deadline passed while asking what to fetch"}
 	}
 	return found, err
 }

@@ -140,6 +140,22 @@ func TestPieceStaysOffTheNetwork(t *testing.T) {
 	}
 }
 
+// What is signed, and how, is one room's business.
+func TestSigningStaysInRelease(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if name, _ := room(p.ImportPath); name == "internal/release" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			for _, library := range []string{"github.com/theupdateframework/", "filippo.io/age", "golang.org/x/mod/sumdb"} {
+				if strings.HasPrefix(imported, library) {
+					t.Errorf("%s imports %s: internal/release owns signing and checking", p.ImportPath, imported)
+				}
+			}
+		}
+	}
+}
+
 // The simulator drives the engine and is no part of what runs in production.
 func TestCommandIsFreeOfTheSimulator(t *testing.T) {
 	for _, p := range listPackages(t) {

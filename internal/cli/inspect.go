@@ -15,23 +15,30 @@ import (
 func inspectCommand() *command {
 	return &command{
 		name:  "inspect",
-		args:  "FILE|MAGNET",
-		usage: "show what a .torrent or a magnet link says",
+		args:  "SOURCE|REPO",
+		usage: "show what a .torrent, a magnet link, a release, a bundle or a repository says",
 		long:  "The .torrent is checked in full: what is printed is safe to fetch, to seed and to unpack.",
 		examples: []string{
 			"shoal inspect debian.torrent --files",
 			"shoal inspect 'magnet:?xt=urn:btih:…'",
+			"shoal inspect https://origin.example/myapp:stable",
+			"shoal inspect /srv/releases",
 		},
 		options: append([]option{
 			{name: "files", kind: kindBool, usage: "list every file"},
-		}, outputOptions()...),
+		}, concat(releaseOptions(), stateOptions(), outputOptions())...),
 		minArgs: 1, maxArgs: 1, complete: "file",
-		run: func(_ context.Context, e *env, args []string) error {
+		run: func(ctx context.Context, e *env, args []string) error {
 			if strings.HasPrefix(strings.ToLower(args[0]), "magnet:") {
 				return inspectMagnet(e, args[0])
 			}
+			if src, err := deliver.Classify(args[0]); err == nil && src.Signed() {
+				return e.inspectRelease(ctx, src)
+			} else if err == nil && src.Kind == deliver.KindRepository {
+				return e.inspectRepository(ctx, args[0])
+			}
 			if strings.Contains(args[0], "://") {
-				return usagef("fetch it first: curl -O "+args[0], "inspect takes a file or a magnet link, not a URL")
+				return usagef("fetch it first: curl -O "+args[0], "inspect takes a release, a file or a magnet link, and not a URL of anything else")
 			}
 			t, err := readTorrent(args[0])
 			if err != nil {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"shoal/internal/child"
+	"shoal/internal/release"
 )
 
 // TestReadmeTour does what the README's tour says, and sees what it says one sees.
@@ -38,8 +39,8 @@ func TestReadmeTour(t *testing.T) {
 	if len(steps) < 10 {
 		t.Fatalf("the README's tour has %d commands, want 10 at least: are its blocks still ```console?", len(steps))
 	}
-	free := freePorts(t, 2)
-	ports := strings.NewReplacer("7070", free[0], "7071", free[1])
+	free := freePorts(t, 3)
+	ports := strings.NewReplacer("7070", free[0], "7071", free[1], "7072", free[2])
 	ctx, stop := context.WithCancel(t.Context())
 	dir := t.TempDir()
 	var background sync.WaitGroup
@@ -210,8 +211,17 @@ func TestReadmeNamesEverything(t *testing.T) {
 		if row := fmt.Sprintf("| %d |", f.code); !strings.Contains(text, row) {
 			t.Errorf("the README's exit codes have no row %q (%s)", row, f.rule)
 		}
-		if !strings.Contains(text, "`"+f.rule+"`") {
-			t.Errorf("the README does not name the rule %s", f.rule)
+		rules := []string{f.rule}
+		if f.rule == "" {
+			rules = nil
+			for _, r := range release.Rules() {
+				rules = append(rules, string(r))
+			}
+		}
+		for _, rule := range rules {
+			if !strings.Contains(text, "`"+rule+"`") {
+				t.Errorf("the README does not name the rule %s", rule)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
+	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/seeder"
 	"shoal/swarm"
@@ -25,12 +27,14 @@ func serveCommand() *command {
 	return &command{
 		name:  "serve",
 		args:  "PATH…",
-		usage: "be an origin: tracker, peer and web server for files and directories, on one port",
+		usage: "be an origin: tracker, peer and web server for files, directories and a repository, on one port",
 		long: "Each PATH is described (once: the state directory remembers) and offered to machines that run\n" +
 			"shoal get, to BitTorrent clients, and for plain download. Content that changes on disk is noticed\n" +
-			"and not served any more; run serve again to offer what is there then.",
+			"and not served any more; run serve again to offer what is there then. A PATH with shoal.json is a repository of\n" +
+			"signed releases: what is published into it meanwhile is offered too, and its timestamp is signed daily.",
 		examples: []string{
 			"shoal serve ./release",
+			"shoal serve /srv/releases --public-url http://updates.example:7070",
 			"shoal serve app-1.4.tar.gz docs/ --listen :8000 --limit-up 20Mbit",
 		},
 		options: concat([]option{
@@ -38,6 +42,7 @@ func serveCommand() *command {
 			budgetOption(),
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			tokenOption("take pushes into the repository from those who know the token in this file's first line"),
 		}, swarmOptions(":7070"), peerOptions(), trackerOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.serve(ctx, args) },
@@ -46,10 +51,22 @@ func serveCommand() *command {
 
 func (e *env) serve(ctx context.Context, paths []string) error {
 	names := make(map[string]string)
+	var repo *release.Repository
+	contents := paths[:0:0]
 	for _, p := range paths {
 		if _, err := os.Stat(p); err != nil {
 			return err
 		}
+		if r, err := release.Open(p, release.Config{}); err == nil {
+			if repo != nil {
+				return usagef("start another shoal serve on another port", "%s and %s are repositories: one node serves one", repo.Dir(), p)
+			}
+			repo = r
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return err
+		}
+		contents = append(contents, p)
 		abs, err := filepath.Abs(p)
 		if err != nil {
 			return err
@@ -67,13 +84,20 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	token, err := e.token()
+	if err != nil {
+		return err
+	}
+	if token != "" && repo == nil {
+		return usagef("name one: shoal init makes it", "--token-file is for a repository, and there is none among what is served")
+	}
 	node, around, err := e.swarmConfig(swarm.RoleOrigin, serverPeers)
 	if err != nil {
 		return err
 	}
 	config := daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
-		Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
+		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
 		Swarm: node, Around: around,
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
 	}
@@ -89,7 +113,12 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 		e.report.Notice("--limit-up is for machines elsewhere: those on attached networks are held by --limit-lan")
 	}
 	return e.runServer(ctx, s, func(ctx context.Context) error {
-		for _, p := range paths {
+		if repo != nil {
+			if err := e.announceRepository(ctx, s, repo); err != nil {
+				return err
+			}
+		}
+		for _, p := range contents {
 			c, err := s.Seeder().AddPath(ctx, p)
 			e.report.Stop()
 			if err != nil {
@@ -102,7 +131,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 		e.report.Event("ready", struct {
 			Port     int `json:"port"`
 			Contents int `json:"contents"`
-		}{s.Port(), len(paths)})
+		}{s.Port(), len(s.Seeder().Contents())})
 		return nil
 	})
 }
@@ -192,6 +221,45 @@ func (e *env) announceContent(s *daemon.Server, c *seeder.Content) error {
 		fmt.Fprintf(w, "  on another machine:  %s\n", clean(line))
 		fmt.Fprintf(w, "  other clients:       %s\n", clean(where+".torrent"))
 		fmt.Fprintf(w, "  magnet:              %s\n", clean(magnet))
+	})
+	return nil
+}
+
+// announceRepository offers what is in a repository, and prints how it is fetched.
+func (e *env) announceRepository(ctx context.Context, s *daemon.Server, r *release.Repository) error {
+	err := s.RepositoryOffered(ctx)
+	e.report.Stop()
+	if err != nil {
+		return err
+	}
+	o, err := r.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	base := strings.TrimSuffix(e.settings.String("public-url"), "/")
+	if base == "" {
+		base = "http://" + hostPort(s)
+	}
+	releases := 0
+	var channels []string
+	for _, a := range o.Apps {
+		releases += len(a.Releases)
+		for _, c := range a.Channels {
+			channels = append(channels, base+"/"+a.App+":"+c.Channel)
+		}
+	}
+	e.report.Result("releases", struct {
+		Repository  string   `json:"repository"`
+		URL         string   `json:"url"`
+		Fingerprint string   `json:"fingerprint"`
+		Releases    int      `json:"releases"`
+		Channels    []string `json:"channels"`
+	}{o.ID, base + "/", o.Fingerprint, releases, orEmpty(channels)}, func(w io.Writer) {
+		fmt.Fprintf(w, "serving repository %s: %s\n", o.ID, plural(releases, "release"))
+		for _, c := range channels {
+			fmt.Fprintf(w, "  on another machine:  shoal get %s --root root.json\n", c)
+		}
+		fmt.Fprintf(w, "  root.json there is:  %s (SHA-256 %s)\n", clean(filepath.Join(r.Dir(), "root.json")), o.Fingerprint)
 	})
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -142,6 +143,10 @@ func (s *Server) public() http.Handler {
 		switch path := r.URL.Path; {
 		case s.tracker != nil && s.tracker.Serves(path):
 			s.tracker.ServeHTTP(w, r)
+		case s.cfg.Repository != nil && seeder.RepositoryPath(path):
+			s.repository.ServeHTTP(w, r)
+		case s.pushes != nil && (path == seeder.PushPath || strings.HasPrefix(path, seeder.PushPath+"/")):
+			s.pushes.ServeHTTP(w, r)
 		case path == "/":
 			s.page(w)
 		case path == "/healthz":

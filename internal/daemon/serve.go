@@ -16,8 +16,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/port"
+	"shoal/internal/release"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/tracker"
@@ -43,13 +45,19 @@ type ServeConfig struct {
 	// TLSCert and TLSKey are PEM files; with them the port speaks TLS as well.
 	TLSCert, TLSKey string
 	Plain           bool // contents are also /NAME and /NAME.torrent
-	WebSeeds        []string
-	Swarm           swarm.Config
-	Limits          Limits // instead of those in Swarm
-	Around          Around
-	Progress        func(name string) func(done, total int64)
-	Version         string
-	Log             *slog.Logger
+	// Repository is one of signed releases, whose files are served and whose content is offered; nil: none.
+	Repository *release.Repository
+	// Items is where the repository is made findable without this server; nil: nowhere.
+	Items deliver.Items
+	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
+	PushToken string
+	WebSeeds  []string
+	Swarm     swarm.Config
+	Limits    Limits // instead of those in Swarm
+	Around    Around
+	Progress  func(name string) func(done, total int64)
+	Version   string
+	Log       *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -65,6 +73,10 @@ type Server struct {
 	bounds  *bounds
 	started time.Time
 	follow  []func(context.Context, *slog.Logger) error // files that may change
+
+	repository http.Handler // nil without one
+	offered    chan error   // what came of the first look at the repository
+	pushes     http.Handler // nil: nobody can
 }
 
 // NewServer takes the state directory and the port.
@@ -104,6 +116,12 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 	}
 	s.seeder = seeder.New(sc)
+	if cfg.Repository != nil {
+		s.repository, s.offered = seeder.ServeRepository(cfg.Repository.Public()), make(chan error, 1)
+		if cfg.PushToken != "" {
+			s.pushes = &seeder.Pushes{Repository: cfg.Repository, Token: cfg.PushToken, Log: cfg.Log}
+		}
+	}
 	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, cfg.Log)
 	if err := s.newTracker(ctx); err != nil {
 		s.Close()
@@ -280,6 +298,9 @@ func (s *Server) Run(ctx context.Context) error {
 		} else {
 			g.Go(func() error { return s.serveHTTP(ctx, ln, s.control()) })
 		}
+	}
+	if s.cfg.Repository != nil {
+		g.Go(func() error { return s.keepRepository(ctx) })
 	}
 	g.Go(func() error { return s.bounds.follow(ctx) })
 	// The node ends first, so that it can say "stopped" to its own tracker.

@@ -26,6 +26,8 @@ type Request struct {
 	// Discovers says that the node finds peers that nobody names, such as neighbours on the LAN.
 	Discovers bool
 
+	heard chan []byte // checkpoints that peers have seen of the log
+
 	// Metadata is called once when it is known what is fetched.
 	Metadata func(t *piece.Torrent)
 	// Progress is called about ten times a second.
@@ -35,7 +37,7 @@ type Request struct {
 // Fetch fetches into Dir with node, which must be running. It returns when everything is verified
 // and in place; the transfer goes on seeding until it is closed.
 func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, error) {
-	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, Peers: r.Peers}
+	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, Local: r.Local, Peers: r.Peers}
 	if m := r.Magnet; m != nil {
 		if r.Torrent == nil {
 			spec.V1, spec.V2, spec.HasV1, spec.HasV2 = m.V1, m.V2, m.HasV1, m.HasV2
@@ -58,6 +60,16 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 	}
 	if !r.hasSource() && r.Torrent == nil {
 		return nil, noSource()
+	}
+	if r.Release != nil {
+		r.heard = make(chan []byte, 4)
+		spec.Note = r.Release.Trust.Checkpoint().Note
+		spec.Heard = func(note []byte) {
+			select {
+			case r.heard <- note:
+			default: // more than can be looked at says nothing new
+			}
+		}
 	}
 	t, err := node.Add(spec)
 	if err != nil {
@@ -127,6 +139,10 @@ func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
 		case err := <-out:
 			out = nil
 			if err != nil {
+				return err
+			}
+		case seen := <-r.heard:
+			if err := r.Release.Trust.Witness(ctx, seen); err != nil {
 				return err
 			}
 		case <-deadline:

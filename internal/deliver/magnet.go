@@ -26,6 +26,11 @@ type Magnet struct {
 	MetainfoURLs []string    // http(s) URLs of the .torrent
 	Peers        []string    // HOST:PORT, a literal IPv6 address in brackets
 	Files        []FileRange // so=: the files to fetch, sorted and apart; empty means all
+
+	// ItemKey and ItemSalt name a mutable item of the DHT (BEP 46: xs=urn:btpk:, s=) in place of a hash; HasItem says so.
+	ItemKey  [32]byte
+	ItemSalt []byte
+	HasItem  bool
 }
 
 // FileRange is a run of file indices, both ends included, as BEP 53 counts them.
@@ -89,7 +94,18 @@ func ParseMagnet(link string) (*Magnet, error) {
 		case "ws", "as":
 			m.WebSeeds = appendURL(m.WebSeeds, value, "http")
 		case "xs":
+			if key, ok := cutPrefixFold(value, "urn:btpk:"); ok {
+				err = m.addItemKey(key)
+				break
+			}
 			m.MetainfoURLs = appendURL(m.MetainfoURLs, value, "http")
+		case "s":
+			if m.ItemSalt, err = hex.DecodeString(value); len(m.ItemSalt) == 0 {
+				m.ItemSalt = nil
+			}
+			if err != nil || len(m.ItemSalt) > maxItemSalt {
+				return nil, fmt.Errorf("salt %.80q is not up to %d bytes in hex", value, maxItemSalt)
+			}
 		case "x.pe":
 			err = m.addPeer(value)
 		case "so":
@@ -99,7 +115,7 @@ func ParseMagnet(link string) (*Magnet, error) {
 			return nil, err
 		}
 	}
-	if !m.HasV1 && !m.HasV2 {
+	if !m.HasV1 && !m.HasV2 && !m.HasItem {
 		if unknownTopic != "" {
 			return nil, fmt.Errorf("magnet link for %q: only xt=urn:btih: and xt=urn:btmh: are fetched", unknownTopic)
 		}
@@ -107,6 +123,24 @@ func ParseMagnet(link string) (*Magnet, error) {
 	}
 	m.Files = mergeRanges(m.Files)
 	return m, nil
+}
+
+// maxItemSalt is BEP 44's.
+const maxItemSalt = 64
+
+// addItemKey reads the key of a mutable item: 64 hex digits (BEP 46).
+func (m *Magnet) addItemKey(s string) error {
+	if len(s) != 2*len(m.ItemKey) {
+		return fmt.Errorf("btpk key of %d digits: expected %d", len(s), 2*len(m.ItemKey))
+	}
+	if _, err := hex.Decode(m.ItemKey[:], []byte(s)); err != nil {
+		return fmt.Errorf("btpk key %q is not hex", s)
+	}
+	if m.HasItem {
+		return errors.New("magnet link with two btpk keys")
+	}
+	m.HasItem = true
+	return nil
 }
 
 const magnetScheme = "magnet:"
@@ -262,6 +296,12 @@ func (m *Magnet) String() string {
 	}
 	if m.HasV2 {
 		add("xt", "urn:btmh:1220"+hex.EncodeToString(m.V2[:]))
+	}
+	if m.HasItem {
+		add("xs", "urn:btpk:"+hex.EncodeToString(m.ItemKey[:]))
+	}
+	if len(m.ItemSalt) > 0 {
+		add("s", hex.EncodeToString(m.ItemSalt))
 	}
 	if m.Name != "" {
 		add("dn", url.QueryEscape(m.Name))

@@ -102,12 +102,13 @@ func FuzzMagnet(f *testing.F) {
 	f.Add("magnet:?xt=urn:btih:" + hash1)
 	f.Add("magnet:?xt=urn:btih:" + hash32 + "&dn=a+b%26&so=1,3-5&x.pe=%5B::1%5D:6881&x.pe=a.b:1")
 	f.Add("MAGNET:?xt.1=urn:btmh:1220" + hash2 + "&tr=udp://t:80&tr.2=http://t/a?b=c&ws=http://w/&xs=http://x/&xl=7")
+	f.Add("magnet:?xs=urn:btpk:" + hash2 + "&s=72656c&dn=app:stable")
 	f.Fuzz(func(t *testing.T, link string) {
 		m, err := ParseMagnet(link)
 		if err != nil {
 			return
 		}
-		if !m.HasV1 && !m.HasV2 {
+		if !m.HasV1 && !m.HasV2 && !m.HasItem {
 			t.Fatalf("ParseMagnet(%q) = %+v, without a hash", link, m)
 		}
 		if len(m.Trackers) > maxMagnetURLs || len(m.Peers) > maxMagnetPeers || len(m.Files) > maxFileRanges {

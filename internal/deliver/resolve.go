@@ -26,6 +26,19 @@ type Found struct {
 	// Origin is the web seed that the server of the metainfo itself is, when it is a Shoal node.
 	Origin []string
 	Peers  []string
+	// Release is what the source named, if that is a signed release.
+	Release *Trusted
+	// Local answers for the Origin of content that lies on this machine, in a repository's directory or in a bundle.
+	Local http.RoundTripper
+
+	close func()
+}
+
+// Close lets go of what the content comes from, once it was fetched.
+func (f *Found) Close() {
+	if f.close != nil {
+		f.close()
+	}
 }
 
 // maxTorrentFile bounds a .torrent, in bytes: piece.Read refuses more.
@@ -100,7 +113,7 @@ func Resolve(ctx context.Context, s Source, userAgent string) (*Found, error) {
 		}
 		return nil, second
 	}
-	return nil, &Error{ErrSource, s.Kind.String() + " cannot be fetched", ""}
+	return nil, &Error{ErrSource, s.Path + " is a repository, which has many releases", "say which: shoal get APP:CHANNEL --repo " + s.Path}
 }
 
 // names says whether t is the torrent that the magnet link means.

@@ -3,12 +3,15 @@ package deliver
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"shoal/internal/release"
 )
 
 // Kind is what a SOURCE names.
@@ -21,10 +24,11 @@ const (
 	KindURL                         // Source.URL is a content's name: asked for its metainfo, then NAME.torrent
 	KindFile                        // Source.Path is a .torrent
 	KindRepository                  // Source.Path is a directory with shoal.json
+	KindBundle                      // Source.Path is a bundle
 )
 
 func (k Kind) String() string {
-	return [...]string{"", "magnet link", "release", "URL of a .torrent", "URL", "file", "repository"}[k]
+	return [...]string{"", "magnet link", "release", "URL of a .torrent", "URL", "file", "repository", "bundle"}[k]
 }
 
 // Source is a classified SOURCE.
@@ -35,6 +39,9 @@ type Source struct {
 	URL     *url.URL
 	Path    string
 }
+
+// Signed says whether the source is a signed release, for ResolveRelease; others are for Resolve.
+func (s Source) Signed() bool { return s.Kind == KindRelease || s.Kind == KindBundle }
 
 // Release names a version of an app: by itself, or by the channel that decides it.
 type Release struct {
@@ -55,18 +62,6 @@ func Reserved(name string) bool {
 // Classify decides what a SOURCE means, before any packet: by its form, and for a path by what lies there.
 // The first form that matches counts. The error is an *Error of kind ErrSource, or the file system's.
 func Classify(source string) (Source, error) {
-	s, err := classify(source)
-	if err != nil {
-		return Source{}, err
-	}
-	if s.Kind == KindRelease || s.Kind == KindRepository {
-		return s, &Error{ErrSource, fmt.Sprintf("%s is a %s: releases come with signed repositories: not in this version", source, s.Kind),
-			"take the .torrent, its URL, or a magnet link"}
-	}
-	return s, nil
-}
-
-func classify(source string) (Source, error) {
 	if source == "" {
 		return Source{}, &Error{ErrSource, "the source is empty", sourceForms}
 	}
@@ -74,6 +69,13 @@ func classify(source string) (Source, error) {
 		m, err := ParseMagnet(source)
 		if err != nil {
 			return Source{}, &Error{ErrSource, err.Error(), "a magnet link is best quoted: 'magnet:?xt=urn:btih:…&…'"}
+		}
+		if m.HasItem && !m.HasV1 && !m.HasV2 {
+			r, ok := parseRelease(m.Name)
+			if !ok {
+				return Source{}, &Error{ErrSource, "the magnet link names a repository, and not which of its releases", "add &dn=APP:CHANNEL to it"}
+			}
+			return Source{Kind: KindRelease, Magnet: m, Release: r}, checkApp(r.App)
 		}
 		return Source{Kind: KindMagnet, Magnet: m}, nil
 	}
@@ -126,29 +128,32 @@ func classifyURL(source string) (Source, error) {
 
 func classifyPath(path string, info fs.FileInfo) (Source, error) {
 	if !info.IsDir() {
+		if beginsBundle(path) {
+			return Source{Kind: KindBundle, Path: path}, nil
+		}
 		return Source{Kind: KindFile, Path: path}, nil
 	}
-	if _, err := os.Stat(filepath.Join(path, "shoal.json")); err == nil {
+	if _, err := os.Stat(filepath.Join(path, release.MarkerName)); err == nil {
 		return Source{Kind: KindRepository, Path: path}, nil
 	}
 	return Source{}, &Error{ErrSource, fmt.Sprintf("%s is a directory, not a source", path), "shoal serve " + path + " offers it to others"}
 }
 
-// parseRelease reads APP:CHANNEL and APP@VERSION. A channel begins with a letter, so that it is never a port.
-func parseRelease(s string) (Release, bool) {
-	const lower, digits = "abcdefghijklmnopqrstuvwxyz", "0123456789"
-	const upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	if app, channel, ok := strings.Cut(s, ":"); ok {
-		return Release{App: app, Channel: channel}, isWord(app, lower+digits, lower+digits+"._-", 64) && isWord(channel, lower, lower+digits+"-", 32)
+// beginsBundle looks at the first bytes of a file.
+func beginsBundle(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false // who opens it next will say why
 	}
-	app, version, ok := strings.Cut(s, "@")
-	return Release{App: app, Version: version}, ok &&
-		isWord(app, lower+digits, lower+digits+"._-", 64) && isWord(version, lower+upper+digits, lower+upper+digits+".+_-", 64)
+	defer f.Close()
+	begin := make([]byte, 512)
+	n, err := io.ReadFull(f, begin)
+	return err == nil && release.IsBundle(begin[:n])
 }
 
-// isWord says whether s begins with one of first, goes on with those of rest, and has at most limit bytes.
-func isWord(s, first, rest string, limit int) bool {
-	return s != "" && len(s) <= limit && strings.IndexByte(first, s[0]) >= 0 && strings.Trim(s, rest) == ""
+func parseRelease(s string) (Release, bool) {
+	r, ok := release.ParseRef(s)
+	return Release{App: r.App, Channel: r.Channel, Version: r.Version}, ok
 }
 
 func checkApp(app string) error {
@@ -158,7 +163,7 @@ func checkApp(app string) error {
 	return nil
 }
 
-const sourceForms = "a source is a .torrent, http(s)://…, or magnet:?…"
+const sourceForms = "a source is a .torrent, http(s)://…, magnet:?…, APP:CHANNEL or APP@VERSION"
 
 // unknownForm names the form that is nearest to what was given.
 func unknownForm(source string) error {

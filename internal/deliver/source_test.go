@@ -33,6 +33,7 @@ func TestClassify(t *testing.T) {
 	}{
 		{"magnet:?xt=urn:btih:" + hash1, KindMagnet, ""},
 		{"http://h/app:stable", KindRelease, "http://h/ app:stable"},
+		{"magnet:?xs=urn:btpk:" + hash2 + "&s=72&dn=app:stable", KindRelease, " app:stable"},
 		{"http://h:7070/pre/fix/app:stable", KindRelease, "http://h:7070/pre/fix/ app:stable"},
 		{"https://h/app@1.2+x", KindRelease, "https://h/ app@1.2+x"},
 		{"https://u:p@h/app%401.2?token=1", KindRelease, "https://u:p@h/ app@1.2"},
@@ -52,9 +53,9 @@ func TestClassify(t *testing.T) {
 		{"other:stable", KindRelease, " other:stable"},
 		{"other@2025.1", KindRelease, " other@2025.1"},
 	} {
-		s, err := classify(tt.source)
+		s, err := Classify(tt.source)
 		if err != nil {
-			t.Errorf("classify(%q): %v", tt.source, err)
+			t.Errorf("Classify(%q): %v", tt.source, err)
 			continue
 		}
 		var what string
@@ -74,7 +75,7 @@ func TestClassify(t *testing.T) {
 			}
 		}
 		if s.Kind != tt.kind || what != tt.what {
-			t.Errorf("classify(%q) = %v %q, want %v %q", tt.source, s.Kind, what, tt.kind, tt.what)
+			t.Errorf("Classify(%q) = %v %q, want %v %q", tt.source, s.Kind, what, tt.kind, tt.what)
 		}
 	}
 }
@@ -87,9 +88,6 @@ func TestClassifyRefuses(t *testing.T) {
 		{"other.torrent", "no file", "magnet:?"},
 		{"some/where", "no file", ""},
 		{"tree", "is a directory", "shoal serve tree"},
-		{"repo", "not in this version", ".torrent"},
-		{"app:stable", "not in this version", ".torrent"},
-		{"http://h/app@1", "not in this version", ".torrent"},
 		{"announce:stable", "reserved", ""},
 		{"http://h/v1@2", "reserved", ""},
 		{"http://", "not a URL", "http://HOST"},
@@ -106,6 +104,8 @@ func TestClassifyRefuses(t *testing.T) {
 		{"1220" + hash2, "info hash", "magnet:?xt=urn:btmh:1220" + hash2},
 		{"?xt=urn:btih:" + hash1, "not a source", "magnet:?xt=urn:btih:" + hash1},
 		{"magnet:?dn=x", "without an info hash", "quoted"},
+		{"magnet:?xs=urn:btpk:" + hash2, "not which of its releases", "dn=APP"},
+		{"magnet:?xs=urn:btpk:" + hash1 + "&dn=app:stable", "btpk key", ""},
 		{strings.Repeat("x", 5000), "not a source", "magnet:?"},
 		{"nul\x00byte", "not a source", "magnet:?"},
 	} {

@@ -149,6 +149,21 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
+func TestNotes(t *testing.T) {
+	id, p := payload(t, AppendNote(nil, IDShoal, []byte("note")))
+	if note, ok := ParseNote(p); id != IDShoal || !ok || string(note) != "note" {
+		t.Errorf("got %q, %v in a message of id %d", note, ok, id)
+	}
+	for name, p := range map[string][]byte{"empty": nil, "of another kind": {kindFetching, 1}, "without bytes": {kindNote}, "too long": append([]byte{kindNote}, make([]byte, MaxNote+1)...)} {
+		if note, ok := ParseNote(p); ok {
+			t.Errorf("a note %s is read as %q", name, note)
+		}
+	}
+	if _, ok, err := ParseShoal(append([]byte{kindNote}, "note"...)); ok || err != nil {
+		t.Errorf("a note read as another message: %v, %v", ok, err)
+	}
+}
+
 func TestShoalMessages(t *testing.T) {
 	id, p := payload(t, AppendFetching(nil, IDShoal, 70000))
 	if piece, ok, err := ParseShoal(p); id != IDShoal || piece != 70000 || !ok || err != nil {

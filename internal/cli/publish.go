@@ -1,0 +1,331 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"shoal/internal/deliver"
+	"shoal/internal/release"
+	"shoal/seeder"
+)
+
+func publishCommand() *command {
+	return &command{
+		name:  "publish",
+		args:  "PATH",
+		usage: "sign a file or directory as a version of an app",
+		long: "PATH is described, brought into the repository, entered in the transparency log and signed. Doing it again changes\n" +
+			"nothing; other content under the same version is refused. A version can be published for several platforms, one after the\n" +
+			"other. Whoever runs shoal serve on the repository notices by itself.",
+		examples: []string{
+			"shoal publish build/ --as myapp@1.4.0 --channel stable",
+			"shoal publish myapp.tar --as myapp@1.4.0 --platform linux-amd64 --notes NOTES.md",
+			"shoal publish build/ --as myapp@1.4.0 --web-seed https://cdn.example/myapp/1.4.0/",
+		},
+		options: concat([]option{
+			{name: "as", value: "APP@VERSION", usage: "what it is", check: checkVersioned},
+			{name: "platform", value: "PLATFORM", usage: "the machines it is for, such as linux-amd64, or any", def: release.AnyPlatform, check: checkPlatform},
+			{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel},
+			{name: "notes", value: "FILE", usage: "release notes", complete: "file"},
+			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
+		}, keyOptions(), outputOptions()),
+		minArgs: 1, maxArgs: 1, complete: "file",
+		run: func(ctx context.Context, e *env, args []string) error { return e.publish(ctx, args[0]) },
+	}
+}
+
+func checkVersioned(text string) error {
+	if r, ok := release.ParseRef(text); !ok || r.Version == "" || deliver.Reserved(r.App) {
+		return fmt.Errorf("%q is not APP@VERSION, such as myapp@1.4.0", text)
+	}
+	return nil
+}
+
+func checkChannel(text string) error {
+	if !release.ValidChannel(text) {
+		return fmt.Errorf("%q is not a channel, such as stable: lower-case letters, digits and -", text)
+	}
+	return nil
+}
+
+func checkPlatform(text string) error {
+	if !release.ValidPlatform(text) {
+		return fmt.Errorf("%q is not a platform, such as linux-amd64 or any", text)
+	}
+	return nil
+}
+
+// versioned reads an argument APP@VERSION.
+func versioned(text string) (release.Ref, error) {
+	if err := checkVersioned(text); err != nil {
+		return release.Ref{}, usagef("", "%s", err)
+	}
+	r, _ := release.ParseRef(text)
+	return r, nil
+}
+
+func (e *env) publish(ctx context.Context, path string) error {
+	begin := time.Now()
+	if e.settings.String("as") == "" {
+		return usagef("such as --as myapp@1.4.0", "publish needs --as APP@VERSION")
+	}
+	ref, err := versioned(e.settings.String("as"))
+	if err != nil {
+		return err
+	}
+	r, err := e.repository(e.signing())
+	if err != nil {
+		return err
+	}
+	notes, err := readNotes(e.settings.String("notes"))
+	if err != nil {
+		return err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	c := seeder.PublishConfig{App: ref.App, Version: ref.Version, Platform: e.settings.String("platform"), Channel: e.settings.String("channel"), Notes: notes,
+		WebSeeds: e.settings.List("web-seed"), InPlace: e.settings.Bool("in-place"), Progress: e.progress("hashing " + ref.String())}
+	p, err := seeder.Publish(ctx, r, path, c)
+	e.report.Stop()
+	if err != nil {
+		return buildError(changeError(err))
+	}
+	for _, n := range p.Notices {
+		e.report.Notice("%s", n)
+	}
+	e.unfinished(p.Done)
+	var index []string
+	for _, l := range p.Logged {
+		index = append(index, l.String())
+	}
+	e.report.Result("published", struct {
+		App      string   `json:"app"`
+		Version  string   `json:"version"`
+		Platform string   `json:"platform"`
+		Channel  string   `json:"channel,omitempty"`
+		Name     string   `json:"name"`
+		Infohash string   `json:"infohash"`
+		Bytes    int64    `json:"bytes"`
+		Added    bool     `json:"added"`
+		Promoted bool     `json:"promoted"`
+		Signed   []string `json:"signed"`
+		Logged   []string `json:"logged"`
+		Seconds  float64  `json:"seconds"`
+	}{ref.App, ref.Version, c.Platform, c.Channel, p.Torrent.Name, infohash(p.Torrent.Info), p.Torrent.Length, p.Added, p.Promoted, orEmpty(p.Signed), orEmpty(index), seconds(time.Since(begin))},
+		func(w io.Writer) {
+			what := "published"
+			if !p.Added {
+				what = "published already, nothing changed:"
+			}
+			fmt.Fprintf(w, "%s %s for %s: %s\n", what, ref, c.Platform, formatBytes(p.Torrent.Length))
+			if p.Promoted {
+				fmt.Fprintf(w, "  channel    %s:%s\n", ref.App, c.Channel)
+			}
+			fmt.Fprintf(w, "  content    %s\n", hex.EncodeToString(p.Torrent.V2[:]))
+		})
+	return nil
+}
+
+// unfinished says that somebody else must finish a change.
+func (e *env) unfinished(d *release.Done) {
+	if d.Unfinished {
+		e.report.Notice("signed, but not in effect: the online keys are not here. shoal push REPO URL brings it to who has them")
+	}
+}
+
+func readNotes(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if len(b) > 32<<10 {
+		return "", usagef("put the rest on a page, and its address into the notes", "%s has %d bytes: notes may have 32 KiB", path, len(b))
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD"), nil
+}
+
+func promoteCommand() *command {
+	return &command{
+		name:     "promote",
+		args:     "APP@VERSION",
+		usage:    "have a channel point to a version",
+		examples: []string{"shoal promote myapp@1.4.0 --channel stable"},
+		options: concat([]option{
+			{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel},
+		}, keyOptions(), outputOptions()),
+		minArgs: 1, maxArgs: 1,
+		run: func(ctx context.Context, e *env, args []string) error { return e.promote(ctx, args[0]) },
+	}
+}
+
+func (e *env) promote(ctx context.Context, arg string) error {
+	channel := e.settings.String("channel")
+	if channel == "" {
+		return usagef("such as --channel stable", "promote needs --channel")
+	}
+	ref, err := versioned(arg)
+	if err != nil {
+		return err
+	}
+	r, err := e.repository(e.signing())
+	if err != nil {
+		return err
+	}
+	promoted := false
+	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
+		promoted, err = tx.Promote(ref.App, ref.Version, channel)
+		return err
+	})
+	if err != nil {
+		return changeError(err)
+	}
+	e.unfinished(done)
+	e.report.Result("promoted", struct {
+		App      string   `json:"app"`
+		Version  string   `json:"version"`
+		Channel  string   `json:"channel"`
+		Promoted bool     `json:"promoted"`
+		Signed   []string `json:"signed"`
+	}{ref.App, ref.Version, channel, promoted, orEmpty(done.Signed)}, func(w io.Writer) {
+		if !promoted {
+			fmt.Fprintf(w, "%s:%s has %s already\n", ref.App, channel, ref.Version)
+			return
+		}
+		fmt.Fprintf(w, "%s:%s is %s now\n", ref.App, channel, ref.Version)
+	})
+	return nil
+}
+
+func withdrawCommand() *command {
+	return &command{
+		name:  "withdraw",
+		args:  "APP@VERSION",
+		usage: "take a version back: clients refuse it, origins and edges drop it",
+		long: "Channels that have it go back to what they had before; if there is nothing, promote another version first.\n" +
+			"Its entry in the transparency log stays, and its number cannot be used again.",
+		examples: []string{"shoal withdraw myapp@1.4.0 --reason 'loses data, see #1234'"},
+		options: concat([]option{
+			{name: "reason", value: "TEXT", usage: "what clients are told", def: "no reason given"},
+		}, keyOptions(), outputOptions()),
+		minArgs: 1, maxArgs: 1,
+		run: func(ctx context.Context, e *env, args []string) error { return e.withdraw(ctx, args[0]) },
+	}
+}
+
+func (e *env) withdraw(ctx context.Context, arg string) error {
+	ref, err := versioned(arg)
+	if err != nil {
+		return err
+	}
+	reason := e.settings.String("reason")
+	if reason == "" || len(reason) > 1<<10 {
+		return usagef("", "a reason has 1 to 1024 bytes")
+	}
+	r, err := e.repository(e.signing())
+	if err != nil {
+		return err
+	}
+	var moved []*release.Channel
+	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
+		moved, err = tx.Withdraw(ref.App, ref.Version, reason)
+		return err
+	})
+	if err != nil {
+		return changeError(err)
+	}
+	e.unfinished(done)
+	channels := map[string]string{}
+	for _, c := range moved {
+		channels[c.Channel] = c.Version
+	}
+	e.report.Result("withdrawn", struct {
+		App      string            `json:"app"`
+		Version  string            `json:"version"`
+		Reason   string            `json:"reason"`
+		Channels map[string]string `json:"channels"`
+		Signed   []string          `json:"signed"`
+	}{ref.App, ref.Version, reason, channels, orEmpty(done.Signed)}, func(w io.Writer) {
+		fmt.Fprintf(w, "withdrawn %s\n", ref)
+		for _, c := range moved {
+			fmt.Fprintf(w, "  %s:%s is %s again\n", c.App, c.Channel, c.Version)
+		}
+	})
+	return nil
+}
+
+func pruneCommand() *command {
+	return &command{
+		name:  "prune",
+		usage: "forget old versions that no channel has, and their content",
+		long: "Kept are the versions that channels have, those they had just before, those named with --pin, and the newest of the rest.\n" +
+			"Entries in the transparency log stay.",
+		examples: []string{"shoal prune --keep 5", "shoal prune --pin myapp@1.0.0"},
+		options: concat([]option{
+			{name: "keep", kind: kindInt, value: "N", usage: "how many other versions of each app stay", def: "3"},
+			{name: "pin", kind: kindList, value: "APP@VERSION", usage: "a version that stays; may be repeated", check: checkVersioned},
+		}, keyOptions(), outputOptions()),
+		run: func(ctx context.Context, e *env, _ []string) error { return e.prune(ctx) },
+	}
+}
+
+func (e *env) prune(ctx context.Context) error {
+	r, err := e.repository(e.signing())
+	if err != nil {
+		return err
+	}
+	pinned := map[string][]string{}
+	for _, text := range e.settings.List("pin") {
+		ref, _ := release.ParseRef(text) // checked
+		pinned[ref.App] = append(pinned[ref.App], ref.Version)
+	}
+	var gone []*release.Release
+	done, err := r.Update(ctx, func(tx *release.Tx) error {
+		apps, err := tx.Apps()
+		if err != nil {
+			return err
+		}
+		for _, app := range apps {
+			list, err := tx.Prune(app, int(e.settings.Int("keep")), pinned[app])
+			if err != nil {
+				return err
+			}
+			gone = append(gone, list...)
+		}
+		return nil
+	})
+	if err != nil {
+		return changeError(err)
+	}
+	e.unfinished(done)
+	freed := int64(0)
+	if !done.Unfinished { // else what is in effect still needs it all
+		if freed, err = r.Sweep(ctx); err != nil {
+			return err
+		}
+	}
+	var names []string
+	for _, g := range gone {
+		names = append(names, g.Ref().String()+" "+g.Platform)
+	}
+	e.report.Result("pruned", struct {
+		Releases []string `json:"releases"`
+		Bytes    int64    `json:"bytes"`
+	}{orEmpty(names), freed}, func(w io.Writer) {
+		for _, n := range names {
+			fmt.Fprintf(w, "forgot %s\n", n)
+		}
+		fmt.Fprintf(w, "%s, %s freed\n", plural(len(gone), "release"), formatBytes(freed))
+	})
+	return nil
+}

@@ -1,0 +1,119 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"shoal/internal/disk"
+	"shoal/internal/release"
+)
+
+const (
+	// lookEvery is how soon a server notices that somebody has published into its repository.
+	lookEvery = time.Second
+	// signEvery is how often it is looked whether something has to be signed again; the timestamp is when it is a day old.
+	signEvery = time.Hour
+	// itemEvery is how often the item in the DHT is put again: nodes forget it after two hours (BEP 44).
+	itemEvery = 40 * time.Minute
+	itemRetry = 2 * time.Second
+)
+
+// keepRepository offers what is published into the repository, and signs again what online keys can, until ctx is done.
+func (s *Server) keepRepository(ctx context.Context) error {
+	r := s.cfg.Repository
+	look, sign := time.NewTicker(lookEvery), time.NewTicker(signEvery)
+	item := time.NewTimer(itemEvery)
+	defer item.Stop()
+	wait := itemRetry
+	point := func() {
+		if s.pointTo(ctx) {
+			wait = itemRetry
+			item.Reset(itemEvery)
+			return
+		}
+		item.Reset(wait) // the DHT has perhaps only just been entered
+		wait = min(4*wait, itemEvery)
+	}
+	defer look.Stop()
+	defer sign.Stop()
+	s.sign(ctx)
+	var seen os.FileInfo
+	for {
+		path := filepath.Join(r.Public(), "metadata", "timestamp.json")
+		if now, err := os.Stat(path); err == nil && (seen == nil || !os.SameFile(now, seen) || now.ModTime() != seen.ModTime()) {
+			_, err := s.seeder.SyncRepository(ctx, r)
+			select {
+			case s.offered <- err: // the first time, somebody waits for it
+			default:
+			}
+			if err == nil {
+				seen = now
+				point()
+			} else if ctx.Err() == nil {
+				s.cfg.Log.Warn("the repository cannot be read", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		case <-sign.C:
+			s.sign(ctx)
+		case <-item.C:
+			point()
+		}
+	}
+}
+
+// pointTo offers the repository's state, and has an item in the DHT point to it. It reports whether that is done.
+func (s *Server) pointTo(ctx context.Context) bool {
+	if s.cfg.Items == nil {
+		return true
+	}
+	r := s.cfg.Repository
+	c, version, err := s.seeder.OfferState(ctx, r)
+	if err == nil {
+		var item *release.Item
+		if item, err = r.SignItem(ctx, c.V1, version); err == nil {
+			err = s.cfg.Items.PutItem(ctx, item)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("the repository cannot be found without this server", "err", err)
+	}
+	if err == nil {
+		s.cfg.Log.Debug("the DHT points to the repository", "infohash", c.V1.HexString(), "version", version)
+	}
+	return err == nil
+}
+
+// RepositoryOffered waits until the repository's content is on offer, once, and says why it is not.
+func (s *Server) RepositoryOffered(ctx context.Context) error {
+	select {
+	case err := <-s.offered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sign has the repository sign again what would expire, as far as the keys that are here can.
+func (s *Server) sign(ctx context.Context) {
+	done, err := s.cfg.Repository.Update(ctx, nil)
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, disk.ErrHeld): // somebody publishes, and signs
+	case errors.Is(err, fs.ErrPermission):
+		s.cfg.Log.Warn("the repository cannot be written: its timestamp must be signed elsewhere", "err", err)
+	case err != nil:
+		s.cfg.Log.Error("signing the repository again", "err", err)
+	case done.Unfinished:
+		s.cfg.Log.Warn("the online keys are not here: what is published does not take effect, and the timestamp must be signed elsewhere")
+	case len(done.Signed) > 0:
+		s.cfg.Log.Info("signed again", "roles", done.Signed)
+	}
+}

@@ -1,0 +1,324 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"shoal/internal/release"
+	"shoal/piece"
+)
+
+// ReleaseConfig says how releases are found and whom to trust about them.
+type ReleaseConfig struct {
+	// Repo is a repository's URL or directory, for sources that do not say. May be empty.
+	Repo string
+	// StateDir is where this machine remembers what it trusts.
+	StateDir string
+	// Root is the path of a root.json to pin. May be empty.
+	Root string
+	// FirstUse takes the root that the repository itself has, if none is known.
+	FirstUse bool
+	// Platform is tried before this machine's own. May be empty.
+	Platform  string
+	UserAgent string
+	// Swarm, asked once, is where a repository is found that has no origin, or whose origin does not answer. Nil: nowhere.
+	Swarm func() (*Swarm, error)
+}
+
+// Trusted is a release whose signatures have been checked all the way down to its torrent.
+type Trusted struct {
+	*release.Found
+	Trust *release.Trust
+	Name  string // what its repository is called
+}
+
+// repository is where the files of a repository come from.
+type repository struct {
+	files   release.Files
+	name    string
+	id      string // as it claims; may be empty
+	web     *web   // if it is a web server
+	opener  opener // if it lies on this machine
+	carried bool
+	bundle  *release.Bundle // if it is one
+	root    []byte          // of a publisher's own directory, which needs no other proof
+	close   func()
+}
+
+// trustDir is where trust is remembered.
+func (c *ReleaseConfig) trustDir() string {
+	if c.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(c.StateDir, "trust")
+}
+
+// locate finds out where a release's repository is.
+func (c *ReleaseConfig) locate(ctx context.Context, s Source) (*repository, error) {
+	switch {
+	case s.Kind == KindBundle:
+		return openBundle(s.Path)
+	case s.Kind == KindRepository:
+		return openDir(s.Path)
+	case s.Magnet != nil:
+		return c.byMagnet(ctx, s)
+	case s.Release.Repository != nil:
+		return c.onWeb(s.Release.Repository), nil
+	}
+	where := c.Repo
+	if where == "" {
+		var err error
+		if where, err = release.NameOf(c.trustDir(), s.Release.App); err != nil {
+			return nil, err
+		}
+	}
+	if where == "" {
+		if r, err := c.withoutOrigin(ctx, s); r != nil || err != nil {
+			return r, err
+		}
+		return nil, &Error{ErrSource, fmt.Sprintf("no repository of %s is known on this machine", s.Release.App), "name it: --repo URL or --repo DIR"}
+	}
+	if u, err := url.Parse(where); err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") {
+		return c.onWeb(u.JoinPath("/")), nil
+	}
+	return openDir(where)
+}
+
+func (c *ReleaseConfig) onWeb(base *url.URL) *repository {
+	w := newWeb(base, c.UserAgent)
+	return &repository{files: w, name: base.Redacted(), web: w, close: w.Close}
+}
+
+// openDir opens a repository's directory: a publisher's own, or a copy of what is public in it.
+func openDir(dir string) (*repository, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	public, id := absolute, ""
+	var inPlace map[string]string
+	var root []byte
+	if r, err := release.Open(absolute, release.Config{}); err == nil {
+		public, id = r.Public(), r.ID()
+		if inPlace, err = r.InPlace(); err != nil {
+			return nil, err
+		}
+		if root, err = os.ReadFile(filepath.Join(absolute, "root.json")); err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(public, "metadata")); err != nil {
+		return nil, &Error{ErrSource, fmt.Sprintf("%s is not a repository: it has no metadata", dir), "shoal init makes one"}
+	}
+	return &repository{files: release.Dir(public), name: absolute, id: id, root: root, opener: dirOpener{public, inPlace}, close: func() {}}, nil
+}
+
+// dirOpener opens content below a public directory, or where it lies if it was published in place.
+type dirOpener struct {
+	public  string
+	inPlace map[string]string // by v2 info hash
+}
+
+func (d dirOpener) open(path string) (content, int64, error) {
+	dir := d.public
+	// content/V2/NAME/…: in place, NAME is the path's last element, whatever it is called there.
+	if parts := strings.SplitN(path, "/", 4); len(parts) >= 3 && d.inPlace[parts[1]] != "" {
+		dir, path = filepath.Split(d.inPlace[parts[1]])
+		if len(parts) == 4 {
+			path += "/" + parts[3]
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer root.Close()
+	f, err := root.Open(filepath.FromSlash(path))
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+// OpenRepository finds a repository by its URL or directory, checks it and brings what this machine knows of it up to date. A publisher's own directory is trusted
+// by its root.json, if nothing else is pinned. done lets go of it.
+func OpenRepository(ctx context.Context, where string, c ReleaseConfig) (t *release.Trust, done func(), err error) {
+	c.Repo = where
+	r, err := c.locate(ctx, Source{Kind: KindRelease})
+	if err != nil {
+		return nil, nil, err
+	}
+	if t, err = c.trust(ctx, r); err != nil {
+		r.close()
+		return nil, nil, err
+	}
+	return t, r.close, nil
+}
+
+// trust pins the root and brings the metadata up to date.
+func (c *ReleaseConfig) trust(ctx context.Context, r *repository) (*release.Trust, error) {
+	tc := release.TrustConfig{Files: r.files, Dir: c.trustDir(), FirstUse: c.FirstUse, Name: r.name, ID: r.id, Carried: r.carried}
+	if c.Root != "" {
+		var err error
+		if tc.Root, err = os.ReadFile(c.Root); err != nil {
+			return nil, err
+		}
+	} else if r.root != nil {
+		tc.Root = r.root
+	}
+	t, err := release.NewTrust(ctx, tc)
+	if err != nil {
+		return nil, notRepository(r, err)
+	}
+	return t, notRepository(r, t.Refresh(ctx))
+}
+
+// notRepository says in the user's words that there is no repository.
+func notRepository(r *repository, err error) error {
+	if errors.Is(err, release.ErrAbsent) && !errors.Is(err, release.ErrRefused) {
+		return &Error{ErrNoSource, r.name + " is not a repository of releases", "is the address right? A release is REPOSITORY/APP:CHANNEL or REPOSITORY/APP@VERSION"}
+	}
+	return err
+}
+
+// ref is the release that a source names.
+func (s Source) ref() release.Ref {
+	return release.Ref{App: s.Release.App, Channel: s.Release.Channel, Version: s.Release.Version}
+}
+
+// CheckRelease finds out which release a source means and checks it, without asking for its content. With nothing new since the last time that is two requests,
+// whose answers have no body. Trusted.Trust tells whether anything has changed.
+func CheckRelease(ctx context.Context, s Source, c ReleaseConfig) (*Trusted, error) {
+	r, err := c.locate(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	return c.check(ctx, s, r)
+}
+
+func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Trusted, error) {
+	t, err := c.trust(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	ref := s.ref()
+	if s.Kind == KindBundle {
+		ref = r.bundle.Ref()
+	}
+	found, err := t.Release(ctx, ref, release.Platforms(c.Platform))
+	if err != nil {
+		return nil, err
+	}
+	return &Trusted{found, t, r.name}, nil
+}
+
+// ResolveRelease finds a release and checks it. Closing the result is the caller's: its repository may be an open file.
+func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, err error) {
+	r, err := c.locate(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	found, err := c.check(ctx, s, r)
+	if errors.Is(err, ErrNoSource) && r.web != nil {
+		// The origin does not answer: perhaps others have what it has signed.
+		if other, second := c.withoutOrigin(ctx, s); other != nil {
+			r.close()
+			r = other
+			found, err = c.check(ctx, s, r)
+		} else if second != nil && !errors.Is(second, ErrNoSource) {
+			err = second
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	packed, err := found.Trust.Metainfo(ctx, found.Found)
+	if err != nil {
+		return nil, err
+	}
+	torrent, err := UnpackMetainfo(packed, found.Tree())
+	if err != nil {
+		return nil, err
+	}
+	f = &Found{Torrent: torrent, WebSeeds: torrent.WebSeeds, Release: found, close: r.close}
+	v2 := found.Tree().V2
+	switch {
+	case r.opener != nil:
+		f.Origin, f.Local = []string{localSeed(v2)}, local{r.opener}
+	case r.web != nil:
+		f.Origin = []string{r.web.base.JoinPath("content", v2).String() + "/"}
+		if r.web.shoal.Load() {
+			f.Trackers = [][]string{{r.web.base.JoinPath("announce").String()}}
+			if r.web.base.Scheme == "http" {
+				port := r.web.base.Port()
+				if port == "" {
+					port = "80"
+				}
+				f.Peers = []string{net.JoinHostPort(r.web.base.Hostname(), port)}
+			}
+		}
+	}
+	return f, nil
+}
+
+// maxMetainfo bounds an unpacked metainfo, in bytes, and what unpacking it may take.
+const maxMetainfo = 96 << 20
+
+// PackMetainfo is a .torrent as a repository has it: compressed with zstd.
+func PackMetainfo(t *piece.Torrent) ([]byte, error) {
+	var plain bytes.Buffer
+	if err := t.Write(&plain); err != nil {
+		return nil, err
+	}
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	if err != nil {
+		return nil, err
+	}
+	return e.EncodeAll(plain.Bytes(), nil), e.Close()
+}
+
+// UnpackMetainfo reads metainfo and holds it against what the release says of it.
+func UnpackMetainfo(packed []byte, a *release.Artefact) (*piece.Torrent, error) {
+	malformed := func(err error) error {
+		return &release.Refusal{Rule: release.RuleMalformed, Message: fmt.Sprintf("the metainfo of %s: %v", a.Name, err)}
+	}
+	d, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxMetainfo), zstd.WithDecoderMaxWindow(8<<20))
+	if err != nil {
+		return nil, malformed(err)
+	}
+	defer d.Close()
+	t, err := piece.Read(d)
+	if err != nil {
+		return nil, malformed(err)
+	}
+	if !t.HasV2 || hex.EncodeToString(t.V2[:]) != a.V2 || t.HasV1 != (a.V1 != "") || t.HasV1 && hex.EncodeToString(t.V1[:]) != a.V1 || t.Name != a.Name || t.Length != a.Bytes {
+		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: fmt.Sprintf("the metainfo of %s is that of another content", a.Name)}
+	}
+	return t, nil
+}

@@ -1,0 +1,94 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/release"
+)
+
+// web is a repository on a web server; it is a release.Files. Its connections are kept for the next file.
+type web struct {
+	base   *url.URL // ends in a slash
+	client *http.Client
+	agent  string
+	shoal  atomic.Bool // a Shoal node has answered
+}
+
+// fileTime bounds the way of one file of a repository.
+const fileTime = 60 * time.Second
+
+func newWeb(base *url.URL, userAgent string) *web {
+	tr := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression: true, // a length that is promised is that of the bytes that come
+	}
+	return &web{base: base, client: &http.Client{Transport: tr}, agent: userAgent}
+}
+
+// Close lets go of the connections.
+func (w *web) Close() { w.client.CloseIdleConnections() }
+
+// Get implements release.Files; tags are ETags.
+func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]byte, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, fileTime)
+	defer cancel()
+	u := w.base.JoinPath(path)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, "", &Error{ErrSource, err.Error(), sourceForms}
+	}
+	req.Header.Set("User-Agent", w.agent)
+	if tag != "" {
+		req.Header.Set("If-None-Match", tag)
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return nil, "", w.failed(ctx, u, err)
+	}
+	defer resp.Body.Close()
+	if strings.HasPrefix(resp.Header.Get("Server"), "Shoal/") {
+		w.shoal.Store(true)
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotModified:
+		if tag != "" {
+			return nil, "", release.ErrUnchanged
+		}
+		fallthrough
+	default:
+		return nil, "", &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", u.Redacted(), resp.Status), ""}
+	case http.StatusNotFound, http.StatusGone, http.StatusForbidden: // object stores answer 403 for what is not there
+		// A short body is read, so that the connection can be used again.
+		_, _ = release.ReadLimited(resp.Body, 4<<10, path)
+		return nil, "", release.ErrAbsent
+	}
+	if resp.ContentLength > limit {
+		return nil, "", &release.Refusal{Rule: release.RuleEndless, Message: fmt.Sprintf("%s has %d bytes: at most %d", path, resp.ContentLength, limit)}
+	}
+	b, err := release.ReadLimited(resp.Body, limit, path)
+	if err != nil && !errors.Is(err, release.ErrRefused) {
+		return nil, "", w.failed(ctx, u, err)
+	}
+	return b, resp.Header.Get("ETag"), err
+}
+
+func (w *web) failed(ctx context.Context, u *url.URL, err error) error {
+	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+		return context.Canceled
+	}
+	var op *url.Error
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	return &Error{ErrNoSource, fmt.Sprintf("asking %s: %v", u.Redacted(), err), "is the address right, and does the server run?"}
+}

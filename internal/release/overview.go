@@ -1,0 +1,252 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// KeyInfo is a key that counts for a role.
+type KeyInfo struct {
+	Role      string
+	ID        string
+	Threshold int
+	Here      bool // its private key is
+	Sealed    bool
+	Path      string
+
+	text string // as the root's x-shoal has it
+}
+
+// keyList lists the keys that count.
+func (tx *Tx) keyList() []KeyInfo {
+	var list []KeyInfo
+	add := func(role, id string, threshold int, text string) {
+		info := KeyInfo{Role: role, ID: id, Threshold: threshold, text: text}
+		for _, k := range tx.keys {
+			if k.ID == id {
+				info.Here, info.Sealed, info.Path = true, k.Sealed(), k.Path
+			}
+		}
+		list = append(list, info)
+	}
+	for role, r := range tx.root.Signed.Roles {
+		for _, id := range r.KeyIDs {
+			add(role, id, r.Threshold, "")
+		}
+	}
+	if t := tx.roles[roleTargets]; t != nil && t.Signed.Delegations != nil {
+		for _, d := range t.Signed.Delegations.Roles {
+			for _, id := range d.KeyIDs {
+				add(d.Name, id, d.Threshold, "")
+			}
+		}
+	}
+	for _, vkey := range tx.extra.Log {
+		id := vkey
+		for _, k := range tx.keys {
+			if k.Role == roleLog && logVerifierKey(tx.extra.Repository, k) == vkey {
+				id = k.ID
+			}
+		}
+		add(roleLog, id, 1, vkey)
+	}
+	for _, public := range tx.extra.Item {
+		raw, err := hex.DecodeString(public)
+		if err != nil {
+			continue
+		}
+		if id, err := keyID(raw); err == nil {
+			add(roleItem, id, 1, public)
+		}
+	}
+	rank := func(role string) int {
+		return slices.Index([]string{roleRoot, roleTargets, roleSnapshot, roleTimestamp, roleRollout, roleLog, roleItem}, role)
+	}
+	slices.SortFunc(list, func(a, b KeyInfo) int {
+		ra, rb := rank(a.Role), rank(b.Role)
+		if ra < 0 {
+			ra = 99
+		}
+		if rb < 0 {
+			rb = 99
+		}
+		return cmp.Or(cmp.Compare(ra, rb), cmp.Compare(a.Role, b.Role), cmp.Compare(a.ID, b.ID))
+	})
+	return list
+}
+
+// RoleInfo is how a role's metadata stands.
+type RoleInfo struct {
+	Role    string
+	Version int64
+	Expires time.Time
+}
+
+// AppInfo is an app with its releases, newest first, and its channels.
+type AppInfo struct {
+	App      string
+	Releases []ReleaseInfo
+	Channels []*Channel
+}
+
+// ReleaseInfo is a release, and why it was withdrawn, if it was.
+type ReleaseInfo struct {
+	*Release
+	Withdrawn string
+}
+
+// Overview is what a repository has.
+type Overview struct {
+	ID          string
+	Fingerprint string // of the newest root
+	Roles       []RoleInfo
+	Keys        []KeyInfo
+	Apps        []AppInfo
+	Log         *Checkpoint
+	Unpublished bool // signed, but no snapshot names it yet
+}
+
+// Inspect reads everything. It takes no lock: what is published meanwhile may be missing.
+func (r *Repository) Inspect(ctx context.Context) (*Overview, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	return tx.overview()
+}
+
+func (tx *Tx) overview() (*Overview, error) {
+	rootBytes, err := readFile(tx.ctx, tx.r.Files(), metaName(roleRoot, tx.root.Signed.Version), maxRoot)
+	if err != nil {
+		return nil, err
+	}
+	o := &Overview{ID: tx.extra.Repository, Fingerprint: Fingerprint(rootBytes), Keys: tx.keyList()}
+	t, s, err := tx.current()
+	if err != nil {
+		return nil, err
+	}
+	o.Roles = append(o.Roles, RoleInfo{roleRoot, tx.root.Signed.Version, tx.root.Signed.Expires})
+	targets := tx.roles[roleTargets]
+	o.Roles = append(o.Roles, RoleInfo{roleTargets, targets.Signed.Version, targets.Signed.Expires})
+	if s != nil {
+		o.Roles = append(o.Roles, RoleInfo{roleSnapshot, s.Signed.Version, s.Signed.Expires}, RoleInfo{roleTimestamp, t.Signed.Version, t.Signed.Expires})
+	}
+	_, changed, err := tx.compare(s)
+	if err != nil {
+		return nil, err
+	}
+	o.Unpublished = len(changed) > 0
+	for _, d := range targets.Signed.Delegations.Roles {
+		m, err := tx.role(d.Name)
+		if errors.Is(err, ErrAbsent) {
+			continue // delegated, and nothing in it yet
+		}
+		if err != nil {
+			return nil, err
+		}
+		o.Roles = append(o.Roles, RoleInfo{d.Name, m.Signed.Version, m.Signed.Expires})
+		if app, ok := strings.CutPrefix(d.Name, "app-"); ok {
+			a, err := tx.appInfo(app)
+			if err != nil {
+				return nil, err
+			}
+			o.Apps = append(o.Apps, *a)
+		}
+	}
+	o.Log, err = readCheckpoint(tx.ctx, tx.r.Files(), tx.extra)
+	return o, err
+}
+
+func (tx *Tx) appInfo(app string) (*AppInfo, error) {
+	a := &AppInfo{App: app}
+	err := tx.each(app, func(path string, f *metadata.TargetFiles) error {
+		_, v, p, ok := parseReleasePath(path)
+		if !ok {
+			return nil
+		}
+		rel, withdrawn, err := tx.Find(app, v, p)
+		if err == nil {
+			a.Releases = append(a.Releases, ReleaseInfo{rel, withdrawn})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(a.Releases, func(x, y ReleaseInfo) int { return y.Published.Compare(x.Published) })
+	a.Channels, err = tx.Channels(app)
+	return a, err
+}
+
+// Lookup returns a release for exactly that platform, withdrawn or not, and nil if there is none. It takes no lock.
+func (r *Repository) Lookup(ctx context.Context, app, version, platform string) (*Release, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	if findDelegation(tx.roles[roleTargets], appRole(app)) == nil {
+		return nil, nil
+	}
+	rel, _, err := tx.Find(app, version, platform)
+	return rel, err
+}
+
+// Checkpoint is the log's signed checkpoint, as it lies in the repository.
+func (r *Repository) Checkpoint(ctx context.Context) ([]byte, error) {
+	b, err := readFile(ctx, r.Files(), "log/checkpoint", maxCheckpoint)
+	if errors.Is(err, ErrAbsent) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// Live is a release that is published and not withdrawn.
+type Live struct {
+	*Release
+	// Metainfo reads its metainfo, compressed.
+	Metainfo func() ([]byte, error)
+}
+
+// Live lists the releases whose content is to be had. It takes no lock.
+func (r *Repository) Live(ctx context.Context) ([]*Live, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	apps, err := tx.Apps()
+	if err != nil {
+		return nil, err
+	}
+	var list []*Live
+	for _, app := range apps {
+		a, err := tx.appInfo(app)
+		if err != nil {
+			return nil, err
+		}
+		for _, rel := range a.Releases {
+			if rel.Withdrawn != "" {
+				continue
+			}
+			list = append(list, &Live{rel.Release, func() ([]byte, error) {
+				path := metainfoPath(rel.Tree().V2)
+				f, err := tx.find(rel.App, path)
+				if err != nil {
+					return nil, err
+				}
+				if f == nil {
+					return nil, fmt.Errorf("the metainfo of %s is not signed: %w", rel.Ref(), ErrAbsent)
+				}
+				return tx.read(path, f)
+			}})
+		}
+	}
+	return list, nil
+}

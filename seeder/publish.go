@@ -1,0 +1,179 @@
+package seeder
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"shoal/internal/deliver"
+	"shoal/internal/disk"
+	"shoal/internal/release"
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// PublishConfig says what a release is to be.
+type PublishConfig struct {
+	App, Version, Platform string
+	Channel                string // that is to have it; "": none
+	Notes                  string
+	WebSeeds               []string // other web servers that have the content
+	InPlace                bool     // refer to the content where it lies, do not copy it
+	Progress               func(done, total int64)
+}
+
+// Published is what Publish has done.
+type Published struct {
+	*release.Done
+	Torrent  *piece.Torrent
+	Added    bool // false: it was published already, with this content
+	Promoted bool
+	Shared   bool // the copy shares its blocks with the original
+	Notices  []string
+}
+
+// Publish describes the file or directory at path, brings it into the repository, and signs it as a release. Doing it again changes nothing; another content under
+// the same version is release.ErrPublished. A content is named APP-VERSION, or, if it is one file, as the file is.
+func Publish(ctx context.Context, r *release.Repository, path string, c PublishConfig) (*Published, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(path)
+	if info.IsDir() {
+		name = c.App + "-" + c.Version
+	}
+	t, report, err := piece.Build(ctx, path, piece.BuildConfig{Name: name, WebSeeds: c.WebSeeds, Progress: c.Progress})
+	if err != nil {
+		return nil, err
+	}
+	p := &Published{Torrent: t, Notices: report.Notices}
+	v2 := hex.EncodeToString(t.V2[:])
+	there, err := r.Lookup(ctx, c.App, c.Version, c.Platform)
+	if err != nil {
+		return nil, err
+	}
+	if there == nil && !c.InPlace { // if it is there, it has its content, or is to be refused
+		if p.Shared, err = copyContent(ctx, t, report, path, r.ContentDir(v2)); err != nil {
+			return nil, err
+		}
+	}
+	metainfo, err := deliver.PackMetainfo(t)
+	if err != nil {
+		return nil, err
+	}
+	artefact := release.Artefact{Kind: "T", Name: t.Name, V2: v2, Bytes: t.Length}
+	if t.HasV1 {
+		artefact.V1 = hex.EncodeToString(t.V1[:])
+	}
+	rel := release.Release{App: c.App, Version: c.Version, Platform: c.Platform, Notes: c.Notes, Artefacts: []release.Artefact{artefact}}
+	p.Done, err = r.Update(ctx, func(tx *release.Tx) (err error) {
+		if p.Added, err = tx.Add(rel, metainfo); err != nil {
+			return err
+		}
+		if p.Added && c.InPlace {
+			absolute, err := filepath.Abs(path)
+			if err != nil {
+				return err
+			}
+			if err := tx.SetInPlace(v2, absolute); err != nil {
+				return err
+			}
+		}
+		if c.Channel != "" {
+			p.Promoted, err = tx.Promote(c.App, c.Version, c.Channel)
+		}
+		return err
+	})
+	return p, err
+}
+
+// copyContent copies what was described to DIR/NAME, as a whole or not at all. The copy shares its blocks with the original where the file system can do that.
+func copyContent(ctx context.Context, t *piece.Torrent, report *piece.BuildReport, path, dir string) (shared bool, err error) {
+	if _, err := os.Lstat(dir); err == nil {
+		return false, nil // the hash is the directory's name: it can be nothing else
+	}
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return false, err
+	}
+	temporary, err := os.MkdirTemp(parent, ".copy-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(temporary)
+	if err := os.Chmod(temporary, 0o755); err != nil {
+		return false, err
+	}
+	shared = true
+	for i := range t.Files {
+		f := &t.Files[i]
+		from := path
+		if t.Dir {
+			from = filepath.Join(path, filepath.Join(f.Path...))
+		}
+		to := filepath.Join(temporary, t.Name, filepath.Join(f.Path...))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return false, err
+		}
+		if f.Symlink != nil {
+			text, err := os.Readlink(from)
+			if err != nil {
+				return false, err
+			}
+			if err := os.Symlink(text, to); err != nil {
+				return false, err
+			}
+			continue
+		}
+		one, err := copyFile(ctx, from, to, f, report.Stats[i])
+		if err != nil {
+			return false, err
+		}
+		shared = shared && (one || f.Length == 0)
+	}
+	if err := disk.SyncFS(parent); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return false, err
+	}
+	if err := os.Rename(temporary, dir); err != nil && !errors.Is(err, fs.ErrExist) && !strings.Contains(err.Error(), "not empty") {
+		return false, err
+	}
+	return shared, disk.SyncDir(parent)
+}
+
+// copyFile copies a file and makes sure that it is still the one that was hashed.
+func copyFile(ctx context.Context, from, to string, f *piece.File, was piece.FileStat) (shared bool, err error) {
+	src, err := os.Open(from)
+	if err != nil {
+		return false, err
+	}
+	defer src.Close()
+	mode := fs.FileMode(0o644)
+	if f.Executable {
+		mode = 0o755
+	}
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	if shared, err = disk.Clone(ctx, dst, src, 0, 0, f.Length); err != nil {
+		return false, err
+	}
+	if err := dst.Chmod(mode); err != nil {
+		return false, err
+	}
+	now, err := src.Stat()
+	if err != nil {
+		return false, err
+	}
+	if f.Length > 0 && (now.Size() != was.Size || now.ModTime().UnixNano() != was.ModTime) {
+		return false, fmt.Errorf("%s: %w", from, swarm.ErrChanged)
+	}
+	return shared, nil
+}

@@ -1,0 +1,242 @@
+package seeder
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"shoal/internal/deliver"
+	"shoal/internal/release"
+	"shoal/piece"
+)
+
+// SyncRepository offers the content of every release of a repository that is not withdrawn, and stops offering what was. It is called again when the repository
+// has changed, and returns what is new. Content is verified once, and again when its files have changed.
+func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (added []*Content, err error) {
+	live, err := r.Live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inPlace, err := r.InPlace()
+	if err != nil {
+		return nil, err
+	}
+	wanted := map[string]bool{}
+	for _, l := range live {
+		a := l.Tree()
+		if wanted[a.V2] {
+			continue
+		}
+		wanted[a.V2] = true
+		if s.has(a.V2) {
+			continue
+		}
+		path := inPlace[a.V2]
+		if path == "" {
+			path = filepath.Join(r.ContentDir(a.V2), a.Name)
+		}
+		c, err := s.addRelease(ctx, l, path)
+		if errors.Is(err, piece.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+			s.cfg.Log.Error("content of a release is not what was signed, and not offered", "name", l.Ref().String(), "err", err)
+			continue
+		}
+		if err != nil {
+			return added, err
+		}
+		added = append(added, c)
+	}
+	s.mu.Lock()
+	gone := slices.DeleteFunc(slices.Clone(s.contents), func(c *Content) bool { return !c.released || wanted[c.Key()] })
+	s.mu.Unlock()
+	for _, c := range gone {
+		s.remove(c)
+	}
+	return added, s.tellCheckpoint(ctx, r)
+}
+
+// tellCheckpoint has those who fetch releases told of the log as it is here: who was shown another one notices.
+func (s *Seeder) tellCheckpoint(ctx context.Context, r *release.Repository) error {
+	note, err := r.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range s.Contents() {
+		if c.released {
+			c.Transfer.SetNote(note)
+		}
+	}
+	return nil
+}
+
+func (s *Seeder) has(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.contents, func(c *Content) bool { return c.Key() == key })
+}
+
+// remove stops offering a content.
+func (s *Seeder) remove(c *Content) {
+	s.web.Remove(c.Key())
+	c.Transfer.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.contents = slices.DeleteFunc(s.contents, func(o *Content) bool { return o == c })
+	if s.byName[c.Name] == c {
+		delete(s.byName, c.Name)
+	}
+}
+
+// addRelease verifies a release's content, unless that was done before, and offers it.
+func (s *Seeder) addRelease(ctx context.Context, l *release.Live, path string) (*Content, error) {
+	packed, err := l.Metainfo()
+	if err != nil {
+		return nil, err
+	}
+	t, err := deliver.UnpackMetainfo(packed, l.Tree())
+	if err != nil {
+		return nil, err
+	}
+	if _, rec, err := s.recallAs(path, t.Name); err == nil && rec.Key == l.Tree().V2 {
+		rec.released = true
+		return s.offer(t, rec, true, false, nil)
+	}
+	dir := filepath.Join(s.cfg.StateDir, "metainfo")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	leaves, err := os.CreateTemp(dir, "leaves-*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(leaves.Name())
+	defer leaves.Close()
+	rec := record{Path: path, released: true}
+	if err := rec.look(t); err != nil {
+		return nil, err
+	}
+	report, err := piece.Verify(ctx, t.Info, path, piece.VerifyConfig{Leaves: leaves, Progress: s.progress(t.Name)})
+	if err != nil {
+		return nil, err
+	}
+	if !report.OK() {
+		return nil, fmt.Errorf("%s: %w", path, piece.ErrCorrupt)
+	}
+	if err := s.keep(t, rec, leaves); err != nil {
+		return nil, err
+	}
+	return s.offer(t, rec, false, false, nil)
+}
+
+// look notes what the files look like now.
+func (r *record) look(t *piece.Torrent) (err error) {
+	r.Stamps = r.Stamps[:0]
+	for i := range t.Files {
+		one, err := stamp(r.Path, t.Info, i)
+		if err != nil {
+			return err
+		}
+		r.Stamps = append(r.Stamps, one)
+	}
+	return nil
+}
+
+// RepositoryPath says whether the path of a URL belongs to a repository's signed files.
+func RepositoryPath(path string) bool {
+	return strings.HasPrefix(path, "/metadata/") || strings.HasPrefix(path, "/targets/") || strings.HasPrefix(path, "/log/")
+}
+
+// ServeRepository serves the signed files in a repository's public directory. An update check with nothing new is two requests whose answers have no body.
+func ServeRepository(public string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+			return
+		}
+		path := strings.TrimPrefix(r.URL.Path, "/")
+		f, info, err := openPublic(public, path)
+		if err != nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		defer f.Close()
+		tag, err := tagOf(f, info)
+		if err != nil {
+			http.Error(w, "cannot be read", http.StatusInternalServerError)
+			return
+		}
+		h := w.Header()
+		h.Set("ETag", tag)
+		if lasts(path) {
+			h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		}
+		h.Set("Content-Type", contentType(path))
+		http.ServeContent(w, r, "", time.Time{}, f)
+	})
+}
+
+func openPublic(public, path string) (*os.File, fs.FileInfo, error) {
+	if !fs.ValidPath(path) {
+		return nil, nil, fs.ErrNotExist
+	}
+	root, err := os.OpenRoot(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	f, err := root.Open(filepath.FromSlash(path))
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// tagOf is the ETag: of small files by their content, so that it survives a copy.
+func tagOf(f *os.File, info fs.FileInfo) (string, error) {
+	const small = 64 << 10
+	if info.Size() > small {
+		return fmt.Sprintf(`"%x-%x"`, info.Size(), info.ModTime().UnixNano()), nil
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(f, small)); err != nil {
+		return "", err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	return `"` + hex.EncodeToString(h.Sum(nil)[:8]) + `"`, nil
+}
+
+// lasts says whether a file never changes once it is there.
+func lasts(path string) bool {
+	switch {
+	case path == "metadata/timestamp.json" || path == "log/checkpoint" || strings.HasPrefix(path, "log/index/"):
+		return false
+	}
+	return true
+}
+
+func contentType(path string) string {
+	if strings.HasSuffix(path, ".json") {
+		return "application/json"
+	}
+	return "application/octet-stream"
+}
