@@ -334,6 +334,7 @@ func (s *session) rejected(c *conn, m *wire.Message) error {
 		return c.useless("refusals of what was not asked")
 	}
 	if q.done { // we had cancelled it
+		c.cancelled(true)
 		return nil
 	}
 	now := s.now()

@@ -83,6 +83,7 @@ type conn struct {
 	askedEver   int64
 	window      int64             // bytes that may be outstanding
 	way         time.Duration     // the least time from asking to having
+	margin      time.Duration     // what must wait less is not taken over by others: its cancel would come too late
 	at          *openPiece        // the piece that it is asked for from front to back
 	refused     map[int]time.Time // pieces it does not give: not asked for until then
 	rejects     int               // in a row
@@ -122,7 +123,7 @@ type conn struct {
 func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 	c := &conn{
 		s: s, nc: nc, id: h.PeerID, claim: claim(h.PeerID), inbound: inbound, fast: h.Fast, ext: h.Extended,
-		choked: true, choking: true, reqq: 250, window: startWindow,
+		choked: true, choking: true, reqq: 250, window: startWindow, margin: stealAge,
 		requests: make(map[blockKey]*request), hashAsks: make(map[wire.HashSpec]bool),
 		refused: make(map[int]time.Time), fetching: make(map[int]time.Time), leased: make(map[int]bool),
 		nonsense: newBudget(maxNonsense),

@@ -16,6 +16,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 	// The window follows rate × delay by itself: it grows while blocks wait little in the other
 	// side's queue, and shrinks when they wait long. What the way there and back takes is no queue.
 	if q.done { // cancelled too late: it is as good as any
+		c.cancelled(false)
 		s.took(c, q.op, q.begin, q.length, r)
 		s.giveBack(q.op)
 		s.fill(c)

@@ -34,6 +34,13 @@ type gauge struct {
 	rtt, least time.Duration // the round trip now, and the shortest seen
 }
 
+// notSent is how much of what we write may lie unsent in the kernel: what goes next is decided
+// late, and control messages do not wait behind blocks.
+const notSent = 256 << 10
+
+// notSentPaced is the same while writes are held back because of a queue.
+const notSentPaced = 32 << 10
+
 const (
 	gaugeTime = 25 * time.Millisecond // how often sockets are looked at
 	restTime  = time.Second           // a connection that has not written for so long is not

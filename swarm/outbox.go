@@ -111,6 +111,19 @@ func (o *outbox) block(r upRequest) {
 	o.poke()
 }
 
+// unblock takes a block back that the writer has not got to.
+func (o *outbox) unblock(r upRequest) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, b := range o.blocks {
+		if b.piece == r.piece && b.begin == r.begin && b.length == r.length {
+			o.blocks = append(o.blocks[:i], o.blocks[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
 // take empties the outbox: all control messages, and blocks up to about most bytes.
 func (o *outbox) take(most int64) (control []byte, blocks []upRequest) {
 	o.mu.Lock()

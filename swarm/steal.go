@@ -8,9 +8,12 @@ import (
 )
 
 const (
-	// stealAge is how long a request must have waited before an idle source may take it over.
-	stealAge = 300 * time.Millisecond
-	// silence is how long a source that was asked may say nothing before all of it may be.
+	// stealAge is how long a request must have waited, and have to wait on, before an idle source may take it
+	// over: at least, and at most where that has come too late before (see margin).
+	stealAge  = 300 * time.Millisecond
+	stealMost = 5 * time.Second
+	// silence is how long a source that was asked may say nothing before all of it may be, beyond the time that
+	// its blocks take.
 	silence = time.Second
 	// snubTime is how long it may, before it is asked for no more than a block at a time.
 	snubTime = 5 * time.Second
@@ -25,13 +28,33 @@ func (c *conn) wait(now time.Time) time.Duration {
 	if c.asked == 0 {
 		return 0
 	}
-	if c.choked || now.Sub(c.heard()) > silence {
+	if c.choked || now.Sub(c.heard()) > c.patience() {
 		return stuckWait
 	}
 	if c.rateDown == 0 {
 		return queueDelay
 	}
 	return time.Duration(float64(c.outstanding) / c.rateDown * float64(time.Second))
+}
+
+// patience is how long c may say nothing. A block counts when all of it is here: over a line that many share it
+// takes a while, and who takes over what is on its way fills the line with what comes twice.
+func (c *conn) patience() time.Duration {
+	q := c.oldest()
+	if q == nil || c.rateDown == 0 {
+		return silence
+	}
+	return min(silence+time.Duration(3*float64(q.length)/c.rateDown*float64(time.Second)), snubTime)
+}
+
+// cancelled takes note of whether what c was told not to send came all the same: then it was on its way already,
+// and requests must be taken from it earlier, which is to say only from further behind in its queue.
+func (c *conn) cancelled(inTime bool) {
+	if inTime {
+		c.margin = max(c.margin*9/10, stealAge)
+	} else {
+		c.margin = min(c.margin+c.margin/2, stealMost)
+	}
 }
 
 // heard is since when c has been asked and has not sent anything.
@@ -97,7 +120,7 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 	mine := c.wait(now)
 	for k := range busy {
 		v := &busy[k]
-		if v.c == c || v.c.gone || !v.stuck && v.wait < mine+stealAge {
+		if v.c == c || v.c.gone || !v.stuck && v.wait < mine+v.c.margin {
 			continue
 		}
 		for i := len(v.c.order) - 1; i >= 0; i-- {

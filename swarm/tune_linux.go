@@ -10,13 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notSent is how much of what we write may lie unsent in the kernel: what goes next is decided
-// late, and control messages do not wait behind blocks.
-const notSent = 256 << 10
-
-// notSentPaced is the same while writes are held back because of a queue.
-const notSentPaced = 32 << 10
-
 // tune sets what a peer connection needs of its socket.
 func tune(nc net.Conn) { unsentBound(nc, false) }
 

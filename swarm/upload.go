@@ -79,6 +79,12 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 			return nil
 		}
 	}
+	if r := (upRequest{piece: m.Index, begin: m.Begin, length: m.Length}); c.out.unblock(r) {
+		c.inflight -= int64(r.length)
+		s.refuse(c, r)
+		s.serve(s.now())
+		return nil
+	}
 	return c.useless("cancels of what was not asked") // or of what has just gone out
 }
 

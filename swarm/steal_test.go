@@ -1,0 +1,71 @@
+package swarm
+
+import (
+	"testing"
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+func TestCancelsThatComeTooLateAreLearnedFrom(t *testing.T) {
+	c := &conn{margin: stealAge}
+	c.cancelled(false)
+	c.cancelled(false)
+	if c.margin <= 2*stealAge {
+		t.Errorf("after two cancels that came too late only what waits %v longer is taken over, want more", c.margin)
+	}
+	for range 100 {
+		c.cancelled(false)
+	}
+	if c.margin != stealMost {
+		t.Errorf("margin %v, want %v at most", c.margin, stealMost)
+	}
+	for range 100 {
+		c.cancelled(true)
+	}
+	if c.margin != stealAge {
+		t.Errorf("margin %v after many cancels in time, want %v again", c.margin, stealAge)
+	}
+}
+
+func TestPatienceFollowsTheTimeThatBlocksTake(t *testing.T) {
+	q := &request{length: 64 << 10}
+	for _, tt := range []struct {
+		name string
+		c    *conn
+		want time.Duration
+	}{
+		{"nothing is known", &conn{order: []*request{q}}, silence},
+		{"a quick one", &conn{order: []*request{q}, rateDown: 64 << 20}, silence + 3*time.Second/1024},
+		{"a slow one", &conn{order: []*request{q}, rateDown: 64 << 10}, silence + 3*time.Second},
+		{"one that is no use", &conn{order: []*request{q}, rateDown: 1}, snubTime},
+		{"what it was asked is answered", &conn{order: []*request{{done: true}}, rateDown: 1}, silence},
+	} {
+		if got := tt.c.patience().Round(time.Millisecond); got != tt.want.Round(time.Millisecond) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A cancel takes back what was handed to the writer and is not written yet, and gets an answer.
+func TestCancelReachesWhatTheWriterHas(t *testing.T) {
+	tr := &Transfer{node: New(Config{})}
+	tr.id.Store(&infoHashes{hasV1: true})
+	s := newSession(tr, nil)
+	s.pick, s.have = newPicker(4, s.rnd, false), newBitset(4)
+	c := &conn{s: s, fast: true, nonsense: newBudget(maxNonsense), inflight: 2 << 14}
+	c.out.notify = make(chan struct{}, 1)
+	a, b := upRequest{piece: 1, length: 1 << 14}, upRequest{piece: 2, length: 1 << 14}
+	c.out.block(a)
+	c.out.block(b)
+	if err := s.cancelled(c, &wire.Message{Index: 2, Length: 1 << 14}); err != nil {
+		t.Fatal(err)
+	}
+	control, blocks := c.out.take(1 << 20)
+	if len(blocks) != 1 || blocks[0] != a || c.inflight != 1<<14 {
+		t.Errorf("the writer has %v, %d bytes in flight; want only %v", blocks, c.inflight, a)
+	}
+	if want := wire.AppendSpan(nil, wire.Reject, 2, 0, 1<<14); string(control) != string(want) {
+		t.Errorf("answer %x, want a refusal %x", control, want)
+	}
+}
