@@ -46,6 +46,9 @@ func (p *Port) serveHTTP(ctx context.Context, a accepted, h *Handlers) {
 // quicken answers what quick answers, and leaves in head what it does not. False: the connection is over.
 func (a *accepted) quicken(quick QuickHandler) bool {
 	from, to := endpoint(a.RemoteAddr()), endpoint(a.LocalAddr())
+	if !from.IsValid() || !to.IsValid() {
+		return false
+	}
 	var in, out []byte
 	var armed time.Time
 	for {
@@ -78,7 +81,12 @@ func (a *accepted) quicken(quick QuickHandler) bool {
 	}
 }
 
+// endpoint is an address as netip has it; none of a connection that is over already.
 func endpoint(a net.Addr) netip.AddrPort {
-	x := a.(*net.TCPAddr).AddrPort()
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	x := t.AddrPort()
 	return netip.AddrPortFrom(x.Addr().Unmap(), x.Port())
 }
