@@ -44,5 +44,10 @@
 // never waits for them: outboxes are slices, bounded by windows, slots and the number of pieces. A
 // seed without connections puts its loop to sleep after half a minute and forgets its torrent.
 //
+// # The simulator
+//
+// What takes time or reaches beyond the loop's memory goes through world (world.go). [Virtual] is a node in
+// a world of swarm/sim: the same loop under a virtual clock, in a network that is a model.
+//
 // The package does not know what a version or a release is, and installs nothing.
 package swarm

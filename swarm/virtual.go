@@ -28,6 +28,7 @@ type Virtual struct {
 	buf    *bytesReader
 	slow   bool // the loop looks at the clock once a second only
 	done   bool
+	lanes  [lanes]virtualLane
 	ticks  int // the ticks that were ordered last; those before are void
 }
 
@@ -42,6 +43,11 @@ type Fabric interface {
 	Poke(c *VirtualConn)
 	// Close says that c was closed by its own end; the other end is to learn of it by FarClosed.
 	Close(c *VirtualConn)
+	// Gauge tells what a system knows of its end: bytes acknowledged ever, bytes written and not acknowledged,
+	// the round trip and the shortest.
+	Gauge(c *VirtualConn) (acked uint64, queued int64, rtt, least time.Duration)
+	// Unsent bounds what c's socket takes beyond what is on its way.
+	Unsent(c *VirtualConn, n int)
 	// Finished says that v has everything.
 	Finished(v *Virtual)
 }
@@ -57,6 +63,8 @@ type VirtualSpec struct {
 	Leaves io.ReaderAt
 	// Near are the networks that the node is attached to.
 	Near []netip.Prefix
+	// Ration is how many copies it gives away in a day; 0: any number.
+	Ration float64
 	// Seed1 and Seed2 are all the chance there is.
 	Seed1, Seed2 uint64
 }
@@ -74,6 +82,9 @@ func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
 	t := &Transfer{node: n, spec: Spec{Torrent: x, Dir: "virtual"}}
 	if spec.Seed {
 		t.spec = Spec{Torrent: x, Content: "virtual"}
+		if spec.Ration > 0 {
+			t.spec.Ration = NewRation(x.Length, spec.Ration)
+		}
 	}
 	t.id.Store(&infoHashes{v1: x.V1, v2: x.V2, hasV1: x.HasV1, hasV2: x.HasV2})
 	t.known, t.done, t.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -265,6 +276,87 @@ func (*virtualDisk) place(func(int) bool) error     { return nil }
 func (*virtualDisk) clean() error                   { return nil }
 func (*virtualDisk) inPlace(int) bool               { return true }
 
+// virtualLane is a governor's goroutine, and the pace of a lane.
+type virtualLane struct {
+	conns []*VirtualConn // those that write
+	free  time.Time      // when the next byte may pass
+	looks bool
+}
+
+// paces says how long a connection's writer has to wait before it may write n bytes.
+func (vc *VirtualConn) paces(n int64) time.Duration {
+	v, rate := vc.v, vc.c.upRate()
+	l, now := &v.lanes[vc.c.lane.Load()], v.now()
+	if rate == 0 {
+		return 0
+	}
+	if slack := vc.c.governor().pace.slack; l.free.Before(now.Add(-slack)) {
+		l.free = now.Add(-slack)
+	}
+	if wait := l.free.Sub(now); wait > 0 {
+		return wait
+	}
+	l.free = l.free.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
+	return 0
+}
+
+// writes takes note that a connection writes content.
+func (vc *VirtualConn) writes() {
+	i := vc.c.lane.Load()
+	l := &vc.v.lanes[i]
+	vc.used = vc.v.now()
+	if !vc.gauged {
+		vc.gauged = true
+		l.conns = append(l.conns, vc)
+		vc.bound()
+	}
+	if !l.looks {
+		l.looks = true
+		vc.v.fabric.After(vc.v, gaugeTime, func() { vc.v.govern(i) })
+	}
+}
+
+// bound sets how much may lie unsent.
+func (vc *VirtualConn) bound() {
+	n := notSent
+	if vc.c.governor().pace.Rate() > 0 {
+		n = notSentPaced
+	}
+	vc.v.fabric.Unsent(vc, n)
+}
+
+// govern is governor.look.
+func (v *Virtual) govern(i lane) {
+	l, g := &v.lanes[i], v.s.t.node.governors[i]
+	var s sight
+	keep := l.conns[:0]
+	for _, vc := range l.conns {
+		if vc.over || v.now().Sub(vc.used) > restTime {
+			vc.gauged, vc.known = false, false
+			continue
+		}
+		keep = append(keep, vc)
+		var m gauge
+		m.acked, m.queued, m.rtt, m.least = v.fabric.Gauge(vc)
+		if vc.known && m.acked > vc.acked {
+			s.add(m, int64(m.acked-vc.acked))
+		}
+		vc.acked, vc.known = m.acked, true
+	}
+	clear(l.conns[len(keep):])
+	l.conns = keep
+	before := g.pace.Rate()
+	g.pace.Set(g.link.look(v.now(), s))
+	if (before > 0) != (g.pace.Rate() > 0) {
+		for _, vc := range l.conns {
+			vc.bound()
+		}
+	}
+	if l.looks = len(l.conns) > 0; l.looks {
+		v.fabric.After(v, gaugeTime, func() { v.govern(i) })
+	}
+}
+
 // VirtualConn is one end of a connection.
 type VirtualConn struct {
 	// Far is the other end, Link is the fabric's own.
@@ -277,6 +369,12 @@ type VirtualConn struct {
 	far     net.TCPAddr
 	rtt     time.Duration
 	over    bool
+	begun   int64 // bytes of blocks[0] that are written
+	waits   bool  // the writer waits for its time
+	gauged  bool  // among those that write
+	known   bool  // acked is
+	acked   uint64
+	used    time.Time
 	control []byte      // taken from the outbox and not pulled
 	blocks  []upRequest // the same
 	gather  []upRequest // the blocks that the writer is at
@@ -353,7 +451,11 @@ func (vc *VirtualConn) Pull() (m VirtualMessage, ok bool) {
 		if vc.c.gone {
 			return m, false
 		}
-		vc.control, vc.blocks = vc.c.out.take(maxGather)
+		gather := int64(maxGather)
+		if vc.c.upRate() > 0 {
+			gather = 1
+		}
+		vc.control, vc.blocks = vc.c.out.take(gather)
 		for len(vc.control) < maxGather/4 {
 			f := vc.c.out.nextLazy()
 			if f == nil {
@@ -369,9 +471,28 @@ func (vc *VirtualConn) Pull() (m VirtualMessage, ok bool) {
 		m.Bytes = len(m.control)
 		vc.control = nil
 	case len(vc.blocks) > 0:
-		m.block, m.bad = vc.blocks[0], vc.v.liar
-		m.Bytes = 13 + int(m.block.length)
-		vc.blocks = vc.blocks[1:]
+		if vc.waits {
+			return m, false
+		}
+		n := int64(vc.blocks[0].length) - vc.begun // written in slices, where writes are paced
+		n = vc.c.governor().pace.slice(vc.c.up().slice(n))
+		if wait := vc.paces(n); wait > 0 {
+			vc.waits = true
+			vc.v.fabric.After(vc.v, wait, func() {
+				vc.waits = false
+				vc.v.fabric.Poke(vc)
+			})
+			return m, false
+		}
+		vc.writes()
+		m.Bytes = int(n)
+		if vc.begun == 0 {
+			m.Bytes += 13
+		}
+		if vc.begun += n; vc.begun == int64(vc.blocks[0].length) {
+			m.block, m.bad = vc.blocks[0], vc.v.liar
+			vc.blocks, vc.begun = vc.blocks[1:], 0
+		}
 	default:
 		return m, false
 	}
@@ -385,7 +506,9 @@ func (vc *VirtualConn) Deliver(m VirtualMessage) {
 		return
 	}
 	if m.control == nil {
-		vc.deliverBlock(m)
+		if m.block.length > 0 { // else it was a part
+			vc.deliverBlock(m)
+		}
 	} else if err := vc.deliverControl(m.control); err != nil && !c.gone {
 		s.end(c, err)
 	}

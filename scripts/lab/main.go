@@ -35,6 +35,7 @@ func main() {
 	flag.IntVar(&l.nice, "nice", -10, "")
 	flag.Float64Var(&l.scale, "scale", 1, "")
 	flag.BoolVar(&l.check, "check", false, "")
+	simulate := flag.Bool("simulate", false, "")
 	flag.Parse()
 	if contenders != "" {
 		l.contenders = strings.Split(contenders, ",")
@@ -52,6 +53,13 @@ func main() {
 	if flag.NArg() == 0 {
 		help()
 		os.Exit(2)
+	}
+	if *simulate {
+		if err := l.simulate(os.Stdout, flag.Args()); err != nil {
+			fmt.Fprintln(os.Stderr, "lab:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	if err := l.run(ctx, flag.Args()); err != nil {
 		stop()

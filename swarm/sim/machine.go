@@ -133,7 +133,7 @@ func (m *Machine) ephemeral() netip.AddrPort {
 }
 
 func (r *run) link(c *swarm.VirtualConn, from, to *Machine, way, back path) {
-	c.Link = &flow{n: &r.network, from: from, to: to, conn: c, way: way, back: back, window: firstWindow, threshold: 1 << 30}
+	c.Link = &flow{n: &r.network, from: from, to: to, conn: c, way: way, back: back, notSent: notSent, window: firstWindow, threshold: 1 << 30}
 }
 
 // Poke says that a connection has something to send.
@@ -142,6 +142,15 @@ func (r *run) Poke(c *swarm.VirtualConn) {
 		r.poke(f)
 	}
 }
+
+// Gauge is what a machine's system knows of its end of a connection.
+func (r *run) Gauge(c *swarm.VirtualConn) (acked uint64, queued int64, rtt, least time.Duration) {
+	f := c.Link.(*flow)
+	return uint64(f.acks), int64(f.unsent + f.inflight), time.Duration(f.rtt), time.Duration(f.leastRTT)
+}
+
+// Unsent bounds what a socket takes beyond what is on its way.
+func (r *run) Unsent(c *swarm.VirtualConn, n int) { c.Link.(*flow).notSent = n }
 
 // Close ends a connection; the other end learns of it once what is in the queues has passed.
 func (r *run) Close(c *swarm.VirtualConn) {

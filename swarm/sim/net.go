@@ -53,7 +53,7 @@ type path struct {
 }
 
 const (
-	// notSent is what a socket takes beyond what is on its way (TCP_NOTSENT_LOWAT as swarm sets it); a writer
+	// notSent is what a socket takes beyond what is on its way (TCP_NOTSENT_LOWAT as swarm sets it at first); a writer
 	// that waits is woken when half of it has gone.
 	notSent = 256 << 10
 	// firstWindow is what may be on its way at first (RFC 6928).
@@ -80,6 +80,9 @@ type flow struct {
 	cutAt     int64
 	calm      int64 // no cut before
 	leastRTT  int64
+	rtt       int64   // smoothed
+	acks      int64   // bytes acknowledged
+	notSent   int     // bytes that the socket takes beyond what is on its way
 	last      int64   // when something was last sent
 	sentAt    []int64 // of what is on its way
 	sizes     []int32
@@ -121,11 +124,11 @@ func (f *flow) pump() {
 }
 
 func (f *flow) fill() {
-	if f.full && f.unsent >= notSent/2 {
+	if f.full && f.unsent >= f.notSent/2 {
 		return
 	}
 	f.full = false
-	for f.unsent < notSent {
+	for f.unsent < f.notSent {
 		m, ok := f.conn.Pull()
 		if !ok {
 			return
@@ -231,6 +234,11 @@ func (f *flow) acked(n int32) {
 	limited := float64(f.inflight) > f.window-float64(f.n.quantum)-segment // else the window proves nothing (RFC 7661)
 	f.sentAt, f.sizes = f.sentAt[1:], f.sizes[1:]
 	f.inflight -= int(n)
+	f.acks += int64(n)
+	if f.rtt == 0 {
+		f.rtt = rtt
+	}
+	f.rtt += (rtt - f.rtt) / 8
 	if f.leastRTT == 0 || rtt < f.leastRTT {
 		f.leastRTT = rtt
 	}

@@ -105,6 +105,7 @@ type run struct {
 	of       map[*swarm.Virtual]*Machine
 	at4      map[netip.AddrPort]*Machine
 	samples  []Sample
+	finished int
 	left     int // machines that are there or to come, and have not finished
 	err      error
 }
@@ -155,7 +156,9 @@ func (r *run) populate() {
 			if !m.Seed && !m.Liar {
 				r.left++
 			}
-			r.comes(m)
+			if h.AfterFinished == 0 {
+				r.comes(m)
+			}
 		}
 	}
 }
@@ -170,7 +173,7 @@ func (r *run) comes(m *Machine) {
 	r.add(event{at: int64(start), kind: call, f: func() { r.start(m, s1, s2) }})
 	die := m.DieAt
 	if m.Vanish > 0 && r.rnd.Float64() < m.Vanish {
-		die = start + time.Duration(r.rnd.Int64N(int64(r.Bound())))
+		die = start + time.Duration(r.rnd.Int64N(int64(r.Bound)))
 	}
 	if die > 0 {
 		r.add(event{at: int64(die), kind: call, f: func() { r.dies(m) }})
@@ -223,7 +226,7 @@ func (r *run) start(m *Machine, s1, s2 uint64) {
 	copy(cfg.PeerID[:], swarm.PeerIDPrefix+"0100-")
 	binary.BigEndian.PutUint64(cfg.PeerID[8:], s1)
 	binary.BigEndian.PutUint32(cfg.PeerID[16:], uint32(m.Index))
-	spec := swarm.VirtualSpec{Torrent: r.content.torrent, Seed: m.Seed || m.Liar, Liar: m.Liar, Leaves: r.content.leaves, Seed1: s1, Seed2: s2}
+	spec := swarm.VirtualSpec{Torrent: r.content.torrent, Seed: m.Seed || m.Liar, Liar: m.Liar, Leaves: r.content.leaves, Ration: m.Copies, Seed1: s1, Seed2: s2}
 	switch {
 	case r.sites[m.Site] != nil:
 		spec.Near = []netip.Prefix{r.sites[m.Site].prefix}
@@ -249,6 +252,13 @@ func (r *run) Finished(v *swarm.Virtual) {
 	}
 	m.Finished = time.Duration(r.at)
 	r.left--
+	r.finished++
+	for _, late := range r.machines {
+		if late.AfterFinished == r.finished {
+			late.Arrived = time.Duration(r.at)
+			r.comes(late)
+		}
+	}
 }
 
 // announce has the tracker name peers, and again for as long as a machine is short of them.
@@ -304,7 +314,7 @@ func (r *run) choose(m *Machine) []*Machine {
 }
 
 func (r *run) result(seed uint64) Result {
-	x := Result{Name: r.Name, Seed: seed, Bound: r.Bound(), Copies: r.copies(), Events: r.loops, Machines: r.machines, Samples: r.samples}
+	x := Result{Name: r.Name, Seed: seed, Bound: r.Bound, Copies: r.copies(), Events: r.loops, Machines: r.machines, Samples: r.samples}
 	var needed, wasted float64
 	for _, m := range r.machines {
 		if m.node == nil {

@@ -25,8 +25,8 @@ type Scenario struct {
 	MaxPeers, TrackerPeers int
 	// Quantum is how many bytes of a stream travel as one, at most. Zero: 4 packets.
 	Quantum int
-	// Copies is the origin's budget for the bound: 0 is without.
-	Copies float64
+	// Bound is T_min. Zero: the formula of [Scenario.Least].
+	Bound time.Duration
 	// OneNetwork says that all machines of no site are on one network, as they are on the lab's bridge.
 	OneNetwork bool
 }
@@ -42,6 +42,10 @@ type Host struct {
 	Origin   bool
 	// Seed says that it has everything at the begin.
 	Seed bool
+	// Copies is an origin's budget; 0 is without.
+	Copies float64
+	// AfterFinished has it come when so many others have finished.
+	AfterFinished int
 	// NAT says that nobody outside its site can dial it.
 	NAT bool
 	// Liar says that all it sends is wrong.
@@ -66,8 +70,11 @@ func (s Scenario) withDefaults() Scenario {
 	if s.TrackerPeers == 0 {
 		s.TrackerPeers = 50
 	}
+	if s.Bound == 0 {
+		s.Bound = s.Least()
+	}
 	if s.Limit == 0 {
-		s.Limit = 20*s.Bound() + 2*time.Minute
+		s.Limit = 20*s.Bound + 2*time.Minute
 	}
 	return s
 }
@@ -75,10 +82,11 @@ func (s Scenario) withDefaults() Scenario {
 // machines is how many a group has.
 func (h Host) machines() int { return max(h.Count, 1) }
 
-// Bound is T_min in bits of payload (Kumar & Ross 2006): no swarm can be faster than the origin's
+// Least is T_min in bits of payload (Kumar & Ross 2006): no swarm can be faster than the origin's
 // uplink, the slowest downlink, or all uplinks together; a site's links count like a machine's.
-func (s Scenario) Bound() time.Duration {
+func (s Scenario) Least() time.Duration {
 	bits := float64(s.Size) * 8
+	var copies float64
 	var origin, sum, t float64
 	n := 0.0
 	slowest := math.Inf(1)
@@ -94,6 +102,7 @@ func (s Scenario) Bound() time.Duration {
 		switch {
 		case h.Origin:
 			origin += capped(h.Up)
+			copies = h.Copies
 		case h.Seed:
 			origin += capped(h.Up) * k
 		default:
@@ -108,8 +117,8 @@ func (s Scenario) Bound() time.Duration {
 	}
 	t = max(bits/origin, bits/slowest)
 	if len(inSite) == 0 {
-		if s.Copies > 0 {
-			return seconds(max(t, (n-s.Copies)*bits/sum, n*bits/(origin+sum)))
+		if copies > 0 {
+			return seconds(max(t, (n-copies)*bits/sum, n*bits/(origin+sum)))
 		}
 		return seconds(max(t, n*bits/(origin+sum)))
 	}

@@ -140,7 +140,8 @@ func TestBound(t *testing.T) {
 	fast := crowd(16)
 	fast.Hosts[0].Up, fast.Size = 200e6, size
 	budget := fast
-	budget.Copies = 1.1
+	budget.Hosts = []Host{fast.Hosts[0], fast.Hosts[1]}
+	budget.Hosts[0].Copies = 1.1
 	slow := crowd(16)
 	slow.Size = size
 	for _, tt := range []struct {
@@ -153,7 +154,7 @@ func TestBound(t *testing.T) {
 		{"budget", budget, 25.0},
 		{"sites", sites, 26.84},
 	} {
-		if got := tt.s.Bound().Seconds(); got < tt.want-0.01 || got > tt.want+0.01 {
+		if got := tt.s.Least().Seconds(); got < tt.want-0.01 || got > tt.want+0.01 {
 			t.Errorf("%s: bound %.3f s, want %.2f", tt.name, got, tt.want)
 		}
 	}

@@ -1,0 +1,119 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"shoal/swarm/sim"
+)
+
+// latency is how long a packet is on the wires of the lab, one way.
+const latency = 100 * time.Microsecond
+
+// simulation is the scenario for the simulator: the engine's own decisions under a virtual clock.
+func (s *scenario) simulation() (sim.Scenario, error) {
+	x := sim.Scenario{Name: s.Name, Size: int64(s.Size), PieceLength: int64(s.PieceLength), Latency: latency, LANLatency: latency,
+		Bound: time.Duration(s.bound() * float64(time.Second)), Sites: make(map[string]sim.Pipe)}
+	switch {
+	case s.Leave:
+		return x, errors.New("leave: simulated machines stay")
+	case len(s.Shoal.Serve)+len(s.Shoal.Get) > 0 && len(s.Events) == 0:
+		return x, errors.New("arguments of shoal's processes are not simulated")
+	case len(s.Sites) > 0 && !s.Shoal.Sites:
+		return x, errors.New("finding neighbours by multicast is not simulated: sites = true")
+	case s.Origin.Up == 0:
+		return x, errors.New("an origin that is not shaped is bound by the processor, which is not simulated")
+	}
+	for _, site := range s.Sites {
+		x.Sites[site.Name] = sim.Pipe{Up: float64(site.Up), Down: float64(site.Down)}
+	}
+	x.Hosts = append(x.Hosts, sim.Host{Up: float64(s.Origin.Up), Down: float64(s.Origin.Down), Origin: true, Copies: s.Shoal.Budget})
+	names := []string{"origin"}
+	for _, g := range s.Machines {
+		for range g.Count {
+			names = append(names, machineName(len(names)-1))
+			x.Hosts = append(x.Hosts, sim.Host{Up: float64(g.Up), Down: float64(g.Down), Site: g.Site, NAT: g.NAT, Liar: g.Poisoner,
+				Over: time.Duration(g.Arrive), Vanish: g.Vanish, AfterFinished: g.After})
+		}
+	}
+	for _, e := range s.Events {
+		for _, who := range append(slices.Clone(e.Kill), e.Unplug...) {
+			h := &x.Hosts[slices.Index(names, who)]
+			h.DieAt, h.DieCopies = time.Duration(e.At), e.Copies
+		}
+	}
+	return x, nil
+}
+
+// simulate runs scenarios in the simulator, with as many seeds as there are rounds.
+func (l *lab) simulate(out io.Writer, scenarios []string) error {
+	for _, name := range scenarios {
+		s, err := load(name)
+		if err != nil {
+			return err
+		}
+		if err := s.shrink(l.scale); err != nil {
+			return err
+		}
+		if l.rounds > 0 {
+			s.Rounds = l.rounds
+		}
+		if err := s.simulate(out, l.json); err != nil {
+			return fmt.Errorf("scenario %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (s *scenario) simulate(out io.Writer, asJSON bool) error {
+	x, err := s.simulation()
+	if err != nil {
+		return err
+	}
+	content, err := sim.NewContent(x.Size, x.PieceLength)
+	if err != nil {
+		return err
+	}
+	results := make([]sim.Result, s.Rounds)
+	errs := make([]error, s.Rounds)
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i := range results {
+		slots <- struct{}{}
+		wg.Go(func() {
+			results[i], errs[i] = sim.Run(x, content, s.Seed+uint64(i))
+			<-slots
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(out)
+		for _, r := range results {
+			if err := e.Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	fmt.Fprintf(out, "%s: %s (simulated; T_min %.2f s)\n%s\n", s.Name, s.About, x.Bound.Seconds(), strings.TrimRight(
+		"seed  makespan / T_min  slowest / T_min  origin copies  ingress  received twice  finished  hung  wrong", "\n"))
+	for _, r := range results {
+		fmt.Fprintf(out, "%4d  %8.2f %7.3f  %15.3f  %13.3f  %7.3f  %13.1f%%  %8d  %4d  %5d\n", r.Seed, r.Makespan.Seconds(), r.Ratio(),
+			r.Slowest.Seconds()/r.Bound.Seconds(), r.Copies, r.Ingress, 100*r.Wasted, r.Finished, r.Hung, r.Bad)
+	}
+	slices.SortFunc(results, func(a, b sim.Result) int { return int(a.Makespan - b.Makespan) })
+	fmt.Fprintf(out, "median %.3f x T_min\n", results[len(results)/2].Ratio())
+	return nil
+}
