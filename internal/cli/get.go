@@ -120,33 +120,18 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
-	// The node is made when it is known what for, or before, if a release must be looked for in the swarm.
-	var p *runningPeer
-	defer func() {
-		if p != nil {
-			err = errors.Join(err, p.stop())
-		}
-	}()
-	found, err := e.resolve(ctx, src, r.Deadline, func() (*deliver.Swarm, error) {
-		if p == nil {
-			var err error
-			if p, err = e.startPeer(ctx, &deliver.Found{}); err != nil {
-				return nil, err
-			}
-		}
-		return &deliver.Swarm{Node: p.Node, Items: p.Items(), Peers: e.settings.List("peer")}, nil
-	})
+	found, err := e.resolve(ctx, src, r.Deadline)
 	if err != nil {
 		return err
 	}
 	defer found.Close()
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
-	if p == nil {
-		if p, err = e.startPeer(ctx, found); err != nil {
-			return err
-		}
+	p, err := e.startPeer(ctx)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, p.stop()) }()
 	r.Discovers = p.Discovers
 	if r.OnlyDiscovers() {
 		e.report.Notice("no tracker, web seed or peer is named: looking for neighbours on the LAN")
@@ -161,8 +146,8 @@ type runningPeer struct {
 	group  *errgroup.Group
 }
 
-// startPeer makes a node for what was found, and runs it.
-func (e *env) startPeer(ctx context.Context, found *deliver.Found) (*runningPeer, error) {
+// startPeer makes a node, and runs it.
+func (e *env) startPeer(ctx context.Context) (*runningPeer, error) {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	config, around, err := e.swarmConfig(role, 0)
 	if err != nil {
@@ -188,7 +173,7 @@ func (p *runningPeer) stop() error {
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
 // itself watches the deadline on its own, and can say how far it came.
-func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Time, sw func() (*deliver.Swarm, error)) (*deliver.Found, error) {
+func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Time) (*deliver.Found, error) {
 	if !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
@@ -197,7 +182,7 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Tim
 	var found *deliver.Found
 	var err error
 	if src.Signed() {
-		found, err = e.resolveRelease(ctx, src, sw)
+		found, err = e.resolveRelease(ctx, src)
 	} else {
 		found, err = deliver.Resolve(ctx, src, userAgent())
 	}

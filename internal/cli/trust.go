@@ -26,11 +26,9 @@ func (e *env) releaseConfig() deliver.ReleaseConfig {
 		Platform: s.String("platform"), UserAgent: userAgent()}
 }
 
-// resolveRelease finds a signed release, and says whom it was trusted by. sw is where a repository is looked for whose origin is down; nil: nowhere.
-func (e *env) resolveRelease(ctx context.Context, src deliver.Source, sw func() (*deliver.Swarm, error)) (*deliver.Found, error) {
-	c := e.releaseConfig()
-	c.Swarm = sw
-	found, err := deliver.ResolveRelease(ctx, src, c)
+// resolveRelease finds a signed release, and says whom it was trusted by.
+func (e *env) resolveRelease(ctx context.Context, src deliver.Source) (*deliver.Found, error) {
+	found, err := deliver.ResolveRelease(ctx, src, e.releaseConfig())
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +44,7 @@ func (e *env) resolveRelease(ctx context.Context, src deliver.Source, sw func() 
 
 // inspectRelease prints what is signed about a release.
 func (e *env) inspectRelease(ctx context.Context, src deliver.Source) error {
-	found, err := e.resolveRelease(ctx, src, nil)
+	found, err := e.resolveRelease(ctx, src)
 	if err != nil {
 		return err
 	}

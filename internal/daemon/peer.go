@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"shoal/internal/deliver"
 	"shoal/internal/port"
 	"shoal/swarm"
 )
@@ -74,6 +73,3 @@ func (p *Peer) Run(ctx context.Context) error {
 	}
 	return g.Wait()
 }
-
-// Items is the DHT's memory of items; nil if the node takes part in none.
-func (p *Peer) Items() deliver.Items { return nil }
