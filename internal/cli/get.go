@@ -117,7 +117,7 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
-	found, err := resolve(ctx, src, r.Deadline)
+	found, err := e.resolve(ctx, src, r)
 	if err != nil {
 		return err
 	}
@@ -149,13 +149,14 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
 // itself watches the deadline on its own, and can say how far it came.
-func resolve(ctx context.Context, src deliver.Source, deadline time.Time) (*deliver.Found, error) {
-	if !deadline.IsZero() {
+func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request) (*deliver.Found, error) {
+	if !r.Deadline.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
+		ctx, cancel = context.WithDeadline(ctx, r.Deadline)
 		defer cancel()
 	}
-	found, err := deliver.Resolve(ctx, src, userAgent())
+	found, err := deliver.Resolve(ctx, src, deliver.Asking{UserAgent: userAgent(), Patience: r.Stall,
+		Notice: func(text string) { e.report.Notice("%s", text) }})
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil, &deliver.Error{Kind: deliver.ErrDeadline, Message: "the deadline passed while asking for the .torrent"}
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -82,6 +84,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	s.Seeder().Expect(slices.Collect(maps.Keys(names))...)
 	e.explainPort(s)
 	if e.settings.given("limit-up") && !e.settings.given("limit-lan") {
 		e.report.Notice("--limit-up is for machines elsewhere: those on attached networks are held by --limit-lan")
