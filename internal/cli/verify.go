@@ -38,12 +38,17 @@ func verifyCommand() *command {
 			if err != nil {
 				return err
 			}
+			if e.settings.Bool("repair") {
+				if path, err = repairable(t, path); err != nil {
+					return err
+				}
+			}
 			report, err := verify(ctx, e, t.Info, path)
 			if err != nil {
 				return err
 			}
 			if e.settings.Bool("repair") && !report.OK() {
-				return e.repair(ctx, t, args[0], path)
+				return e.repair(ctx, args[0], path)
 			}
 			return report.failure(t.Info)
 		},
@@ -148,15 +153,21 @@ type badContent struct{ message string }
 func (e *badContent) Error() string { return e.message }
 func (e *badContent) Unwrap() error { return piece.ErrCorrupt }
 
-// repair fetches what is bad: get finds out by itself what is good.
-func (e *env) repair(ctx context.Context, t *piece.Torrent, torrent, path string) error {
-	path, err := filepath.Abs(path)
+// repairable returns the absolute path of content that repair can work on: get puts it under its own name.
+func repairable(t *piece.Torrent, path string) (string, error) {
+	abs, err := filepath.Abs(path)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if filepath.Base(path) != t.Name {
-		return usagef("rename it, or get it anew", "%s cannot be repaired under another name than %q", path, t.Name)
+	if filepath.Base(abs) != t.Name {
+		return "", usagef(fmt.Sprintf("rename it to %s, or get it anew", shellWord(filepath.Join(filepath.Dir(path), t.Name))),
+			"%s cannot be repaired under another name than the torrent's, %q; nothing was read", path, t.Name)
 	}
+	return abs, nil
+}
+
+// repair fetches what is bad: get finds out by itself what is good.
+func (e *env) repair(ctx context.Context, torrent, path string) error {
 	return e.fetch(ctx, deliver.Source{Kind: deliver.KindFile, Path: torrent}, deliver.Request{Dir: filepath.Dir(path), UserAgent: userAgent()}, time.Now())
 }
 
