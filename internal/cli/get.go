@@ -34,9 +34,9 @@ func getCommand() *command {
 			"shoal get http://origin.example:7070/release.tar --stdout | tar x",
 		},
 		options: concat([]option{
-			{name: "output", short: "o", value: "DIR", usage: "the directory to put it in", def: ".", complete: "dir"},
+			{name: "output", short: "o", value: "DIR", usage: "the directory to put it in; with --stdout where it waits", def: ".", complete: "dir"},
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
-			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order, and keep no file"},
+			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order; it needs its room in -o DIR ($TMPDIR) meanwhile"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
 		}, fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
@@ -96,6 +96,9 @@ func (e *env) get(ctx context.Context, source string) error {
 		}
 		if !e.settings.given("output") {
 			dir = os.TempDir()
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
 		}
 		if dir, err = os.MkdirTemp(dir, ".shoal-stdout-"); err != nil {
 			return err
