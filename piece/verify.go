@@ -24,12 +24,11 @@ type VerifyConfig struct {
 	Leaves io.WriterAt
 	// Select leaves files out. Nil takes all.
 	Select func(file int) bool
-	// Salvage reads files of the wrong length too, so that what is good in them need not be fetched again.
-	Salvage bool
 }
 
 // Verify compares what lies at path, the one file or the tree's directory, with a torrent, and names what differs: content, lengths, types, symlinks
-// and, if the torrent tells it, the owner's executable bit. Files of the wrong length are not read, unless Salvage says so. Other files in the tree are none of its business.
+// and, if the torrent tells it, the owner's executable bit. Files of the wrong length are read too: what is good in them need not be
+// fetched again. Other files in the tree are none of its business.
 // Piece layers that were not known are, after all of a file was good. A hybrid whose halves describe different bytes is ErrBadTorrent.
 func Verify(ctx context.Context, in *Info, path string, c VerifyConfig) (*Report, error) {
 	if fi, err := os.Stat(path); err == nil && fi.IsDir() != in.Dir {
@@ -125,10 +124,8 @@ func (v *verification) look() {
 // lost reports whether file i is in no state to be read.
 func (v *verification) lost(i int) bool {
 	switch v.files[i].State {
-	case 0, WrongMode:
+	case 0, WrongMode, Short, Long:
 		return false
-	case Short, Long:
-		return !v.c.Salvage
 	}
 	return true
 }
@@ -171,7 +168,8 @@ func (v *verification) lookAt(i int) (State, error) {
 		return Unreadable, err
 	}
 	v.stats[i] = statOf(fi)
-	v.src.files[i].want, v.src.files[i].sparse = v.stats[i], isSparse(fi)
+	v.src.files[i].want = v.stats[i]
+	v.src.files[i].sparse = isSparse(fi) && fi.Size() >= f.Length // behind the end is no hole
 	if f.Symlink != nil {
 		return v.lookAtLink(f, path, fi)
 	}

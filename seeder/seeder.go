@@ -52,6 +52,7 @@ type Seeder struct {
 	contents []*Content
 	byName   map[string]*Content
 	state    *Content          // the repository's, for machines that cannot reach us; nil: none
+	expected map[string]bool   // names of what is still to be described
 	ours     map[[20]byte]bool // what trackers may serve
 }
 
@@ -86,7 +87,7 @@ func New(cfg Config) *Seeder {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), ours: make(map[[20]byte]bool)}
+	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), expected: make(map[string]bool), ours: make(map[[20]byte]bool)}
 	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
 	return s
 }
@@ -112,6 +113,16 @@ func (c *Content) Gone() error {
 // ErrNameTaken says that two contents have the same name, which is their URL.
 var ErrNameTaken = errors.New("a content of this name is served already")
 
+// Expect says that contents of these names will be added: until AddPath is through with one, who asks for it is told to
+// come again, and not that there is none.
+func (s *Seeder) Expect(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		s.expected[name] = true
+	}
+}
+
 // AddPath describes the file or directory at path, unless that was done before and nothing has
 // changed, and offers it.
 func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
@@ -119,9 +130,16 @@ func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkName(filepath.Base(path)); err != nil {
+	name := filepath.Base(path)
+	if err := s.checkName(name); err != nil {
 		return nil, err
 	}
+	s.Expect(name)
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.expected, name)
+	}()
 	if t, rec, err := s.recall(path); err == nil {
 		return s.offer(t, rec, true, s.cfg.Plain, nil)
 	}
@@ -344,7 +362,13 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c = s.byName[base]
 		asked = c != nil
 	}
+	soon := c == nil && s.expects(name)
 	s.mu.Unlock()
+	if soon {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "this content is still being described: come again", http.StatusServiceUnavailable)
+		return
+	}
 	if !asked {
 		s.web.ServeHTTP(w, r)
 		return
@@ -370,6 +394,15 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		w.Write(b)
 	}
+}
+
+// expects says whether a path is that of a content which is not described yet. s.mu is held.
+func (s *Seeder) expects(path string) bool {
+	if !s.cfg.Plain {
+		return false
+	}
+	name, _, _ := strings.Cut(path, "/")
+	return s.expected[name] && s.byName[name] == nil || s.expected[strings.TrimSuffix(path, ".torrent")]
 }
 
 // metainfo is the .torrent as it is handed out: with the trackers that were configured or, if

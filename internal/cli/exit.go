@@ -29,6 +29,7 @@ const (
 	exitLocal       = 7 // local I/O, port in use, disk full
 	exitHeld        = 8 // somebody else has the lock
 	exitInterrupted = 130
+	exitClosed      = 141 // what a shell says of a program that SIGPIPE ended
 )
 
 // failure is what an error means to the user.
@@ -51,6 +52,7 @@ func failures() []struct {
 		{is(deliver.ErrSource), failure{exitUsage, "source", ""}},
 		{is(release.ErrRefused), failure{exitTrust, "", ""}},
 		{is(deliver.ErrInterrupted), failure{exitInterrupted, "interrupted", "what is verified is kept: run it again to go on"}},
+		{isClosed, failure{exitClosed, "closed", ""}},
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
 		{is(deliver.ErrDeadline), failure{exitStalled, "deadline", "what is verified is kept: run it again to go on"}},
 		{is(deliver.ErrStalled), failure{exitStalled, "stalled", "what is verified is kept: run it again to go on"}},
@@ -77,6 +79,12 @@ func failures() []struct {
 // windowsPortInUse is what Windows calls EADDRINUSE; package syscall's is invented there.
 const windowsPortInUse = syscall.Errno(10048)
 
+// isClosed says whether whoever read stdout has had enough.
+func isClosed(err error) bool {
+	const windowsNoData, windowsBrokenPipe = syscall.Errno(232), syscall.Errno(109)
+	return errors.Is(err, deliver.ErrOutput) && is(syscall.EPIPE, windowsNoData, windowsBrokenPipe)(err)
+}
+
 func is(targets ...error) func(error) bool {
 	return func(err error) bool {
 		for _, target := range targets {
@@ -99,7 +107,7 @@ func isLocal(err error) bool {
 	if errors.As(err, &op) {
 		return op.Op == "listen"
 	}
-	return as[*fs.PathError](err) || as[*os.LinkError](err) || as[*os.SyscallError](err) || errors.Is(err, errOutput)
+	return as[*fs.PathError](err) || as[*os.LinkError](err) || as[*os.SyscallError](err) || is(errOutput, deliver.ErrOutput)(err)
 }
 
 // errOutput is that stdout cannot be written to.
@@ -141,7 +149,8 @@ func (e *hintError) Unwrap() error { return e.error }
 
 func withHint(err error, hint string) error { return &hintError{err, hint} }
 
-// fail reports an error and returns the exit code: one line on stderr, or with --json one on stdout.
+// fail reports an error and returns the exit code: one line on stderr, or with --json one on stdout. That a reader
+// has closed its pipe is no news for anybody.
 func (e *env) fail(err error) int {
 	f := explain(err)
 	message := clean(strings.TrimSpace(err.Error()))
@@ -149,6 +158,9 @@ func (e *env) fail(err error) int {
 		message = "interrupted"
 	}
 	e.report.Stop()
+	if f.code == exitClosed {
+		return f.code
+	}
 	if e.report.json {
 		e.report.Event("error", struct {
 			Code    int    `json:"code"`

@@ -35,9 +35,9 @@ func getCommand() *command {
 			"shoal get http://origin.example:7070/release.tar --stdout | tar x",
 		},
 		options: concat([]option{
-			{name: "output", short: "o", value: "DIR", usage: "the directory to put it in", def: ".", complete: "dir"},
+			{name: "output", short: "o", value: "DIR", usage: "the directory to put it in; with --stdout where it waits", def: ".", complete: "dir"},
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
-			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order, and keep no file"},
+			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order; it needs its room in -o DIR ($TMPDIR) meanwhile"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
 		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
@@ -100,6 +100,9 @@ func (e *env) get(ctx context.Context, source string) error {
 		if !e.settings.given("output") {
 			dir = os.TempDir()
 		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
 		if dir, err = os.MkdirTemp(dir, ".shoal-stdout-"); err != nil {
 			return err
 		}
@@ -120,7 +123,7 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
-	found, err := e.resolve(ctx, src, r.Deadline)
+	found, err := e.resolve(ctx, src, r)
 	if err != nil {
 		return err
 	}
@@ -173,10 +176,10 @@ func (p *runningPeer) stop() error {
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
 // itself watches the deadline on its own, and can say how far it came.
-func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Time) (*deliver.Found, error) {
-	if !deadline.IsZero() {
+func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request) (*deliver.Found, error) {
+	if !r.Deadline.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
+		ctx, cancel = context.WithDeadline(ctx, r.Deadline)
 		defer cancel()
 	}
 	var found *deliver.Found
@@ -184,7 +187,8 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, deadline time.Tim
 	if src.Signed() {
 		found, err = e.resolveRelease(ctx, src)
 	} else {
-		found, err = deliver.Resolve(ctx, src, userAgent())
+		found, err = deliver.Resolve(ctx, src, deliver.Asking{UserAgent: userAgent(), Patience: r.Stall,
+			Notice: func(text string) { e.report.Notice("%s", text) }})
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil, &deliver.Error{Kind: deliver.ErrDeadline, Message: "the deadline passed while asking what to fetch"}

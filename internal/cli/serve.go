@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
-	"net/netip"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,7 +38,7 @@ func serveCommand() *command {
 			"shoal serve app-1.4.tar.gz docs/ --listen :8000 --limit-up 20Mbit",
 		},
 		options: concat([]option{
-			{name: "public-url", value: "URL", usage: "how others reach this port, such as http://updates.example:7070", check: checkURL("http", "https")},
+			{name: "public-url", value: "URL", usage: "how others reach this port, such as http://updates.example:7070", check: checkPublicURL},
 			budgetOption(),
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
@@ -108,6 +108,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	s.Seeder().Expect(slices.Collect(maps.Keys(names))...)
 	e.explainPort(s)
 	if e.settings.given("limit-up") && !e.settings.given("limit-lan") {
 		e.report.Notice("--limit-up is for machines elsewhere: those on attached networks are held by --limit-lan")
@@ -183,9 +184,13 @@ func (e *env) explainPort(s *daemon.Server) {
 // announceContent prints how a content is fetched.
 func (e *env) announceContent(s *daemon.Server, c *seeder.Content) error {
 	base := e.settings.String("public-url")
-	host := hostPort(s)
+	also := []string{}
 	if base == "" {
-		base = "http://" + host
+		hosts := hostPorts(s)
+		base = "http://" + hosts[0]
+		for _, host := range hosts[1:] {
+			also = append(also, "http://"+host+"/"+url.PathEscape(c.Name))
+		}
 	}
 	base = strings.TrimSuffix(base, "/")
 	t, err := s.Seeder().Torrent(c)
@@ -205,20 +210,24 @@ func (e *env) announceContent(s *daemon.Server, c *seeder.Content) error {
 		e.report.Notice("%s", n)
 	}
 	e.report.Result("serving", struct {
-		Name     string `json:"name"`
-		Path     string `json:"path"`
-		Infohash string `json:"infohash"`
-		Bytes    int64  `json:"bytes"`
-		Pieces   int    `json:"pieces"`
-		Files    int    `json:"files"`
-		Get      string `json:"get"`
-		URL      string `json:"url"`
-		Torrent  string `json:"torrent"`
-		Magnet   string `json:"magnet"`
-		Cached   bool   `json:"cached"`
-	}{c.Name, c.Path, c.Key(), c.Length, c.Pieces, c.Files, line, where, where + ".torrent", magnet, c.Cached}, func(w io.Writer) {
+		Name     string   `json:"name"`
+		Path     string   `json:"path"`
+		Infohash string   `json:"infohash"`
+		Bytes    int64    `json:"bytes"`
+		Pieces   int      `json:"pieces"`
+		Files    int      `json:"files"`
+		Get      string   `json:"get"`
+		URL      string   `json:"url"`
+		Torrent  string   `json:"torrent"`
+		Magnet   string   `json:"magnet"`
+		Cached   bool     `json:"cached"`
+		Also     []string `json:"also"`
+	}{c.Name, c.Path, c.Key(), c.Length, c.Pieces, c.Files, line, where, where + ".torrent", magnet, c.Cached, also}, func(w io.Writer) {
 		fmt.Fprintf(w, "serving %s: %s in %d pieces\n", clean(c.Name), formatBytes(c.Length), c.Pieces)
 		fmt.Fprintf(w, "  on another machine:  %s\n", clean(line))
+		if len(also) > 0 {
+			fmt.Fprintf(w, "  also at:             %s\n", clean(strings.Join(also, " ")))
+		}
 		fmt.Fprintf(w, "  other clients:       %s\n", clean(where+".torrent"))
 		fmt.Fprintf(w, "  magnet:              %s\n", clean(magnet))
 	})
@@ -262,44 +271,6 @@ func (e *env) announceRepository(ctx context.Context, s *daemon.Server, r *relea
 		fmt.Fprintf(w, "  root.json there is:  %s (SHA-256 %s)\n", clean(filepath.Join(r.Dir(), "root.json")), o.Fingerprint)
 	})
 	return nil
-}
-
-// hostPort is an address of this machine that others can reach the port at, as far as it can tell.
-func hostPort(s *daemon.Server) string {
-	a := s.Addr()
-	if a.Addr().IsUnspecified() {
-		a = netip.AddrPortFrom(ownAddress(), a.Port())
-	}
-	return a.String()
-}
-
-// ownAddress is the address of this machine that is most likely reached by others: a public one,
-// else one of the local network, IPv4 first since it is read aloud.
-func ownAddress() netip.Addr {
-	best, rank := netip.MustParseAddr("127.0.0.1"), 0
-	addrs, _ := net.InterfaceAddrs()
-	for _, x := range addrs {
-		n, ok := x.(*net.IPNet)
-		if !ok {
-			continue
-		}
-		a, _ := netip.AddrFromSlice(n.IP)
-		a = a.Unmap()
-		if !a.IsGlobalUnicast() {
-			continue
-		}
-		r := 1
-		if a.Is4() {
-			r += 2
-		}
-		if !a.IsPrivate() {
-			r++
-		}
-		if r > rank {
-			best, rank = a, r
-		}
-	}
-	return best
 }
 
 // shellWord quotes a word for a shell if it needs it.

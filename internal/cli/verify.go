@@ -38,12 +38,17 @@ func verifyCommand() *command {
 			if err != nil {
 				return err
 			}
+			if e.settings.Bool("repair") {
+				if path, err = repairable(t, path); err != nil {
+					return err
+				}
+			}
 			report, err := verify(ctx, e, t.Info, path)
 			if err != nil {
 				return err
 			}
 			if e.settings.Bool("repair") && !report.OK() {
-				return e.repair(ctx, t, args[0], path)
+				return e.repair(ctx, args[0], path)
 			}
 			return report.failure(t.Info)
 		},
@@ -116,19 +121,53 @@ func (v verified) failure(in *piece.Info) error {
 	if len(v.Files) > 0 && !slices.ContainsFunc(v.Files, func(f piece.FileReport) bool { return f.State != piece.Unreadable }) {
 		return fmt.Errorf("%s: %w", in.Name, v.Files[0].Err) // this machine's fault, not the content's
 	}
-	return fmt.Errorf("%s: %d of %s and %d of %s bad: %w", in.Name, len(v.Files), plural(len(in.Files), "file"),
-		len(v.BadPieces), plural(in.NumPieces(), "piece"), piece.ErrCorrupt)
+	what := piece.ErrCorrupt.Error()
+	if slices.ContainsFunc(v.Files, func(f piece.FileReport) bool { return f.State != piece.Corrupt }) {
+		what = v.states()
+	}
+	return &badContent{fmt.Sprintf("%s: %d of %s and %d of %s bad: %s", in.Name, len(v.Files), plural(len(in.Files), "file"),
+		len(v.BadPieces), plural(in.NumPieces(), "piece"), what)}
+}
+
+// states says how many files are bad in which way.
+func (v verified) states() string {
+	counts := make([]int, piece.Unreadable+1)
+	for _, f := range v.Files {
+		counts[f.State]++
+	}
+	var parts []string
+	for state, word := range []string{
+		piece.Missing: "missing", piece.Short: "too short", piece.Long: "too long", piece.Corrupt: "with wrong bytes", piece.WrongType: "of another type",
+		piece.WrongLink: "that links elsewhere", piece.WrongMode: "with another mode", piece.Unreadable: "unreadable",
+	} {
+		if n := counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, word))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// badContent is content that is not as its torrent says.
+type badContent struct{ message string }
+
+func (e *badContent) Error() string { return e.message }
+func (e *badContent) Unwrap() error { return piece.ErrCorrupt }
+
+// repairable returns the absolute path of content that repair can work on: get puts it under its own name.
+func repairable(t *piece.Torrent, path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if filepath.Base(abs) != t.Name {
+		return "", usagef(fmt.Sprintf("rename it to %s, or get it anew", shellWord(filepath.Join(filepath.Dir(path), t.Name))),
+			"%s cannot be repaired under another name than the torrent's, %q; nothing was read", path, t.Name)
+	}
+	return abs, nil
 }
 
 // repair fetches what is bad: get finds out by itself what is good.
-func (e *env) repair(ctx context.Context, t *piece.Torrent, torrent, path string) error {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
-	if filepath.Base(path) != t.Name {
-		return usagef("rename it, or get it anew", "%s cannot be repaired under another name than %q", path, t.Name)
-	}
+func (e *env) repair(ctx context.Context, torrent, path string) error {
 	return e.fetch(ctx, deliver.Source{Kind: deliver.KindFile, Path: torrent}, deliver.Request{Dir: filepath.Dir(path), UserAgent: userAgent()}, time.Now())
 }
 

@@ -15,6 +15,8 @@ var (
 	ErrDeadline = errors.New("deadline passed")
 	// ErrInterrupted is a stop asked for before the content was complete. What is verified is kept.
 	ErrInterrupted = errors.New("interrupted")
+	// ErrOutput means that Request.Stdout could not be written to; the reason is wrapped beside it.
+	ErrOutput = errors.New("writing to stdout")
 )
 
 // Error is one of the sentinels above with what the user should know.

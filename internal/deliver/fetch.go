@@ -240,7 +240,7 @@ func (r *Request) pipe(ctx context.Context, t *swarm.Transfer) error {
 				return err
 			}
 			if _, err := r.Stdout.Write(buf[:n]); err != nil {
-				return fmt.Errorf("writing to stdout: %w", err)
+				return fmt.Errorf("%w: %w", ErrOutput, err)
 			}
 			at += n
 		}

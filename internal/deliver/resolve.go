@@ -45,7 +45,7 @@ func (f *Found) Close() {
 const maxTorrentFile = 64 << 20
 
 // Resolve finds out what to fetch. It asks the network only where the source is a URL.
-func Resolve(ctx context.Context, s Source, userAgent string) (*Found, error) {
+func Resolve(ctx context.Context, s Source, a Asking) (*Found, error) {
 	switch s.Kind {
 	case KindMagnet:
 		m := s.Magnet
@@ -55,7 +55,11 @@ func Resolve(ctx context.Context, s Source, userAgent string) (*Found, error) {
 		}
 		var why error
 		for _, u := range m.MetainfoURLs { // a shortcut; peers have the metadata too
-			x, err := fetchMetainfo(ctx, u, userAgent)
+			ask := a.metainfo
+			if len(f.Trackers)+len(f.Peers) > 0 { // then nothing is waited for
+				ask = a.once
+			}
+			x, err := ask(ctx, u)
 			if err == nil && !m.names(x.torrent) {
 				err = fmt.Errorf("%s is another torrent than the magnet link names: %w", u, piece.ErrCorrupt)
 			}
@@ -86,22 +90,25 @@ func Resolve(ctx context.Context, s Source, userAgent string) (*Found, error) {
 		}
 		return &Found{Torrent: t, Trackers: t.Trackers}, nil
 	case KindMetainfoURL:
-		x, err := fetchMetainfo(ctx, s.URL.String(), userAgent)
+		x, err := a.metainfo(ctx, s.URL.String())
 		if err != nil {
 			return nil, err
 		}
 		return x.found(), nil
 	case KindURL:
-		x, err := fetchMetainfo(ctx, s.URL.String(), userAgent)
+		x, err := a.metainfo(ctx, s.URL.String())
 		if err == nil {
 			return x.found(), nil
+		}
+		if errors.Is(err, ErrStalled) {
+			return nil, err
 		}
 		beside := *s.URL
 		beside.Path += ".torrent"
 		if beside.RawPath != "" {
 			beside.RawPath += ".torrent"
 		}
-		y, second := fetchMetainfo(ctx, beside.String(), userAgent)
+		y, second := a.metainfo(ctx, beside.String())
 		if second == nil {
 			return y.found(), nil
 		}
@@ -155,8 +162,8 @@ func (x *fetched) found() *Found {
 // metainfoTime bounds a request for metainfo; a large one comes at 64 KiB/s at least.
 const metainfoTime = 60 * time.Second
 
-// fetchMetainfo asks a URL for a .torrent.
-func fetchMetainfo(ctx context.Context, raw, userAgent string) (*fetched, error) {
+// once asks a URL for a .torrent.
+func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, metainfoTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, nil)
@@ -164,13 +171,16 @@ func fetchMetainfo(ctx context.Context, raw, userAgent string) (*fetched, error)
 		return nil, &Error{ErrSource, err.Error(), sourceForms}
 	}
 	req.Header.Set("Accept", "application/x-bittorrent")
-	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("User-Agent", a.UserAgent)
 	tr := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true,
 	}
 	client := &http.Client{Transport: tr}
 	resp, err := client.Do(req)
+	if isReset(err) && ctx.Err() == nil { // the server may just have been started anew
+		resp, err = client.Do(req)
+	}
 	if err != nil {
 		var op *url.Error
 		if errors.As(err, &op) {
@@ -179,6 +189,12 @@ func fetchMetainfo(ctx context.Context, raw, userAgent string) (*fetched, error)
 		return nil, &Error{ErrNoSource, fmt.Sprintf("asking %s: %v", raw, err), "is the address right, and does the server run?"}
 	}
 	defer resp.Body.Close()
+	if err := later(resp); err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusGone {
+		return nil, &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", raw, resp.Status), "the content has changed there since it was described: have the publisher run `shoal serve` again"}
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", raw, resp.Status), "is the name right? the .torrent must lie beside the content"}
 	}
