@@ -42,6 +42,9 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// maxResponses is how many files are sent over HTTP at the same time.
+const maxResponses = 4096
+
 // Seeder offers contents.
 type Seeder struct {
 	cfg Config
@@ -88,6 +91,7 @@ func New(cfg Config) *Seeder {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), expected: make(map[string]bool), ours: make(map[[20]byte]bool)}
+	s.web.Responses = min(disk.Descriptors()/4, maxResponses)                                     // half of the descriptors at most
 	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
 	return s
 }
@@ -392,6 +396,8 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.Name+".torrent"))
 	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
 	if r.Method == http.MethodGet {
+		// Who takes less than 16 KiB/s is let go; not every ResponseWriter has deadlines.
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(len(b)>>14)*time.Second))
 		w.Write(b)
 	}
 }

@@ -140,6 +140,7 @@ func (s *Server) contentStatus(c *seeder.Content) ContentStatus {
 func (s *Server) public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", "Shoal/"+s.cfg.Version)
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second)) // who sends more than a page sets another
 		switch path := r.URL.Path; {
 		case s.tracker != nil && s.tracker.Serves(path):
 			s.tracker.ServeHTTP(w, r)
