@@ -50,6 +50,10 @@ type Seeder struct {
 	cfg Config
 	web webseed.Handler
 
+	looking          sync.Mutex // guards the place of Look
+	looked           time.Time
+	lookAt, lookFile int // a content, and one of its files
+
 	mu       sync.Mutex
 	budget   float64 // see SetBudget
 	contents []*Content
@@ -81,6 +85,8 @@ type Content struct {
 	released bool   // it belongs to the repository
 	plain    bool   // also /NAME and /NAME.torrent
 	torrent  string // path of the .torrent
+	looks    int    // how many files there are to look at
+	look     func(i int) error
 	mu       sync.Mutex
 	gone     error
 }
@@ -261,6 +267,11 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 			return swarm.ErrChanged
 		}
 		return nil
+	}
+	c.looks = len(w.Files)
+	c.look = func(i int) error {
+		want, _ := rec.stamp(index[i])
+		return lookAt(filepath.Join(rec.Path, filepath.FromSlash(w.Files[i].Path)), !w.Dir, want)
 	}
 	if err := s.web.Add(w); err != nil {
 		tr.Close()

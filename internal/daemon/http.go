@@ -86,6 +86,7 @@ type SwarmStatus struct {
 
 // Status is how the node is doing.
 func (s *Server) Status() Status {
+	s.seeder.Look(time.Now())
 	st := Status{Version: s.cfg.Version, Role: s.role(), Site: s.cfg.Swarm.Site, Port: s.Port(),
 		Uptime: time.Since(s.started).Round(time.Millisecond).Seconds(), Contents: []ContentStatus{}}
 	set, now := s.bounds.limits(), s.node.Limits()
