@@ -123,6 +123,11 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
+	if src.Magnet != nil {
+		for _, n := range src.Magnet.Notices {
+			e.report.Notice("%s", n)
+		}
+	}
 	found, err := e.resolve(ctx, src, r)
 	if err != nil {
 		return err
