@@ -42,10 +42,17 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// maxResponses is how many files are sent over HTTP at the same time.
+const maxResponses = 4096
+
 // Seeder offers contents.
 type Seeder struct {
 	cfg Config
 	web webseed.Handler
+
+	looking          sync.Mutex // guards the place of Look
+	looked           time.Time
+	lookAt, lookFile int // a content, and one of its files
 
 	mu       sync.Mutex
 	budget   float64 // see SetBudget
@@ -78,6 +85,8 @@ type Content struct {
 	released bool   // it belongs to the repository
 	plain    bool   // also /NAME and /NAME.torrent
 	torrent  string // path of the .torrent
+	looks    int    // how many files there are to look at
+	look     func(i int) error
 	mu       sync.Mutex
 	gone     error
 }
@@ -88,6 +97,7 @@ func New(cfg Config) *Seeder {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), expected: make(map[string]bool), ours: make(map[[20]byte]bool)}
+	s.web.Responses = min(disk.Descriptors()/4, maxResponses)                                     // half of the descriptors at most
 	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
 	return s
 }
@@ -258,6 +268,11 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 		}
 		return nil
 	}
+	c.looks = len(w.Files)
+	c.look = func(i int) error {
+		want, _ := rec.stamp(index[i])
+		return lookAt(filepath.Join(rec.Path, filepath.FromSlash(w.Files[i].Path)), !w.Dir, want)
+	}
 	if err := s.web.Add(w); err != nil {
 		tr.Close()
 		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
@@ -392,6 +407,8 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.Name+".torrent"))
 	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
 	if r.Method == http.MethodGet {
+		// Who takes less than 16 KiB/s is let go; not every ResponseWriter has deadlines.
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(len(b)>>14)*time.Second))
 		w.Write(b)
 	}
 }

@@ -123,6 +123,11 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
 	}
+	if src.Magnet != nil {
+		for _, n := range src.Magnet.Notices {
+			e.report.Notice("%s", n)
+		}
+	}
 	found, err := e.resolve(ctx, src, r)
 	if err != nil {
 		return err
@@ -197,14 +202,15 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request
 }
 
 func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request, begin time.Time) error {
+	p := fetchProgress{report: e.report, total: -1}
 	r.Metadata = func(x *piece.Torrent) {
-		total := int64(-1)
+		p.name = x.Name
 		if r.Select == nil && (r.Magnet == nil || len(r.Magnet.Files) == 0) {
-			total = x.Length
+			p.total = x.Length
 		}
-		e.report.Start(x.Name, total)
+		e.report.Start(p.name, p.total)
 	}
-	r.Progress = func(s swarm.Stats) { e.report.Update(s.Have, fromBytes(s)) }
+	r.Progress = p.update
 	hold := time.Duration(0)
 	if e.settings.has("seed-for") {
 		hold = e.settings.Duration("seed-for")
@@ -224,6 +230,30 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 		e.stopped(tr.Stats())
 	}
 	return nil
+}
+
+// fetchProgress tells how far a fetch is. First what lies there already is hashed, which has a progress of its own.
+type fetchProgress struct {
+	report   *reporter
+	name     string
+	total    int64
+	checking bool
+}
+
+func (p *fetchProgress) update(s swarm.Stats) {
+	was := p.checking
+	p.checking = !s.Prepared && s.Checked > 0
+	switch {
+	case p.checking && !was:
+		p.report.Start("checking "+p.name, s.Wanted-s.Have)
+	case was && !p.checking:
+		p.report.Start(p.name, p.total)
+	}
+	if p.checking {
+		p.report.Update(s.Checked, FromBytes{})
+		return
+	}
+	p.report.Update(s.Have, fromBytes(s))
 }
 
 // done tells that everything is verified and in place.

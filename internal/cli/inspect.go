@@ -199,6 +199,9 @@ func inspectMagnet(e *env, link string) error {
 		return err
 	}
 	m := s.Magnet
+	for _, n := range m.Notices {
+		e.report.Notice("%s", n)
+	}
 	d := struct {
 		Name     string   `json:"name"`
 		V1       string   `json:"v1,omitempty"`

@@ -106,7 +106,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	}
 	s, err := daemon.NewServer(ctx, config)
 	if err != nil {
-		return err
+		return stateHint(err, state)
 	}
 	s.Seeder().Expect(slices.Collect(maps.Keys(names))...)
 	e.explainPort(s)
@@ -123,7 +123,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 			c, err := s.Seeder().AddPath(ctx, p)
 			e.report.Stop()
 			if err != nil {
-				return buildError(err)
+				return stateHint(buildError(err), state)
 			}
 			if err := e.announceContent(s, c); err != nil {
 				return err
@@ -166,6 +166,15 @@ func (e *env) stateDir() (string, error) {
 		return "", usagef("name one with --state-dir", "there is no place for state: neither HOME nor XDG_STATE_HOME is set")
 	}
 	return dir, nil
+}
+
+// stateHint adds to an error about the state directory how to choose another.
+func stateHint(err error, dir string) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && (strings.HasPrefix(p.Path, dir) || strings.HasPrefix(dir, p.Path)) {
+		return withHint(err, "the state directory has to be writable: name another with --state-dir")
+	}
+	return err
 }
 
 // explainPort says what the port is for and who must be able to reach it.

@@ -86,6 +86,7 @@ type SwarmStatus struct {
 
 // Status is how the node is doing.
 func (s *Server) Status() Status {
+	s.seeder.Look(time.Now())
 	st := Status{Version: s.cfg.Version, Role: s.role(), Site: s.cfg.Swarm.Site, Port: s.Port(),
 		Uptime: time.Since(s.started).Round(time.Millisecond).Seconds(), Contents: []ContentStatus{}}
 	set, now := s.bounds.limits(), s.node.Limits()
@@ -140,6 +141,7 @@ func (s *Server) contentStatus(c *seeder.Content) ContentStatus {
 func (s *Server) public() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", "Shoal/"+s.cfg.Version)
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second)) // who sends more than a page sets another
 		switch path := r.URL.Path; {
 		case s.tracker != nil && s.tracker.Serves(path):
 			s.tracker.ServeHTTP(w, r)

@@ -315,12 +315,13 @@ func (s *Server) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// serveHTTP serves until ctx is done. Bodies of any length may be on their way, so only headers
-// and idle connections have a time limit.
+// serveHTTP serves until ctx is done. Bodies of any length may be on their way: the server bounds only headers and idle
+// connections in time, and handlers how long a response may make no progress.
 func (s *Server) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { boundUnsent(c); return ctx },
+		ErrorLog:    slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()

@@ -26,6 +26,7 @@ type Magnet struct {
 	MetainfoURLs []string    // http(s) URLs of the .torrent
 	Peers        []string    // HOST:PORT, a literal IPv6 address in brackets
 	Files        []FileRange // so=: the files to fetch, sorted and apart; empty means all
+	Notices      []string    // what of the link was ignored, and why; a few at most
 
 	// ItemKey and ItemSalt name a mutable item of the DHT (BEP 46: xs=urn:btpk:, s=) in place of a hash; HasItem says so.
 	ItemKey  [32]byte
@@ -42,12 +43,13 @@ const (
 	maxMagnetParams = 1000
 	maxMagnetURLs   = 200 // of each kind; what is beyond is ignored
 	maxMagnetPeers  = 200
+	maxNotices      = 5
 	maxFileIndex    = 1 << 24
 	maxFileRanges   = 10_000
 )
 
-// ParseMagnet parses a magnet link. Hashes, file selection and peers must be well-formed. Trackers and
-// web seeds that are no URL are dropped: one bad tracker in a list of twenty must not make a link useless.
+// ParseMagnet parses a magnet link. Hashes and file selection must be well-formed. Trackers and web
+// seeds that are no URL, and peers that are no address, are dropped: one bad one in a list of twenty must not make a link useless.
 func ParseMagnet(link string) (*Magnet, error) {
 	if len(link) > maxMagnetBytes {
 		return nil, fmt.Errorf("magnet link of %d bytes: at most %d are read", len(link), maxMagnetBytes)
@@ -107,7 +109,9 @@ func ParseMagnet(link string) (*Magnet, error) {
 				return nil, fmt.Errorf("salt %.80q is not up to %d bytes in hex", value, maxItemSalt)
 			}
 		case "x.pe":
-			err = m.addPeer(value)
+			if bad := m.addPeer(value); bad != nil && len(m.Notices) < maxNotices {
+				m.Notices = append(m.Notices, bad.Error()+": ignored")
+			}
 		case "so":
 			err = m.addFiles(value)
 		}

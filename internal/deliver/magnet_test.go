@@ -3,6 +3,7 @@ package deliver
 import (
 	"encoding/hex"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -65,11 +66,6 @@ func TestParseMagnetRefuses(t *testing.T) {
 		{"multihash not hex", "magnet:?xt=urn:btmh:1220" + hash2[1:] + "x", "not hex"},
 		{"two hashes", ok + "&xt=urn:btih:" + strings.Repeat("0", 40), "two different"},
 		{"bad escape", ok + "&dn=%zz", "dn"},
-		{"peer without port", ok + "&x.pe=1.2.3.4", "HOST:PORT"},
-		{"peer without host", ok + "&x.pe=:80", "HOST:PORT"},
-		{"peer with port 0", ok + "&x.pe=a:0", "1…65535"},
-		{"peer with a large port", ok + "&x.pe=a:65536", "1…65535"},
-		{"peer with a strange host", ok + "&x.pe=a/b:80", "host name"},
 		{"empty selection", ok + "&so=", "so="},
 		{"selection backwards", ok + "&so=5-2", "so="},
 		{"selection negative", ok + "&so=-2", "so="},
@@ -82,6 +78,21 @@ func TestParseMagnetRefuses(t *testing.T) {
 		if m, err := ParseMagnet(tt.link); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %+v, %v, want an error with %q", tt.name, m, err, tt.want)
 		}
+	}
+}
+
+func TestMagnetIgnoresBadPeers(t *testing.T) {
+	for _, tt := range []struct{ peer, want string }{
+		{"foo", "HOST:PORT"}, {"1.2.3.4", "HOST:PORT"}, {":80", "HOST:PORT"}, {"a:0", "1…65535"}, {"a:65536", "1…65535"}, {"a/b:80", "host name"},
+	} {
+		m, err := ParseMagnet("magnet:?xt=urn:btih:" + hash1 + "&x.pe=" + tt.peer + "&x.pe=a.example:7070")
+		if err != nil || !slices.Equal(m.Peers, []string{"a.example:7070"}) || len(m.Notices) != 1 || !strings.Contains(m.Notices[0], tt.want) {
+			t.Errorf("x.pe=%s: got %+v, %v, want the other peer and a notice with %q", tt.peer, m, err, tt.want)
+		}
+	}
+	m, err := ParseMagnet("magnet:?xt=urn:btih:" + hash1 + strings.Repeat("&x.pe=foo", 100))
+	if err != nil || len(m.Notices) != maxNotices {
+		t.Errorf("a hundred bad peers: %v, %v", m, err)
 	}
 }
 
@@ -114,6 +125,10 @@ func FuzzMagnet(f *testing.F) {
 		if len(m.Trackers) > maxMagnetURLs || len(m.Peers) > maxMagnetPeers || len(m.Files) > maxFileRanges {
 			t.Fatalf("ParseMagnet(%q) exceeds its bounds", link)
 		}
+		if len(m.Notices) > maxNotices {
+			t.Fatalf("%d notices", len(m.Notices))
+		}
+		m.Notices = nil // what was ignored is not written
 		written := m.String()
 		if len(written) > maxMagnetBytes { // escapes can make a link three times as long
 			return

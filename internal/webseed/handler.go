@@ -24,8 +24,13 @@ type Handler struct {
 	// Limit returns what bounds the answer to a request. Nil: nothing does. Set before the first request.
 	Limit func(r *http.Request) Limiter
 
-	sendTime time.Duration // how long a slice may take to leave; 0: two minutes
+	// Responses bounds how many files are sent at the same time: each needs two descriptors. Beyond it the answer is 503. 0: any number. Set before
+	// the first request.
+	Responses int
+
+	sendTime time.Duration // how long a response may make no progress; 0: stallTime
 	total    atomic.Int64
+	sending  atomic.Int64 // responses under way
 
 	mu    sync.RWMutex
 	byKey map[string]*entry
@@ -125,10 +130,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	defer h.sending.Add(-1)
+	if h.sending.Add(1) > int64(h.Responses) && h.Responses > 0 {
+		busy(w)
+		return
+	}
 	f, err := e.open(i)
 	if errors.Is(err, errBusy) {
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "busy", http.StatusServiceUnavailable)
+		busy(w)
 		return
 	}
 	if err != nil {
@@ -162,4 +171,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.end(); s.err != nil {
 		panic(http.ErrAbortHandler) // the other side must not take it for whole
 	}
+}
+
+// busy answers that there are too many requests at the moment.
+func busy(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "5")
+	http.Error(w, "busy", http.StatusServiceUnavailable)
 }

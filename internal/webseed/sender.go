@@ -14,7 +14,11 @@ const (
 	// slice is how much is sent between two looks at the file: large enough for sendfile to be cheap, small enough for a change to be seen in time.
 	slice = 1 << 20
 	// leastSlice and limitedSlice are how much is sent at once under a limit: what takes 20 ms, so that the limit is smooth.
-	leastSlice   = 1400
+	leastSlice = 1400
+	// tlsSlice is how much a reader over TLS has to take within stallTime, or be let go.
+	tlsSlice = 128 << 10
+	// stallTime is how long a response may make no progress.
+	stallTime    = 30 * time.Second
 	limitedSlice = 64 << 10
 )
 
@@ -83,6 +87,9 @@ func (s *sender) ReadFrom(r io.Reader) (n int64, err error) {
 		m, err := s.send(&io.LimitedReader{R: left.R, N: step})
 		n, left.N = n+m, left.N-m
 		s.count(m)
+		if m > 0 && s.r.TLS == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue // slow, but it takes something. TLS cannot go on after a write that ran out of time
+		}
 		if err == nil && m < step {
 			if !ok {
 				return n, nil // the reader's end is all there is
@@ -103,14 +110,17 @@ func (s *sender) step(left int64) (int64, error) {
 		return 0, errRemoved
 	}
 	step := min(left, slice)
+	if s.r.TLS != nil {
+		step = min(left, tlsSlice)
+	}
 	if s.limit != nil && s.limit.Rate() > 0 {
-		step = min(left, limitedSlice, max(s.limit.Rate()/50, leastSlice))
+		step = min(step, limitedSlice, max(s.limit.Rate()/50, leastSlice))
 		if err := s.limit.WaitN(s.r.Context(), int(step)); err != nil {
 			return 0, err
 		}
 	}
 	// A reader that takes nothing would keep the file and the goroutine. Not every ResponseWriter has deadlines.
-	http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Now().Add(cmp.Or(s.h.sendTime, 2*time.Minute)))
+	http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Now().Add(cmp.Or(s.h.sendTime, stallTime)))
 	return step, s.e.check(s.i, s.f)
 }
 
@@ -135,7 +145,11 @@ func (s *sender) end() {
 	if s.sent == 0 {
 		return
 	}
-	http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Time{}) // the connection may live on with another handler
+	c := http.NewResponseController(s.ResponseWriter)
+	if s.err == nil {
+		s.err = c.Flush() // within the deadline
+	}
+	c.SetWriteDeadline(time.Time{}) // the connection may live on with another handler
 	if s.err == nil {
 		s.err = s.e.check(s.i, s.f)
 	}

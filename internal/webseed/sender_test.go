@@ -73,6 +73,65 @@ func TestAReaderThatTakesNothingIsLetGo(t *testing.T) {
 	}
 }
 
+// A reader that is slow, but takes something, gets all of it, however long a slice takes.
+func TestASlowReaderGetsAll(t *testing.T) {
+	const size = 4 << 20
+	h, _, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.sendTime = time.Second })
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		c.(*net.TCPConn).SetWriteBuffer(32 << 10) // so that progress is seen when it is made
+		return ctx
+	}
+	s.Start()
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.(*net.TCPConn).SetReadBuffer(32 << 10)
+	io.WriteString(c, "GET /file.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	var got bytes.Buffer
+	for begin := time.Now(); err == nil; {
+		if time.Since(begin) < 2*time.Second { // a slice takes longer than sendTime
+			time.Sleep(80 * time.Millisecond)
+		}
+		_, err = io.CopyN(&got, c, 64<<10)
+	}
+	if !bytes.HasSuffix(got.Bytes(), random(size)) || h.Sent(keyFile) != size {
+		t.Errorf("%d bytes came, %d were sent, want %d", got.Len(), h.Sent(keyFile), size)
+	}
+}
+
+func TestResponsesAreBounded(t *testing.T) {
+	const size = 64 << 20
+	h, base, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.Responses = 2 })
+	ask := func() *http.Response {
+		resp, err := http.Get(base + "/file.bin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	first, second := ask(), ask()
+	if first.StatusCode != 200 || second.StatusCode != 200 {
+		t.Fatalf("got %s, %s", first.Status, second.Status)
+	}
+	if r := ask(); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+		t.Errorf("the third of two: %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
+	}
+	first.Body.Close()
+	for deadline := time.Now().Add(10 * time.Second); h.sending.Load() > 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a response whose client is gone still counts")
+		}
+	}
+	if r := ask(); r.StatusCode != 200 {
+		t.Errorf("after one has ended: %s", r.Status)
+	}
+}
+
 // countingConn sees what net/http gives to the connection: an *os.File, or bytes.
 type countingConn struct {
 	*net.TCPConn
