@@ -44,6 +44,7 @@ func (s *session) chokePeer(c *conn) {
 			left = append(left, r)
 		} else {
 			s.refuse(c, r)
+			s.asks(c, -int64(r.length))
 		}
 	}
 	c.queue = left

@@ -166,6 +166,7 @@ func TestServe(t *testing.T) {
 	}
 	ask := func(c *conn, p int) {
 		c.queue = append(c.queue, upRequest{piece: uint32(p), length: 16 << 10, at: int64(len(c.queue))})
+		b.asks(c, 16<<10)
 	}
 	now := time.Now()
 	for i, c := range cs {

@@ -72,6 +72,9 @@ type conn struct {
 	fresh      int  // those of them that are to be begun
 	dry        bool // none of these may be asked of it now
 	nonsense   *budget
+	load       load      // what it says of itself
+	ourLoad    wire.Load // what it was told of us
+	toldLoad   time.Time
 
 	// What we ask of it.
 	choked      bool       // it chokes us
@@ -105,7 +108,13 @@ type conn struct {
 	granted        map[int]int64 // bytes of pieces that it may ask for while choked
 	wants          bool          // it is interested
 	queue          []upRequest
-	inflight       int64 // bytes handed to the writer
+	queuedBytes    int64     // of it
+	wire           gauge     // its socket, when last looked at
+	moved          time.Time // when something was last acknowledged
+	looked         int64     // sent, when last looked at
+	ackMark        uint64
+	ackRate        float64 // bytes per second
+	inflight       int64   // bytes handed to the writer
 	sent           int64
 	sentMark       int64
 	rateUp         float64
@@ -321,7 +330,7 @@ func (c *conn) classify(s *session) {
 	default:
 		c.class = Peers
 	}
-	c.lane.Store(c.laneOf())
+	s.moveQueue(c, c.laneOf())
 }
 
 // rtt is the connection's round trip time; a long time where it is not known.

@@ -85,6 +85,7 @@ func (s *session) lose(p int) {
 		for _, r := range c.queue {
 			if int(r.piece) == p {
 				s.refuse(c, r)
+				s.asks(c, -int64(r.length))
 			} else {
 				left = append(left, r)
 			}

@@ -25,6 +25,7 @@ func (s *session) lease(now time.Time) {
 		leechers: s.leechers(),
 		room:     min(max(int64(rate/5), 2*s.torrent.PieceLength, 1<<20), 64<<20),
 		rate:     rate,
+		usual:    s.usualRate(now),
 		wants: func(c *conn, p int) bool {
 			return s.have.has(p) && c.introduced && !c.seed && !c.have.has(p) && c.mayGive()
 		},
@@ -46,6 +47,18 @@ func (s *session) openAll() {
 	for _, c := range s.conns {
 		s.showAll(c)
 	}
+}
+
+// usualRate is the mean of what peers say that their lines carry, 0 if none does.
+func (s *session) usualRate(now time.Time) float64 {
+	sum, n := 0.0, 0.0
+	for _, c := range s.conns {
+		if _, told := c.backlog(now); told && !c.seed && c.load.rate > 0 {
+			sum += c.load.rate
+			n++
+		}
+	}
+	return sum / max(n, 1)
 }
 
 // showAll tells c that we have everything.

@@ -372,6 +372,7 @@ func (s *session) flushHaves() {
 	if len(s.fresh) == 0 {
 		return
 	}
+	now := s.now()
 	for _, c := range s.conns {
 		if !c.introduced {
 			continue
@@ -384,6 +385,7 @@ func (s *session) flushHaves() {
 			}
 			return b
 		})
+		s.tellLoad(c, now, true)
 	}
 	s.fresh = s.fresh[:0]
 }

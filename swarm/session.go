@@ -40,11 +40,14 @@ type session struct {
 	open        map[int]*openPiece  // begun and not verified
 	spare       []*openPiece        // those of them with blocks that nobody was asked for
 	suspects    map[int][]suspicion // pieces that failed their hash, until they are right
-	outstanding [lanes]int64        // bytes asked of all peers and not answered
-	conns       []*conn             // in the order they joined; one that leaves is missing in a new slice, so that this one can be ranged over
-	lan         []*conn             // conns of our site
-	lanStale    bool                // lan is to be made anew
-	seeds       int                 // conns that have everything
+	lines       [lanes]wayOut
+	holding     bool         // lines are looked at again within holdTime
+	queued      [lanes]int64 // bytes that peers have asked for and writers were not handed
+	outstanding [lanes]int64 // bytes asked of all peers and not answered
+	conns       []*conn      // in the order they joined; one that leaves is missing in a new slice, so that this one can be ranged over
+	lan         []*conn      // conns of our site
+	lanStale    bool         // lan is to be made anew
+	seeds       int          // conns that have everything
 	book        *book
 	self        netip.AddrPort // as others see us, if they said
 	metas       map[*conn]*metaFetch
@@ -171,6 +174,8 @@ func (s *session) run(ctx context.Context) {
 	slow := false
 	haves := time.NewTimer(time.Hour) // runs while haveSoon is set
 	defer haves.Stop()
+	hold := time.NewTimer(time.Hour) // runs while a line is full
+	defer hold.Stop()
 	for s.failed == nil {
 		if s.learned && ctx.Err() == nil {
 			s.learned = false
@@ -195,12 +200,18 @@ func (s *session) run(ctx context.Context) {
 			}
 		case <-haves.C:
 			s.flushHaves()
+		case <-hold.C:
+			s.holding = false
+			s.serve(s.now())
 		case now := <-tick.C:
 			s.tick(now)
 			if !slow && s.quiet() {
 				slow = true
 				tick.Reset(quietTime)
 			}
+		}
+		if s.holdSoon() {
+			hold.Reset(holdTime)
 		}
 		if slow && !s.quiet() {
 			slow = false
@@ -298,6 +309,7 @@ func (s *session) prepare(ctx context.Context) error {
 // tick is what happens by the clock.
 func (s *session) tick(now time.Time) {
 	s.meterTick(now)
+	s.meterLines(now)
 	if s.torrent == nil {
 		s.tickMetadata(now)
 		s.dialSome()
@@ -321,6 +333,9 @@ func (s *session) tick(now time.Time) {
 	s.tickRation(now)
 	s.exchange(now)
 	s.account(now)
+	for _, c := range s.conns {
+		s.tellLoad(c, now, false)
+	}
 	s.choke(now)
 	if s.reveal != nil {
 		s.lease(now)
@@ -479,6 +494,8 @@ func (s *session) leave(c *conn) {
 			}
 		}
 	}
+	s.asks(c, -c.queuedBytes)
+	c.queue = nil
 	s.releaseAll(c)
 	if s.reveal != nil {
 		s.reveal.gone(c)

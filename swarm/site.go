@@ -147,6 +147,10 @@ func (s *session) shoalMessage(c *conn, b []byte) error {
 	if proof, ok := wire.ParseProof(b); ok {
 		return s.tookProof(c, proof)
 	}
+	if l, ok := wire.ParseLoad(b); ok {
+		c.load = load{float64(l.Queued), float64(l.Rate), s.now()}
+		return nil
+	}
 	p, ok, err := wire.ParseShoal(b)
 	if err != nil || !ok || !c.introduced {
 		return err

@@ -25,13 +25,16 @@ const (
 
 // wait is how long c will take to answer all it was asked, as far as one can tell.
 func (c *conn) wait(now time.Time) time.Duration {
-	if c.asked == 0 {
-		return 0
-	}
-	if c.choked || now.Sub(c.heard()) > c.patience() {
+	backlog, told := c.backlog(now)
+	quiet := now.Sub(c.heard())
+	switch {
+	case c.asked == 0:
+		return backlog
+	case c.choked, quiet > c.patience() && (!told || quiet > silence+c.load.wait()):
 		return stuckWait
-	}
-	if c.rateDown == 0 {
+	case told:
+		return backlog
+	case c.rateDown == 0:
 		return queueDelay
 	}
 	return time.Duration(float64(c.outstanding) / c.rateDown * float64(time.Second))
@@ -131,8 +134,13 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 			if q.done || now.Sub(q.at) < stealAge || q.op.only != nil || q.op.closed || !s.mayAsk(c, q.op.index) || c.holds(q) {
 				continue
 			}
-			head := !v.stuck && q == v.c.oldest()
-			if head && s.pick.left() > 0 || !head && !s.takeBack(q) {
+			// What a source is at is left to it where it cannot say that it was cancelled in time, and in the end,
+			// when it is asked of two.
+			head, early := !v.stuck && q == v.c.oldest(), s.pick.left() > 0
+			if head && early && !v.c.fast {
+				continue
+			}
+			if (!head || early) && !s.takeBack(q) {
 				continue
 			}
 			if s.askAgain(c, q) {

@@ -60,6 +60,7 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 		c.queuedAt = s.now()
 	}
 	c.queue = append(c.queue, r)
+	s.asks(c, int64(r.length))
 	s.serve(s.now())
 	return nil
 }
@@ -75,6 +76,7 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 	for i, r := range c.queue {
 		if r.piece == m.Index && r.begin == m.Begin && r.length == m.Length {
 			c.queue = append(c.queue[:i], c.queue[i+1:]...)
+			s.asks(c, -int64(r.length))
 			s.refuse(c, r) // BEP 6: a cancelled request still gets an answer
 			return nil
 		}
@@ -91,6 +93,13 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 // serve hands requests to writers while there are free slots.
 func (s *session) serve(now time.Time) {
 	for {
+		var room [lanes]bool
+		for i := range room {
+			room[i] = s.queued[i] > 0 && s.hasRoom(&s.lines[i], now)
+		}
+		if !room[away] && !room[near] {
+			return
+		}
 		busy := 0
 		for _, c := range s.conns {
 			if c.inflight > 0 && now.Sub(c.lastSent) < stalledTime {
@@ -100,7 +109,10 @@ func (s *session) serve(now time.Time) {
 		var best *conn
 		at, rank := 0, upRank{}
 		for _, c := range s.conns {
-			if len(c.queue) == 0 || c.inflight >= c.ahead() || c.inflight == 0 && busy >= slots {
+			if len(c.queue) == 0 || !room[c.lane.Load()] {
+				continue
+			}
+			if l := c.line(); l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now) {
 				continue
 			}
 			i, r := s.nextOf(c, now)
@@ -113,23 +125,30 @@ func (s *session) serve(now time.Time) {
 		}
 		r := best.queue[at]
 		best.queue = append(best.queue[:at], best.queue[at+1:]...)
+		s.asks(best, -int64(r.length))
 		if !s.affords(best, r, now) {
 			s.refuse(best, r)
 			continue
 		}
 		if best.inflight == 0 {
 			best.lastSent = now
+			if best.wire.queued == 0 {
+				best.moved = now
+			}
 		}
 		best.inflight += int64(r.length)
+		best.line().onWay += int64(r.length)
 		best.out.block(r)
 	}
 }
 
 // upRank orders requests: those of peers that have waited too long, then the piece that fewest
-// have, then the peer that got least, then the oldest.
+// have, then, if nobody has it yet, the peer that will pass it on soonest, then the one that got
+// least, then the oldest.
 type upRank struct {
 	late bool
 	held int32
+	slow int // tenths of a second until the peer will have passed it on, of a piece that nobody else has
 	sent int64
 	at   int64
 }
@@ -141,6 +160,9 @@ func (a upRank) before(b upRank) bool {
 	if a.held != b.held {
 		return a.held < b.held
 	}
+	if a.slow != b.slow {
+		return a.slow < b.slow
+	}
 	if a.sent != b.sent {
 		return a.sent < b.sent
 	}
@@ -150,9 +172,13 @@ func (a upRank) before(b upRank) bool {
 // nextOf finds the request of c to answer first.
 func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	late := c.foreign() && c.inflight == 0 && now.Sub(c.queuedAt) > patience && now.Sub(c.lastSent) > patience
+	slow := int(c.relays(now) / (100 * time.Millisecond))
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
-		k := upRank{late, s.pick.avail[r.piece], c.sent + c.inflight, r.at}
+		k := upRank{late, s.pick.avail[r.piece], slow, c.sent + c.inflight, r.at}
+		if k.held > 0 {
+			k.slow = 0
+		}
 		if i == 0 || k.held < rank.held {
 			best, rank = i, k
 		}

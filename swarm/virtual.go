@@ -143,6 +143,13 @@ func (v *Virtual) turn() {
 		v.slow = false
 		v.tickIn(tickTime)
 	}
+	if v.s.holdSoon() {
+		v.fabric.After(v, holdTime, func() {
+			v.s.holding = false
+			v.s.serve(v.s.now())
+			v.turn()
+		})
+	}
 	if v.s.collectHaves() {
 		v.fabric.After(v, haveDelay, func() {
 			if v.s.haveSoon {
@@ -552,6 +559,12 @@ func (x *virtualSocket) Close() error {
 	vc.v.fabric.Close(vc)
 	vc.v.fabric.After(vc.v, 0, func() { vc.end(errClosed) })
 	return nil
+}
+
+func (x *virtualSocket) gauge() (m gauge) {
+	vc := (*VirtualConn)(x)
+	m.acked, m.queued, m.rtt, m.least = vc.v.fabric.Gauge(vc)
+	return m
 }
 
 func (x *virtualSocket) RTT() time.Duration               { return x.rtt }

@@ -52,6 +52,9 @@ func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
 		if err := s.shrink(l.scale); err != nil {
 			return err
 		}
+		if n := s.hosts(); n > maxHosts {
+			return fmt.Errorf("scenario %s: %d machines are more than the %d that this computer can be: -simulate", name, n, maxHosts)
+		}
 		list = append(list, s)
 	}
 	if err := allowCubic(); err != nil {

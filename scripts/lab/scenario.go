@@ -148,6 +148,7 @@ func parse(name, text string) (*scenario, error) {
 
 const (
 	maxHosts   = 250 // each network has a third byte of the addresses of its own
+	maxVirtual = 20_000
 	maxContent = 64 << 30
 )
 
@@ -176,8 +177,8 @@ func (s *scenario) check() error {
 	switch {
 	case s.Size <= 0 || s.Size > maxContent:
 		return errors.New("size: how much is to be delivered")
-	case n < 1 || n+len(s.Sites) > maxHosts:
-		return fmt.Errorf("%d machines: want 1 to %d, sites counted too", n, maxHosts)
+	case n < 1 || n+len(s.Sites) > maxVirtual:
+		return fmt.Errorf("%d machines: want 1 to %d, sites counted too", n, maxVirtual)
 	case s.Rounds < 1:
 		return errors.New("rounds: at least one")
 	case s.PieceLength < 16<<10 || s.PieceLength&(s.PieceLength-1) != 0:
@@ -220,6 +221,15 @@ func (s *scenario) shrink(by float64) error {
 	}
 	s.Size = size(float64(s.Size) * by)
 	return s.check()
+}
+
+// hosts is how many networks the lab would have to make.
+func (s *scenario) hosts() int {
+	n := len(s.Sites)
+	for _, g := range s.Machines {
+		n += g.Count
+	}
+	return n
 }
 
 func machineName(i int) string { return fmt.Sprintf("machine-%d", i+1) }

@@ -33,6 +33,9 @@ func (s *scenario) simulation() (sim.Scenario, error) {
 	case s.Origin.Up == 0:
 		return x, errors.New("an origin that is not shaped is bound by the processor, which is not simulated")
 	}
+	if s.hosts() > maxHosts { // coarser: ten packets travel as one
+		x.Quantum = 10 * 1448
+	}
 	for _, site := range s.Sites {
 		x.Sites[site.Name] = sim.Pipe{Up: float64(site.Up), Down: float64(site.Down)}
 	}

@@ -1,0 +1,94 @@
+package swarm
+
+import (
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+// Shoal peers tell each other how much they have been asked for and not sent. Who can get a piece of
+// several asks the one with the shortest queue, and an origin leases pieces to whoever will pass
+// them on soonest. It is a hint: one who says that he has nothing to do and gives nothing is found
+// out as anybody is who gives nothing (snub, steal, takeFrom).
+
+const (
+	// loadTime is how often a peer is told at most, and by itself only when it has changed much.
+	loadTime = 100 * time.Millisecond
+	// loadChange is how much of a change is worth a message of its own.
+	loadChange = 100 * time.Millisecond
+	// loadLife is how long a word about a load is believed without another.
+	loadLife = 5 * time.Second
+)
+
+// load is what a peer said of its load.
+type load struct {
+	queued, rate float64
+	at           time.Time
+}
+
+// ours is our own load on the lane of c.
+func (s *session) ours(c *conn) wire.Load {
+	return wire.Load{Queued: uint32(min(s.queued[c.lane.Load()], 1<<31)), Rate: uint32(min(int64(c.line().carries()), 1<<31))}
+}
+
+// asks counts n bytes more that c has asked for and writers were not handed.
+func (s *session) asks(c *conn, n int64) {
+	c.queuedBytes += n
+	s.queued[c.lane.Load()] += n
+}
+
+// moveQueue counts what c has asked for on another lane.
+func (s *session) moveQueue(c *conn, to lane) {
+	s.queued[c.lane.Load()] -= c.queuedBytes
+	s.queued[to] += c.queuedBytes
+	c.lane.Store(to)
+}
+
+// tellLoad tells c of our load if it is time; with other messages it costs next to nothing.
+func (s *session) tellLoad(c *conn, now time.Time, along bool) {
+	if c.theirShoal == 0 || !c.introduced || c.class == LAN || now.Sub(c.toldLoad) < loadTime {
+		return
+	}
+	l := s.ours(c)
+	if l == c.ourLoad {
+		return
+	}
+	if !along {
+		change := float64(l.Queued) - float64(c.ourLoad.Queued)
+		if max(change, -change) < max(float64(l.Rate), 1<<16)*loadChange.Seconds() {
+			return
+		}
+	}
+	c.toldLoad, c.ourLoad = now, l
+	c.out.put(func(b []byte) []byte { return wire.AppendLoad(b, c.theirShoal, l) })
+}
+
+// wait is how long it needed for that when it said so. Who does not know his rate has not had a queue for long.
+func (l *load) wait() time.Duration {
+	if l.rate == 0 {
+		return 0
+	}
+	return time.Duration(l.queued / l.rate * float64(time.Second))
+}
+
+// relays is when c will have passed on what it was asked for and a little more.
+func (c *conn) relays(now time.Time) time.Duration {
+	wait, _ := c.backlog(now)
+	if c.load.rate > 0 {
+		wait += time.Duration(relayed / c.load.rate * float64(time.Second))
+	}
+	return wait
+}
+
+// relayed is how much more.
+const relayed = 1 << 20
+
+// backlog is how long c needs for what it was asked for by all, as it says.
+func (c *conn) backlog(now time.Time) (time.Duration, bool) {
+	l := &c.load
+	age := now.Sub(l.at)
+	if l.at.IsZero() || age > loadLife || l.rate == 0 && l.queued > 0 {
+		return 0, false
+	}
+	return max(0, l.wait()-age), true
+}

@@ -1,0 +1,229 @@
+package swarm
+
+import "time"
+
+// wayOut bounds what a lane has in all: with writers, in sockets and on its way. What is decided late goes
+// to whom it helps most; what lies in sockets can neither be moved nor cancelled. The [governor] keeps the
+// link's own queue short once it sees one; this keeps what waits before it short from the start, and knows
+// what the line carries. (The rate's filter and probing are BBR's.) Where the system tells nothing of its
+// sockets, only slots bound.
+type wayOut struct {
+	rate  float64 // bytes per second that the line was seen to carry; 0: not known yet
+	best  [rateMemory]sample
+	at    time.Time // since when the next sample is taken
+	full  bool      // since then more was to go than the line takes
+	known bool      // the line was full of late: it carries no more than rate
+	onWay int64     // an upper bound: as last looked at, and what was handed out since
+	least time.Duration
+	held  bool // something waits for the line
+	flat  int  // samples of a full line in a row that were no better than before
+}
+
+const (
+	// lineGoal is how long what is sent may take to be acknowledged beyond the shortest round trip. About half
+	// of it is the queue before our own line: acknowledgements wait in the other side's.
+	lineGoal = 100 * time.Millisecond
+	// rateMemory is for how many seconds the best rate is remembered.
+	rateMemory = 10
+	lineTime   = 250 * time.Millisecond
+	// leastOnWay and firstOnWay are what may be on its way at any rate, and at one that is not known.
+	leastOnWay = 32 << 10
+	firstOnWay = 256 << 10
+	// holdTime is how often a line that is full is looked at.
+	holdTime = 4 * time.Millisecond
+	// stuckTime without an acknowledgement, and what is on its way to a peer does not count: it is not in our line.
+	stuckTime = 500 * time.Millisecond
+	// startFlat and probeEvery are samples; growth is what counts as more.
+	startFlat  = 3
+	probeEvery = 6
+	growth     = 1.1
+)
+
+// sample is the best rate of a second.
+type sample struct {
+	second int64
+	rate   float64
+	full   bool // in some of it the line was full
+}
+
+// limit is how much may be on its way.
+func (l *wayOut) limit() int64 {
+	if l.rate == 0 {
+		return firstOnWay
+	}
+	return max(int64(l.gain()*l.rate*(l.least+lineGoal).Seconds()), leastOnWay)
+}
+
+// gain is how much more is tried than what the line was seen to carry, as BBR does: twice as much until that
+// brings no more, later half as much again now and then. Without, acknowledgements that wait in others'
+// queues would keep us at whatever we began with.
+func (l *wayOut) gain() float64 {
+	switch {
+	case l.flat < startFlat:
+		return 2
+	case (l.flat-startFlat)%probeEvery == probeEvery-1:
+		return 1.5
+	}
+	return 1
+}
+
+// ahead is how much one writer is given beyond what it has written, most at most: the line is for several.
+func (l *wayOut) ahead(most int64) int64 {
+	if l.rate == 0 {
+		return most
+	}
+	return min(max(l.limit()/slots, leastOnWay/2), most)
+}
+
+// line is the one that leads to c.
+func (c *conn) line() *wayOut { return &c.s.lines[c.lane.Load()] }
+
+// gauge reads what the system knows of c's socket.
+func (c *conn) gauge() (gauge, bool) {
+	if x, ok := c.nc.(interface{ gauge() gauge }); ok {
+		return x.gauge(), true
+	}
+	return readGauge(c.nc)
+}
+
+// look measures a connection's socket.
+func (c *conn) look(now time.Time) {
+	m, ok := c.gauge()
+	if !ok {
+		return
+	}
+	if m.acked > c.wire.acked || m.queued == 0 {
+		c.moved = now
+	}
+	c.wire = m
+}
+
+// onWay is how much of what c was handed counts as being in our line.
+func (c *conn) onWay(now time.Time) int64 {
+	if now.Sub(c.moved) > stuckTime {
+		return 0
+	}
+	return c.wire.queued + c.inflight
+}
+
+// bound is how much may be on its way to c or with its writer, most at most while nothing is known: more than
+// it takes would lie in front of its line, not ours, and keep ours from others.
+func (c *conn) bound(l *wayOut, most int64) int64 {
+	if l.rate == 0 {
+		return most
+	}
+	return max(int64(2*c.ackRate*(l.least+lineGoal).Seconds()), 2*leastOnWay)
+}
+
+// takes says whether c is to be given another block.
+func (c *conn) takes(l *wayOut, most int64, now time.Time) bool {
+	if c.inflight >= min(l.ahead(most), most) {
+		return false
+	}
+	ahead := c.bound(l, most)
+	if c.inflight+c.wire.queued < ahead {
+		return true
+	}
+	if c.look(now); c.inflight+c.wire.queued < ahead {
+		return true
+	}
+	l.held = true
+	return false
+}
+
+// hasRoom says whether a line takes more. It looks at sockets only when they may be full.
+func (s *session) hasRoom(l *wayOut, now time.Time) bool {
+	if l.onWay < l.limit() {
+		return true
+	}
+	l.onWay = 0
+	for _, o := range s.conns {
+		if o.line() != l || o.wire.queued == 0 && o.inflight == 0 && o.sent == o.looked {
+			continue
+		}
+		o.look(now)
+		o.looked = o.sent
+		l.onWay += o.onWay(now)
+	}
+	if l.onWay < l.limit() {
+		return true
+	}
+	l.held, l.full = true, true
+	return false
+}
+
+// meterLines measures what the lines carry.
+func (s *session) meterLines(now time.Time) {
+	for _, l := range []*wayOut{&s.lines[away], &s.lines[near]} {
+		d := now.Sub(l.at)
+		if d < lineTime {
+			continue
+		}
+		var acked uint64
+		var least time.Duration
+		for _, c := range s.conns {
+			if c.line() != l || c.sent+c.inflight == 0 {
+				continue
+			}
+			c.look(now)
+			n := c.wire.acked - c.ackMark
+			c.ackMark = c.wire.acked
+			c.ackRate = max(float64(n)/d.Seconds(), c.ackRate/2)
+			acked += n
+			if n > 0 {
+				least = max(least, c.wire.least)
+			}
+		}
+		if least > 0 {
+			l.least = least
+		}
+		if !l.at.IsZero() { // else it is not known since when
+			l.take(now.Unix(), float64(acked)/d.Seconds())
+		}
+		l.at, l.full = now, false
+	}
+}
+
+// take takes in a sample of the rate.
+func (l *wayOut) take(second int64, rate float64) {
+	x := &l.best[second%rateMemory]
+	if x.second != second {
+		*x = sample{second: second}
+	}
+	switch {
+	case rate > growth*l.rate && l.flat < startFlat:
+		l.flat = 0
+	case rate > growth*l.rate:
+		l.flat = startFlat + probeEvery - 1 // more still
+	case l.full:
+		l.flat++
+	}
+	x.rate = max(x.rate, rate)
+	x.full = x.full || l.full
+	l.rate, l.known = 0, false
+	for _, x := range l.best {
+		if second-x.second < rateMemory {
+			l.rate = max(l.rate, x.rate)
+			l.known = l.known || x.full
+		}
+	}
+}
+
+// holdSoon is called after each turn of the loop. It says that a timer is to serve again in holdTime.
+func (s *session) holdSoon() bool {
+	held := s.lines[away].held || s.lines[near].held
+	s.lines[away].held, s.lines[near].held = false, false
+	if !held || s.holding {
+		return false
+	}
+	s.holding = true
+	return true
+}
+
+// carries is how many bytes per second the line carries; 0: it was not full of late, and nobody knows.
+func (l *wayOut) carries() float64 {
+	if !l.known {
+		return 0
+	}
+	return l.rate
+}
