@@ -115,6 +115,9 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	s.log.Debug("metadata is here", "bytes", len(data), "name", info.Name)
 	s.torrent = &piece.Torrent{Info: info, Trackers: t.spec.Trackers, WebSeeds: t.spec.WebSeeds}
 	t.alsoKnownAs(info)
+	if info.Private { // a magnet cannot say so
+		t.leaveFinder()
+	}
 	for o := range s.conns {
 		s.greet(o) // now we have something to give
 		// Others end a connection on which hashes are asked for if it was not agreed to be of v2.
@@ -179,6 +182,7 @@ func (t *Transfer) withdrawn(err error) {
 	t.mu.Lock()
 	t.err, t.gone = fmt.Errorf("%x: %w", t.hashes()[0], err), true
 	t.mu.Unlock()
+	t.leaveFinder()
 	if t.entry != nil {
 		t.entry.Close()
 	}

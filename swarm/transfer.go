@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -74,6 +74,8 @@ type Transfer struct {
 	over    bool // done is closed
 	gone    bool // Close was called, or the content is not what it was
 	webErr  error
+
+	stopFinding func() // nil: nobody looks
 
 	counts counts
 }
@@ -159,6 +161,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 	if len(spec.Trackers) > 0 && n.cfg.Upload != UploadOff {
 		t.entry = n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found})
 	}
+	t.find()
 	if spec.Content == "" || len(spec.Peers) > 0 {
 		if _, err := t.session(); err != nil {
 			t.Close()
@@ -206,7 +209,7 @@ func (t *Transfer) handshake(peer [20]byte) wire.Handshake {
 func (t *Transfer) handshakeAs(peer [20]byte, try int) wire.Handshake {
 	id, names := t.id.Load(), t.hashes()
 	name := names[try%len(names)]
-	return wire.Handshake{Fast: true, Extended: true, V2: id.hasV2 && !(id.hasAlias && name == id.alias), PeerID: peer, InfoHash: name}
+	return wire.Handshake{Fast: true, Extended: true, DHT: t.node.Finds() && !t.private(), V2: id.hasV2 && !(id.hasAlias && name == id.alias), PeerID: peer, InfoHash: name}
 }
 
 // session returns the running event loop, starting it if the torrent was idle.
@@ -355,6 +358,7 @@ func (t *Transfer) Close() error {
 		s := t.last
 		t.mu.Unlock()
 		close(t.ended)
+		t.leaveFinder()
 		if t.entry != nil {
 			t.entry.Close()
 		}
@@ -399,15 +403,9 @@ func (t *Transfer) announceState() announce.State {
 
 // found takes peers from a tracker.
 func (t *Transfer) found(_ string, peers []announce.Peer) {
-	if len(peers) == 0 {
-		return
+	addrs := make([]netip.AddrPort, len(peers))
+	for i, p := range peers {
+		addrs[i] = p.Addr
 	}
-	if s, err := t.session(); err == nil {
-		s.do(func() {
-			for _, p := range peers {
-				s.book.heard(p.Addr, time.Now())
-			}
-			s.dialSome()
-		})
-	}
+	t.heard(addrs)
 }

@@ -38,7 +38,7 @@ func getCommand() *command {
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
 			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order, and keep no file"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
-		}, fetchOptions(), swarmOptions(":0"), waitOptions("1m"), logOptions("warn"), outputOptions()),
+		}, fetchOptions(), swarmOptions(":0"), dhtOptions(), waitOptions("1m"), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.get(ctx, args[0]) },
 	}
@@ -123,13 +123,16 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
 	role, _ := swarm.ParseRole(e.settings.String("role"))
-	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: swarm.Config{
+	dht := e.dht(r.Private(), r.Hosts()...)
+	dht.ReadOnly = true // it leaves soon: others would ask it in vain
+	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, DHT: dht, Swarm: swarm.Config{
 		Role: role, Site: e.settings.String("site"), Upload: e.upload(), UserAgent: userAgent(),
 		LimitUp: e.settings.Bytes("limit-up"), LimitDown: e.settings.Bytes("limit-down"),
 	}})
 	if err != nil {
 		return err
 	}
+	e.log.Debug(node.DHT().String())
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var g errgroup.Group

@@ -17,6 +17,7 @@ import (
 
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
+	"shoal/swarm/dht"
 )
 
 func statusCommand() *command {
@@ -79,10 +80,34 @@ func writeStatus(w io.Writer, st daemon.Status) {
 		}
 		t.Flush()
 	}
+	if st.DHT.Mode != "" {
+		fmt.Fprintf(w, "%s%s\n", clean(st.DHT.String()), clean(dhtNumbers(st.DHT.Stats)))
+	}
 	if st.Tracker != nil {
 		fmt.Fprintf(w, "tracker: %d swarms, %d seeds, %d leechers; %d announces over HTTP, %d over UDP\n",
 			st.Tracker.Swarms, st.Tracker.Seeds, st.Tracker.Leechers, st.Tracker.AnnouncesHTTP, st.Tracker.AnnouncesUDP)
 	}
+}
+
+// dhtNumbers is the rest of the line about the DHT.
+func dhtNumbers(st *dht.Stats) string {
+	if st == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, n := range []struct {
+		name string
+		net  *dht.NetStats
+	}{{"IPv4", st.IPv4}, {"IPv6", st.IPv6}} {
+		if n.net != nil {
+			fmt.Fprintf(&b, "; %d nodes over %s", n.net.Good, n.name)
+		}
+	}
+	if st.ReadOnly {
+		b.WriteString("; it only asks: others do not reach it")
+	}
+	fmt.Fprintf(&b, "; %d queries answered, %d peers of %d torrents kept for others", st.Queries-st.Dropped, st.Peers, st.Hashes)
+	return b.String()
 }
 
 // askStatus asks the node at a URL how it is doing.

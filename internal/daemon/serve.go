@@ -19,6 +19,7 @@ import (
 	"shoal/internal/port"
 	"shoal/seeder"
 	"shoal/swarm"
+	"shoal/swarm/dht"
 	"shoal/tracker"
 )
 
@@ -32,6 +33,7 @@ type ServeConfig struct {
 	// AllowFile lists the info hashes that the tracker serves, one hex hash a line; "": see Open.
 	AllowFile string
 	Plain     bool // contents are also /NAME and /NAME.torrent
+	DHT       DHTConfig
 	WebSeeds  []string
 	Swarm     swarm.Config
 	Progress  func(name string) func(done, total int64)
@@ -46,6 +48,8 @@ type Server struct {
 	lock    *disk.DirLock
 	node    *swarm.Node
 	tracker *tracker.Server // nil: none
+	dht     *dht.Node       // nil: none
+	dhtWhy  DHTStatus
 	seeder  *seeder.Seeder
 	started time.Time
 	allow   allowList
@@ -75,6 +79,10 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	}
 	cfg.Swarm.Port = s.port.Number()
 	cfg.Swarm.Log = cfg.Log
+	outside := publicAddresses(ctx, cfg.PublicURL)
+	if s.dht, s.dhtWhy = newDHT(ctx, cfg.DHT, s.port, cfg.StateDir, outside, cfg.Log); s.dht != nil {
+		cfg.Swarm.Finder = s.dht
+	}
 	s.node = swarm.New(cfg.Swarm)
 	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
 	if l := s.node.UploadLimit(); l != nil { // one limit for peers and HTTP together
@@ -88,7 +96,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	}
 	s.seeder = seeder.New(sc)
 	if cfg.Tracker {
-		tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL)}
+		tc := tracker.Config{Log: cfg.Log, Here: here(outside)}
 		switch {
 		case cfg.AllowFile != "":
 			s.allow.path = cfg.AllowFile
@@ -105,23 +113,30 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	return s, nil
 }
 
-// publicAddress tells the tracker where peers on this machine are reached from outside, when its
-// operator has said so by a URL; nil when not, or when the name leads nowhere.
-func publicAddress(ctx context.Context, public string) func(netip.Addr) netip.Addr {
+// publicAddresses are those at which others reach this machine, when its operator has said so by a URL; none when not, or when the name leads nowhere.
+func publicAddresses(ctx context.Context, public string) (list []netip.Addr) {
 	u, err := url.Parse(public)
 	if err != nil || u.Hostname() == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil || len(found) == 0 {
+	found, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	for _, a := range found {
+		list = append(list, a.Unmap())
+	}
+	return list
+}
+
+// here tells the tracker where peers on this machine are reached from outside.
+func here(outside []netip.Addr) func(netip.Addr) netip.Addr {
+	if len(outside) == 0 {
 		return nil
 	}
 	return func(peer netip.Addr) netip.Addr {
-		for _, a := range found {
-			if a.Unmap().Is4() == peer.Unmap().Is4() {
-				return a.Unmap()
+		for _, a := range outside {
+			if a.Is4() == peer.Unmap().Is4() {
+				return a
 			}
 		}
 		return netip.Addr{}
@@ -171,6 +186,9 @@ func (s *Server) Port() int { return s.port.Number() }
 // Addr is what the port was taken on.
 func (s *Server) Addr() netip.AddrPort { return s.port.Addr() }
 
+// DHT is whether the node takes part in the DHT, and how it is doing there.
+func (s *Server) DHT() DHTStatus { return dhtStatus(s.dht, s.dhtWhy) }
+
 // Close gives back what NewServer took. Only needed when Run is not called.
 func (s *Server) Close() {
 	if s.port != nil {
@@ -192,6 +210,10 @@ func (s *Server) Run(ctx context.Context) error {
 		if s.allow.path != "" {
 			g.Go(func() error { return s.allow.follow(ctx, s.cfg.Log) })
 		}
+	}
+	if s.dht != nil {
+		h.DHT = s.dht.HandleUDP
+		g.Go(func() error { return s.dht.Run(ctx) })
 	}
 	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })
 	if s.cfg.StateDir != "" {

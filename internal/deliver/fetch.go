@@ -23,6 +23,8 @@ type Request struct {
 	Deadline  time.Time           // zero: none
 	UserAgent string
 
+	finds bool // the node looks for peers by itself
+
 	// Metadata is called once when it is known what is fetched.
 	Metadata func(t *piece.Torrent)
 	// Progress is called about ten times a second.
@@ -44,6 +46,7 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 	if r.Stdout != nil {
 		spec.InOrder, spec.Keep = true, true
 	}
+	r.finds = node.Finds() && !r.Private()
 	if !r.hasSource() && r.Torrent == nil {
 		return nil, noSource()
 	}
@@ -59,11 +62,11 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 }
 
 func noSource() error {
-	return &Error{ErrNoSource, "there is no tracker, web seed or peer to get this from", "name one with --peer HOST:PORT"}
+	return &Error{ErrNoSource, "there is no tracker, web seed or peer to get this from", "name one with --peer HOST:PORT, or look in a DHT: --dht public, or --dht-bootstrap HOST:PORT"}
 }
 
 func (r *Request) hasSource() bool {
-	return len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
+	return r.finds || len(r.Trackers) > 0 || len(r.WebSeeds) > 0 || len(r.Origin) > 0 || len(r.Peers) > 0 || r.Torrent != nil && len(r.Torrent.WebSeeds) > 0
 }
 
 // follow waits for the end, tells progress, and gives up when it is time.

@@ -27,8 +27,8 @@ type Handlers struct {
 	BitTorrent func(ctx context.Context, c net.Conn)
 	// Tracker gets datagrams of BEP 15. Nil: dropped.
 	Tracker UDPHandler
-	// DHT gets datagrams of BEP 5. Nil: dropped.
-	DHT UDPHandler
+	// DHT gets datagrams of BEP 5. It has queues of its own. Nil: dropped.
+	DHT LaterHandler
 	// Log receives what is refused, at Debug. Nil discards it.
 	Log *slog.Logger
 }

@@ -60,6 +60,7 @@ type scheduler struct {
 	mu    sync.Mutex
 	queue jobQueue
 	all   int
+	names map[ID]*job // by what they were looked for last
 	wake  chan struct{}
 }
 
@@ -73,9 +74,34 @@ type job struct {
 	stored   int
 	reserved bool // its turn among the seeds has been given out
 	stopped  atomic.Bool
+	names    [][20]byte // in the scheduler's map
 }
 
-func (s *scheduler) init() { s.wake = make(chan struct{}, 1) }
+func (s *scheduler) init() { s.wake, s.names = make(chan struct{}, 1), make(map[ID]*job) }
+
+// has says whether we take part in a torrent.
+func (s *scheduler) has(hash ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names[hash] != nil
+}
+
+// rename notes by which names a job is looked for.
+func (s *scheduler) rename(j *job, names [][20]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range j.names {
+		if s.names[h] == j {
+			delete(s.names, h)
+		}
+	}
+	if j.names = names; j.stopped.Load() {
+		j.names = nil
+	}
+	for _, h := range j.names {
+		s.names[h] = j
+	}
+}
 
 func (s *scheduler) count() int {
 	s.mu.Lock()
@@ -119,6 +145,11 @@ func (s *scheduler) stop(j *job) {
 		return
 	}
 	s.all--
+	for _, h := range j.names {
+		if s.names[h] == j {
+			delete(s.names, h)
+		}
+	}
 	if j.index >= 0 {
 		heap.Remove(&s.queue, j.index)
 	}
@@ -130,6 +161,7 @@ func (n *Node) Find(j Job) (stop func()) {
 	n.jobs.mu.Lock()
 	n.jobs.all++
 	n.jobs.mu.Unlock()
+	n.jobs.rename(x, j.Hashes())
 	n.jobs.push(x, time.Now())
 	return func() { n.jobs.stop(x) }
 }
@@ -205,7 +237,9 @@ func (n *Node) look(ctx context.Context, j *job) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	least := -1
-	for _, h := range j.Hashes() {
+	names := j.Hashes()
+	n.jobs.rename(j, names)
+	for _, h := range names {
 		wg.Go(func() {
 			k := n.Lookup(limited, h, true, func(peers []netip.AddrPort) {
 				if !j.stopped.Load() {

@@ -17,7 +17,8 @@ func (n *Node) Lookup(ctx context.Context, hash ID, announce bool, found func([]
 			return
 		}
 		peers := slices.DeleteFunc(slices.Clone(r.m.values), func(a netip.AddrPort) bool {
-			return !n.admits(a.Addr()) || !Routable(a.Addr()) && Routable(r.addr.Addr())
+			self := int(a.Port()) == n.cfg.PeerPort && n.cfg.Own != nil && n.cfg.Own(a.Addr())
+			return self || !n.admits(a.Addr()) || !Routable(a.Addr()) && Routable(r.addr.Addr())
 		})
 		if len(peers) > 0 {
 			found(peers)

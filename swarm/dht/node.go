@@ -31,6 +31,8 @@ type Config struct {
 	// Own says whether an address is one of this machine's. If others see us at an address that is not, a translator is between: then the node is
 	// read-only too. Nil: never.
 	Own func(netip.Addr) bool
+	// Local is our address towards another, so that we can name ourselves as a peer of what we have. Nil, or the zero address: it is not known.
+	Local func(to netip.Addr) netip.Addr
 	// Dir is where the table of nodes is kept between runs; "": nowhere.
 	Dir string
 	// Log receives the node's log. Nil discards it.
@@ -78,7 +80,7 @@ const (
 	// askPerSec bounds our own queries, giveBytesPerSec our answers.
 	askPerSec, askBurst           = 200, 300
 	giveBytesPerSec, giveAtOnce   = 512 << 10, 2 << 20
-	workers                       = 2
+	servers                       = 2
 	expireTime, cleanTime         = 200 * time.Millisecond, time.Minute
 	clientName                    = "SH\x00\x01"
 	maxPings                      = 256
@@ -113,7 +115,7 @@ func New(cfg Config) *Node {
 func (n *Node) Run(ctx context.Context) error {
 	n.load(time.Now())
 	var wg sync.WaitGroup
-	for range workers {
+	for range servers {
 		wg.Go(func() { n.serve(ctx) })
 	}
 	wg.Go(func() { n.resolve(ctx) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/anacrolix/dht/v2/krpc"
@@ -88,6 +89,9 @@ func (n *Node) answer(m *message, from netip.AddrPort, now time.Time) *message {
 		case qGetPeers:
 			a.token = n.tokens.issue(from.Addr(), now)
 			a.values = n.peers.peers(*target, f == v6, [...]int{values4, values6}[f], now)
+			if self := n.asPeer(*target, from.Addr()); self.IsValid() && !slices.Contains(a.values, self) {
+				a.values = append(a.values, self)
+			}
 		case qGet:
 			a.token = n.tokens.issue(from.Addr(), now)
 			n.addItem(a, m, *target, now)
@@ -104,6 +108,19 @@ func (n *Node) answer(m *message, from netip.AddrPort, now time.Time) *message {
 		n.addNodes(a, m, f, *target, now)
 	}
 	return a
+}
+
+// asPeer is our own address as a peer of a torrent, for somebody at to: in a small network nobody else may know of us, who cannot announce to
+// ourselves. The zero address if we are none.
+func (n *Node) asPeer(hash ID, to netip.Addr) (a netip.AddrPort) {
+	if n.cfg.PeerPort == 0 || n.cfg.Local == nil || !n.jobs.has(hash) {
+		return a
+	}
+	ip := n.cfg.Local(to).Unmap()
+	if !ip.IsValid() || familyOf(ip) != familyOf(to) || Routable(to) && !Routable(ip) {
+		return a
+	}
+	return netip.AddrPortFrom(ip, uint16(n.cfg.PeerPort))
 }
 
 func refuse(a *message, code int, text string) *message {
