@@ -54,7 +54,7 @@ func newBook() *book {
 	return &book{known: make(map[netip.AddrPort]*entry), pinned: make(map[string]*entry), bans: make(map[who]time.Time)}
 }
 
-// heard takes an address from a tracker.
+// heard takes an address from a tracker or the DHT.
 func (b *book) heard(a netip.AddrPort, now time.Time) {
 	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	if !a.IsValid() || a.Port() == 0 || a.Addr().IsMulticast() || a.Addr().IsUnspecified() {

@@ -28,6 +28,7 @@ type conn struct {
 	v2      bool // BEP 52: speaks about the v2 torrent
 	shoal   bool // by its peer id: a hint that decides nothing about trust
 	bit52   bool // offers BEP 52 in its handshake
+	dht     bool // says that it is in the DHT
 	lane    atomic.Uint32
 	gauged  time.Time // the writer's: when its governor was last told that it writes
 	took    way       // how it was dialled
@@ -141,7 +142,7 @@ func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 	c.out.notify = make(chan struct{}, 1)
 	id := s.t.id.Load()
 	c.v2 = id.hasV2 && h.V2 || id.v2OnWire(h.InfoHash)
-	c.bit52 = h.V2
+	c.bit52, c.dht = h.V2, h.DHT
 	c.shoal = strings.HasPrefix(string(h.PeerID[:]), PeerIDPrefix)
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.addr = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())

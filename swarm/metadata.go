@@ -115,8 +115,9 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	s.log.Debug("metadata is here", "bytes", len(data), "name", info.Name)
 	s.torrent = &piece.Torrent{Info: info, Trackers: t.spec.Trackers, WebSeeds: t.spec.WebSeeds}
 	t.alsoKnownAs(info)
-	if info.Private {
+	if info.Private { // a magnet cannot say so
 		t.leaveLAN()
+		t.leaveFinder()
 	} else {
 		t.announceLAN()
 	}
@@ -185,6 +186,7 @@ func (t *Transfer) withdrawn(err error) {
 	t.mu.Lock()
 	t.err, t.gone = fmt.Errorf("%x: %w", t.hashes()[0], err), true
 	t.mu.Unlock()
+	t.leaveFinder()
 	if t.entry != nil {
 		t.entry.Close()
 	}

@@ -47,6 +47,8 @@ type Config struct {
 	Admit func(netip.Addr) bool
 	// MaxPeers is that of the Limits. Zero: 80.
 	MaxPeers int
+	// Finder finds peers beside trackers, and is told of nodes that peers name. Nil: there is none. Private torrents never touch it.
+	Finder Finder
 	// UserAgent is told to trackers, web seeds and peers.
 	UserAgent string
 	// Log receives the node's log. Nil discards it.

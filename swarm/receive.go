@@ -225,6 +225,8 @@ func (s *session) handle(c *conn, m *wire.Message) error {
 		return s.rejected(c, m)
 	case wire.Extended:
 		return s.handleExtended(c, m)
+	case wire.Port:
+		s.tookPort(c, m.Index)
 	case wire.HashRequest:
 		return s.hashRequested(c, m.Hash)
 	case wire.Hashes:

@@ -384,6 +384,7 @@ func (s *session) join(c *conn) error {
 	if s.torrent != nil {
 		s.introduce(c)
 	}
+	s.tellPort(c)
 	return nil
 }
 

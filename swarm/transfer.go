@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,9 @@ type Transfer struct {
 	webErr  error
 	evicted map[int]struct{} // pieces that were given up; may be nil
 
-	note   atomic.Pointer[[]byte] // what peers are told
+	note        atomic.Pointer[[]byte] // what peers are told
+	stopFinding func()                 // nil: nobody looks
+
 	counts counts
 }
 
@@ -179,6 +182,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		t.entry = n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found})
 	}
 	t.announceLAN()
+	t.find()
 	if spec.Content == "" || len(spec.Peers) > 0 {
 		if _, err := t.session(); err != nil {
 			t.Close()
@@ -226,7 +230,7 @@ func (t *Transfer) handshake(peer [20]byte) wire.Handshake {
 func (t *Transfer) handshakeAs(peer [20]byte, try int) wire.Handshake {
 	id, names := t.id.Load(), t.hashes()
 	name := names[try%len(names)]
-	return wire.Handshake{Fast: true, Extended: true, V2: id.hasV2 && !(id.hasAlias && name == id.alias), PeerID: peer, InfoHash: name}
+	return wire.Handshake{Fast: true, Extended: true, DHT: t.node.Finds() && !t.private(), V2: id.hasV2 && !(id.hasAlias && name == id.alias), PeerID: peer, InfoHash: name}
 }
 
 // session returns the running event loop, starting it if the torrent was idle.
@@ -376,6 +380,7 @@ func (t *Transfer) Close() error {
 		t.mu.Unlock()
 		close(t.ended)
 		t.leaveLAN()
+		t.leaveFinder()
 		if t.entry != nil {
 			t.entry.Close()
 		}
@@ -420,15 +425,9 @@ func (t *Transfer) announceState() announce.State {
 
 // found takes peers from a tracker.
 func (t *Transfer) found(_ string, peers []announce.Peer) {
-	if len(peers) == 0 {
-		return
+	addrs := make([]netip.AddrPort, len(peers))
+	for i, p := range peers {
+		addrs[i] = p.Addr
 	}
-	if s, err := t.session(); err == nil {
-		s.do(func() {
-			for _, p := range peers {
-				s.heard(p.Addr, s.now())
-			}
-			s.dialSome()
-		})
-	}
+	t.heard(addrs)
 }

@@ -76,6 +76,20 @@ func (e *env) setTracker(c *daemon.ServeConfig) error {
 	return nil
 }
 
+// dhtOptions are for commands that find peers by themselves.
+func dhtOptions() []option {
+	return []option{
+		{name: "dht", value: "MODE", usage: "which DHT to find peers in: auto is public if a public address is involved, else off", def: "auto",
+			choices: []string{daemon.DHTAuto, daemon.DHTPublic, daemon.DHTPrivate, daemon.DHTOff}},
+		{name: "dht-bootstrap", kind: kindList, value: "HOST:PORT", usage: "a node to begin with, in place of the public ones; may be repeated; makes auto private", check: checkListen},
+	}
+}
+
+// dht is what they say. hosts are those that the content comes from, private says that it is private.
+func (e *env) dht(private bool, hosts ...string) daemon.DHTConfig {
+	return daemon.DHTConfig{Mode: e.settings.String("dht"), Bootstrap: e.settings.List("dht-bootstrap"), PrivateContent: private, Hosts: hosts}
+}
+
 // listenOption is for commands with a port.
 func listenOption(def string) option {
 	return option{name: "listen", value: "HOST:PORT", usage: "address to listen on; without a HOST all addresses", def: def, check: checkListen}

@@ -136,7 +136,7 @@ func (d *demoRun) run(ctx context.Context) error {
 	if limit == 0 {
 		limit = max(demoMinRate, sizeOf(d.content)*int64(time.Second)/int64(demoTime))
 	}
-	start("origin", []string{"serve", d.content, "--listen", "127.0.0.1:0", "--state-dir", filepath.Join(d.dir, "origin"),
+	start("origin", []string{"serve", d.content, "--dht", "off", "--listen", "127.0.0.1:0", "--state-dir", filepath.Join(d.dir, "origin"),
 		"--limit-up", fmt.Sprint(limit), "--json", "--log-level", "error"}, func(b []byte) {
 		var s demoServing
 		if json.Unmarshal(b, &s) == nil && s.Event == "serving" {
@@ -158,7 +158,7 @@ func (d *demoRun) run(ctx context.Context) error {
 	left := demoEdges + demoMachines
 	add := func(n *demoNode) {
 		d.nodes = append(d.nodes, n)
-		args := []string{"get", origin.URL, "--output", filepath.Join(d.dir, n.name), "--listen", "127.0.0.1:0", "--role", n.role,
+		args := []string{"get", origin.URL, "--output", filepath.Join(d.dir, n.name), "--listen", "127.0.0.1:0", "--role", n.role, "--dht", "off",
 			"--peers", "all", "--seed-for", "24h", "--json", "--log-level", "error"}
 		if n.site != "" {
 			args = append(args, "--site", n.site)

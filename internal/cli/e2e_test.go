@@ -85,7 +85,7 @@ func TestEvents(t *testing.T) {
 	get := h.Run("get", serving.String("url"), "-o", h.Path("out"), "--limit-down", "1M").Succeed()
 	failed := h.Run("get", serving.String("url")+"x").Fail(exitNoSource)
 	demoless := map[string]string{
-		"listening": "event time address port",
+		"listening": "event time address port dht dht_reason",
 		"serving":   "event time name path infohash bytes pieces files get url torrent magnet cached also",
 		"ready":     "event time port contents",
 		"start":     "event time name total",

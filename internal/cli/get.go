@@ -39,7 +39,7 @@ func getCommand() *command {
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
 			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order; it needs its room in -o DIR ($TMPDIR) meanwhile"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
-		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
+		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), dhtOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.get(ctx, args[0]) },
 	}
@@ -135,14 +135,14 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	defer found.Close()
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
-	p, err := e.startPeer(ctx)
+	p, err := e.startPeer(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	r.Discovers = p.Discovers
+	r.Discovers = p.Discovers || p.Finds()
 	if r.OnlyDiscovers() {
-		e.report.Notice("no tracker, web seed or peer is named: looking for neighbours on the LAN")
+		e.report.Notice("no tracker, web seed or peer is named: looking %s", p.looks())
 	}
 	return e.deliver(ctx, p.Peer, r, begin)
 }
@@ -155,22 +155,36 @@ type runningPeer struct {
 }
 
 // startPeer makes a node, and runs it.
-func (e *env) startPeer(ctx context.Context) (*runningPeer, error) {
+func (e *env) startPeer(ctx context.Context, r deliver.Request) (*runningPeer, error) {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	config, around, err := e.swarmConfig(role, 0)
 	if err != nil {
 		return nil, err
 	}
 	config.Upload = e.upload()
-	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, Limits: e.settings.limits(), Around: around})
+	dht := e.dht(r.Private(), r.Hosts()...)
+	dht.ReadOnly = true // it leaves soon: others would ask it in vain
+	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, DHT: dht, Limits: e.settings.limits(), Around: around})
 	if err != nil {
 		return nil, err
 	}
+	e.log.Debug(node.DHT().String())
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &runningPeer{node, cancel, &errgroup.Group{}}
 	p.group.Go(func() error { return node.Run(running) })
 	p.group.Go(func() error { e.reloads(running, node.ChangeLimits); return nil })
 	return p, nil
+}
+
+// looks says where the node finds peers that nobody names.
+func (p *runningPeer) looks() string {
+	switch {
+	case !p.Finds():
+		return "for neighbours on the LAN"
+	case !p.Discovers:
+		return "in the DHT"
+	}
+	return "in the DHT, and for neighbours on the LAN"
 }
 
 // stop ends the node, and waits for it.

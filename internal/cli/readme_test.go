@@ -54,7 +54,7 @@ func TestReadmeTour(t *testing.T) {
 		}
 		c := child.Command(ctx, shell, "-c", line)
 		c.Dir = dir
-		c.Env = append(withoutSettings(os.Environ()), "HOME="+dir, "SHOAL_STATE_DIR="+filepath.Join(dir, "state"), "SHOAL_NO_LAN=true", "GORACE=atexit_sleep_ms=0")
+		c.Env = append(withoutSettings(os.Environ()), "HOME="+dir, "SHOAL_STATE_DIR="+filepath.Join(dir, "state"), "SHOAL_NO_LAN=true", "SHOAL_DHT=off", "GORACE=atexit_sleep_ms=0")
 		var printed output
 		c.Stdout, c.Stderr = &printed, &printed
 		if !runsOn {

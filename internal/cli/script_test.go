@@ -29,6 +29,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SHOAL_CONFIG", "")
 			env.Setenv("SHOAL_NO_LAN", "true")
+			env.Setenv("SHOAL_DHT", "off")            // see swarmtest.Main
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // under -race each process would wait a second at its end
 			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
 			env.Setenv("SHOAL_STATE_DIR", env.WorkDir+"/state/shoal") // root's default is the machine's

@@ -43,7 +43,7 @@ func serveCommand() *command {
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
 			tokenOption("take pushes into the repository from those who know the token in this file's first line"),
-		}, swarmOptions(":7070"), peerOptions(), trackerOptions(), stateOptions(), logOptions("info"), outputOptions()),
+		}, swarmOptions(":7070"), peerOptions(), dhtOptions(), trackerOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.serve(ctx, args) },
 	}
@@ -98,7 +98,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	config := daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
 		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
-		Swarm: node, Around: around,
+		Swarm: node, DHT: e.dht(false), Around: around,
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
 	}
 	if err := e.setTracker(&config); err != nil {
@@ -180,13 +180,20 @@ func stateHint(err error, dir string) error {
 // explainPort says what the port is for and who must be able to reach it.
 func (e *env) explainPort(s *daemon.Server) {
 	n := s.Port()
+	dht := s.DHT()
 	e.report.Event("listening", struct {
 		Address string `json:"address"`
 		Port    int    `json:"port"`
-	}{s.Addr().String(), n})
+		DHT     string `json:"dht"`
+		Reason  string `json:"dht_reason"`
+	}{s.Addr().String(), n, dht.Mode, dht.Reason})
 	if !e.report.json {
-		e.report.Notice("listening on %s: open TCP %d (peers, tracker, web) and UDP %d (tracker) in firewalls", s.Addr(), n, n)
-		e.report.Notice("without UDP nothing but UDP announces is lost; machines that cannot be dialled still fetch, and give to those they dial")
+		udp := "tracker"
+		if dht.Mode != daemon.DHTOff {
+			udp = "tracker, DHT"
+		}
+		e.report.Notice("listening on %s: open TCP %d (peers, tracker, web) and UDP %d (%s) in firewalls; %s", s.Addr(), n, n, udp, dht)
+		e.report.Notice("without UDP nothing is lost but UDP announces and the DHT; machines that cannot be dialled still fetch, and give to those they dial")
 	}
 }
 
@@ -298,7 +305,7 @@ func seedCommand() *command {
 		long: "PATH is the content itself, or the directory that holds it. The port is :7070, or any free one if\n" +
 			"that is taken.",
 		examples: []string{"shoal seed release.torrent /srv/release"},
-		options:  concat([]option{roleOption()}, swarmOptions(":7070"), peerOptions(), logOptions("info"), outputOptions()),
+		options:  concat([]option{roleOption()}, swarmOptions(":7070"), peerOptions(), dhtOptions(), logOptions("info"), outputOptions()),
 		minArgs:  2, maxArgs: 2, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.seed(ctx, args[0], args[1]) },
 	}
@@ -332,7 +339,7 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 	if err != nil {
 		return err
 	}
-	config := daemon.ServeConfig{Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log, Swarm: node, Limits: e.settings.limits(), Around: around}
+	config := daemon.ServeConfig{Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log, Swarm: node, DHT: e.dht(t.Private), Limits: e.settings.limits(), Around: around}
 	s, err := daemon.NewServer(ctx, config)
 	if errors.Is(err, syscall.EADDRINUSE) && !e.settings.given("listen") {
 		config.Listen = ":0"
@@ -348,13 +355,17 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 		if err != nil {
 			return err
 		}
+		dht := s.DHT()
+		e.report.Notice("%s", dht)
 		e.report.Result("seeding", struct {
 			Name     string `json:"name"`
 			Infohash string `json:"infohash"`
 			Bytes    int64  `json:"bytes"`
 			Port     int    `json:"port"`
 			Peer     string `json:"peer"`
-		}{c.Name, c.Key(), c.Length, s.Port(), hostPort(s)}, func(w io.Writer) {
+			DHT      string `json:"dht"`
+			Reason   string `json:"dht_reason"`
+		}{c.Name, c.Key(), c.Length, s.Port(), hostPort(s), dht.Mode, dht.Reason}, func(w io.Writer) {
 			fmt.Fprintf(w, "seeding %s: %s, verified; peer address %s\n", clean(c.Name), formatBytes(c.Length), hostPort(s))
 		})
 		return nil

@@ -20,6 +20,7 @@ import (
 
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
+	"shoal/swarm/dht"
 )
 
 func statusCommand() *command {
@@ -97,6 +98,9 @@ func writeStatus(w io.Writer, st daemon.Status) {
 			}
 		}
 	}
+	if st.DHT.Mode != "" {
+		fmt.Fprintf(w, "%s%s\n", clean(st.DHT.String()), clean(dhtNumbers(st.DHT.Stats)))
+	}
 	if x := st.Tracker; x != nil {
 		fmt.Fprintf(w, "tracker: %d swarms, %d seeds, %d peers; %.1f announces/s (%d over HTTP, %d over UDP so far)\n",
 			x.Swarms, x.Seeds, x.Peers, x.AnnouncesPerSec, x.AnnouncesHTTP, x.AnnouncesUDP)
@@ -123,6 +127,27 @@ func formatHeld(held map[string]float64) string {
 		names[i] = fmt.Sprintf("%s %s", clean(cmp.Or(heldWords[name], name)), formatSeconds(held[name]))
 	}
 	return strings.Join(names, ", ")
+}
+
+// dhtNumbers is the rest of the line about the DHT.
+func dhtNumbers(st *dht.Stats) string {
+	if st == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, n := range []struct {
+		name string
+		net  *dht.NetStats
+	}{{"IPv4", st.IPv4}, {"IPv6", st.IPv6}} {
+		if n.net != nil {
+			fmt.Fprintf(&b, "; %d nodes over %s", n.net.Good, n.name)
+		}
+	}
+	if st.ReadOnly {
+		b.WriteString("; it only asks: others do not reach it")
+	}
+	fmt.Fprintf(&b, "; %d queries answered, %d peers of %d torrents kept for others", st.Queries-st.Dropped, st.Peers, st.Hashes)
+	return b.String()
 }
 
 // askStatus asks the node at a URL how it is doing.

@@ -27,7 +27,7 @@ func verifyCommand() *command {
 		},
 		options: concat([]option{
 			{name: "repair", kind: kindBool, usage: "fetch what is bad from the torrent's trackers and web seeds, or from --peer"},
-		}, fetchOptions(), swarmOptions(":0"), peerOptions(), waitOptions("1m"), logOptions("warn"), outputOptions()),
+		}, fetchOptions(), swarmOptions(":0"), peerOptions(), dhtOptions(), waitOptions("1m"), logOptions("warn"), outputOptions()),
 		minArgs: 2, maxArgs: 2, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error {
 			t, err := readTorrent(args[0])

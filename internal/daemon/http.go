@@ -27,6 +27,7 @@ type Status struct {
 	Site     string          `json:"site,omitempty"`
 	Port     int             `json:"port"`
 	Uptime   float64         `json:"uptime_seconds"`
+	DHT      DHTStatus       `json:"dht"`
 	Contents []ContentStatus `json:"contents"`
 	Tracker  *tracker.Stats  `json:"tracker,omitempty"`
 	Swarms   []SwarmStatus   `json:"swarms,omitempty"`
@@ -87,7 +88,7 @@ type SwarmStatus struct {
 // Status is how the node is doing.
 func (s *Server) Status() Status {
 	s.seeder.Look(time.Now())
-	st := Status{Version: s.cfg.Version, Role: s.role(), Site: s.cfg.Swarm.Site, Port: s.Port(),
+	st := Status{Version: s.cfg.Version, Role: s.role(), Site: s.cfg.Swarm.Site, Port: s.Port(), DHT: s.DHT(),
 		Uptime: time.Since(s.started).Round(time.Millisecond).Seconds(), Contents: []ContentStatus{}}
 	set, now := s.bounds.limits(), s.node.Limits()
 	st.Limits = LimitStatus{Up: set.Get("limit-up"), Down: set.Get("limit-down"), LAN: set.Get("limit-lan"),
@@ -216,6 +217,7 @@ var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 {{if .Contents}}<table><tr><th>Content<th class=n>Size<th class=n>Peers<th class=n>Sent<th class=n>Copies<th></tr>
 {{range .Contents}}<tr><td><a href="{{url .Name}}.torrent">{{.Name}}</a>{{if .Error}}<br><small>{{.Error}}</small>{{end}}<td class=n>{{size .Bytes}}<td class=n>{{.Peers}}<td class=n>{{size .SentPeer}} to peers, {{size .SentHTTP}} over HTTP<td class=n>{{printf "%.2f" .Copies}}<td><code>{{slice .Infohash 0 12}}</code></tr>
 {{end}}</table>{{end}}
+<p>{{.DHT}}{{with .DHT.Stats}}{{with .IPv4}}; {{.Good}} nodes over IPv4{{end}}{{with .IPv6}}; {{.Good}} over IPv6{{end}}{{end}}.</p>
 {{with .Tracker}}<p>Tracker: {{.Swarms}} swarms, {{.Seeds}} seeds, {{.Leechers}} leechers, {{printf "%.1f" .AnnouncesPerSec}} announces per second.</p>{{end}}
 `))
 

@@ -8,6 +8,7 @@ import (
 
 	"shoal/internal/port"
 	"shoal/swarm"
+	"shoal/swarm/dht"
 )
 
 // PeerConfig configures a Peer.
@@ -16,6 +17,7 @@ type PeerConfig struct {
 	Swarm  swarm.Config
 	Limits Limits // instead of those in Swarm
 	Around Around
+	DHT    DHTConfig
 	Log    *slog.Logger
 }
 
@@ -27,6 +29,8 @@ type Peer struct {
 	port      *port.Port
 	bounds    *bounds
 	cfg       PeerConfig
+	dht       *dht.Node // nil: none
+	dhtWhy    DHTStatus
 }
 
 // NewPeer takes the port. With peers off there is none.
@@ -34,13 +38,16 @@ func NewPeer(ctx context.Context, cfg PeerConfig) (*Peer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Peer{cfg: cfg}
+	p := &Peer{cfg: cfg, dhtWhy: DHTStatus{Mode: DHTOff, Reason: "peers are off"}}
 	if cfg.Swarm.Upload != swarm.UploadOff {
 		var err error
 		if p.port, err = port.Listen(ctx, cfg.Listen); err != nil {
 			return nil, err
 		}
 		cfg.Around.apply(&cfg.Swarm, p.port)
+		if p.dht, p.dhtWhy = newDHT(ctx, cfg.DHT, p.port, "", nil, cfg.Log); p.dht != nil {
+			cfg.Swarm.Finder = p.dht
+		}
 	}
 	cfg.Swarm.Log = cfg.Log
 	p.Discovers = cfg.Swarm.LAN != nil
@@ -60,6 +67,9 @@ func (p *Peer) Port() int {
 // ChangeLimits changes limits while the peer runs: texts as users write them, by the limits' names.
 func (p *Peer) ChangeLimits(texts map[string]string) error { return p.bounds.change(texts) }
 
+// DHT is whether the node takes part in the DHT, and how it is doing there.
+func (p *Peer) DHT() DHTStatus { return dhtStatus(p.dht, p.dhtWhy) }
+
 // Run takes part until ctx is done.
 func (p *Peer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -67,9 +77,12 @@ func (p *Peer) Run(ctx context.Context) error {
 	g.Go(func() error { return p.bounds.follow(ctx) })
 	if p.port != nil {
 		g.Go(func() error { return p.cfg.Around.run(ctx, p.Node, p.port, p.cfg.Log) })
-		g.Go(func() error {
-			return p.port.Run(ctx, port.Handlers{BitTorrent: p.HandleConn, Encrypted: p.HandleEncrypted, Log: p.cfg.Log})
-		})
+		h := port.Handlers{BitTorrent: p.HandleConn, Encrypted: p.HandleEncrypted, Log: p.cfg.Log}
+		if p.dht != nil {
+			h.DHT = p.dht.HandleUDP
+			g.Go(func() error { return p.dht.Run(ctx) })
+		}
+		g.Go(func() error { return p.port.Run(ctx, h) })
 	}
 	return g.Wait()
 }

@@ -22,6 +22,7 @@ import (
 	"shoal/internal/release"
 	"shoal/seeder"
 	"shoal/swarm"
+	"shoal/swarm/dht"
 	"shoal/tracker"
 )
 
@@ -51,6 +52,7 @@ type ServeConfig struct {
 	Items deliver.Items
 	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
 	PushToken string
+	DHT       DHTConfig
 	WebSeeds  []string
 	Swarm     swarm.Config
 	Limits    Limits // instead of those in Swarm
@@ -69,6 +71,8 @@ type Server struct {
 	tracker *tracker.Server // nil: none
 	redis   *tracker.Redis  // nil: none
 	tls     *tls.Config     // nil: none
+	dht     *dht.Node       // nil: none
+	dhtWhy  DHTStatus
 	seeder  *seeder.Seeder
 	bounds  *bounds
 	started time.Time
@@ -107,6 +111,10 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	}
 	cfg.Around.apply(&cfg.Swarm, s.port)
 	cfg.Swarm.Log = cfg.Log
+	outside := publicAddresses(ctx, cfg.PublicURL)
+	if s.dht, s.dhtWhy = newDHT(ctx, cfg.DHT, s.port, cfg.StateDir, outside, cfg.Log); s.dht != nil {
+		cfg.Swarm.Finder = s.dht
+	}
 	s.node = swarm.New(cfg.Swarm)
 	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
 	if cfg.Tracker {
@@ -123,7 +131,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 	}
 	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, cfg.Log)
-	if err := s.newTracker(ctx); err != nil {
+	if err := s.newTracker(outside); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -139,12 +147,12 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 }
 
 // newTracker makes the tracker, if there is to be one.
-func (s *Server) newTracker(ctx context.Context) error {
+func (s *Server) newTracker(outside []netip.Addr) error {
 	cfg := &s.cfg
 	if !cfg.Tracker {
 		return nil
 	}
-	tc := tracker.Config{Log: cfg.Log, Here: publicAddress(ctx, cfg.PublicURL), TrustedProxies: cfg.TrustedProxies, RequestsPerSec: cfg.RequestsPerSec}
+	tc := tracker.Config{Log: cfg.Log, Here: here(outside), TrustedProxies: cfg.TrustedProxies, RequestsPerSec: cfg.RequestsPerSec}
 	switch {
 	case cfg.AllowFile != "":
 		allow := &followed[hashSet]{what: "allow list", path: cfg.AllowFile, parse: parseAllow}
@@ -189,23 +197,30 @@ func follow[T any](s *Server, f *followed[T]) error {
 	return f.load()
 }
 
-// publicAddress tells the tracker where peers on this machine are reached from outside, when its
-// operator has said so by a URL; nil when not, or when the name leads nowhere.
-func publicAddress(ctx context.Context, public string) func(netip.Addr) netip.Addr {
+// publicAddresses are those at which others reach this machine, when its operator has said so by a URL; none when not, or when the name leads nowhere.
+func publicAddresses(ctx context.Context, public string) (list []netip.Addr) {
 	u, err := url.Parse(public)
 	if err != nil || u.Hostname() == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil || len(found) == 0 {
+	found, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	for _, a := range found {
+		list = append(list, a.Unmap())
+	}
+	return list
+}
+
+// here tells the tracker where peers on this machine are reached from outside.
+func here(outside []netip.Addr) func(netip.Addr) netip.Addr {
+	if len(outside) == 0 {
 		return nil
 	}
 	return func(peer netip.Addr) netip.Addr {
-		for _, a := range found {
-			if a.Unmap().Is4() == peer.Unmap().Is4() {
-				return a.Unmap()
+		for _, a := range outside {
+			if a.Is4() == peer.Unmap().Is4() {
+				return a
 			}
 		}
 		return netip.Addr{}
@@ -258,6 +273,9 @@ func (s *Server) Port() int { return s.port.Number() }
 // Addr is what the port was taken on.
 func (s *Server) Addr() netip.AddrPort { return s.port.Addr() }
 
+// DHT is whether the node takes part in the DHT, and how it is doing there.
+func (s *Server) DHT() DHTStatus { return dhtStatus(s.dht, s.dhtWhy) }
+
 // Close gives back what NewServer took. Only needed when Run is not called.
 func (s *Server) Close() {
 	if s.port != nil {
@@ -290,6 +308,10 @@ func (s *Server) Run(ctx context.Context) error {
 		g.Go(func() error { return s.serveHTTP(ctx, tls.NewListener(s.port.TLS(), s.tls), s.public()) })
 	}
 	g.Go(func() error { return s.cfg.Around.run(ctx, s.node, s.port, s.cfg.Log) })
+	if s.dht != nil {
+		h.DHT = s.dht.HandleUDP
+		g.Go(func() error { return s.dht.Run(ctx) })
+	}
 	g.Go(func() error { return s.serveHTTP(ctx, s.port.HTTP(), s.public()) })
 	if s.cfg.StateDir != "" {
 		ln, err := controlSocket(s.cfg.StateDir)

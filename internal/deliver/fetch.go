@@ -23,7 +23,7 @@ type Request struct {
 	Stall     time.Duration       // give up when no byte came for so long; 0: never
 	Deadline  time.Time           // zero: none
 	UserAgent string
-	// Discovers says that the node finds peers that nobody names, such as neighbours on the LAN.
+	// Discovers says that the node finds peers that nobody names, on the LAN or in the DHT.
 	Discovers bool
 
 	heard chan []byte // checkpoints that peers have seen of the log
@@ -83,7 +83,7 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 }
 
 func noSource() error {
-	return &Error{ErrNoSource, "there is no tracker, web seed or peer to get this from", "name one with --peer HOST:PORT"}
+	return &Error{ErrNoSource, "there is no tracker, web seed or peer to get this from", "name one with --peer HOST:PORT, or look in a DHT: --dht public, or --dht-bootstrap HOST:PORT"}
 }
 
 func (r *Request) hasSource() bool {

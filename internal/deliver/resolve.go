@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,28 @@ func (f *Found) Close() {
 	if f.close != nil {
 		f.close()
 	}
+}
+
+// Private says whether only its trackers may tell of the content's peers (BEP 27). A magnet cannot say so.
+func (f *Found) Private() bool { return f.Torrent != nil && f.Torrent.Private }
+
+// Hosts are the names and addresses of those that the content may come from.
+func (f *Found) Hosts() (list []string) {
+	urls := append(slices.Concat(f.Trackers...), slices.Concat(f.WebSeeds, f.Origin)...)
+	if f.Torrent != nil {
+		urls = append(urls, f.Torrent.WebSeeds...)
+	}
+	for _, raw := range urls {
+		if u, err := url.Parse(raw); err == nil && u.Hostname() != "" {
+			list = append(list, u.Hostname())
+		}
+	}
+	for _, p := range f.Peers {
+		if host, _, err := net.SplitHostPort(p); err == nil {
+			list = append(list, host)
+		}
+	}
+	return list
 }
 
 // maxTorrentFile bounds a .torrent, in bytes: piece.Read refuses more.

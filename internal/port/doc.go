@@ -16,7 +16,7 @@
 //
 //	00                          the tracker (BEP 15): "connect" begins with 00 00 04 17 27 10 19 80, the others with our connection ids, whose
 //	                            first byte the tracker must keep 00
-//	'd'                         the DHT (BEP 5)
+//	'd'                         the DHT (BEP 5), which answers later: a flood of the one must not hold up the other
 //	41                          a uTP SYN (BEP 29): answered with ST_RESET. We do not speak uTP, but clients that try it first and hear nothing,
 //	                            not even an ICMP error, wait for their time-out before they try TCP
 //	anything else               dropped

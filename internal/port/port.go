@@ -38,8 +38,8 @@ type Handlers struct {
 	Tracker UDPHandler
 	// Warm, if it is not nil, is given the datagrams that have come at once before Tracker gets the first of them.
 	Warm func(pkts iter.Seq[[]byte]) byte
-	// DHT gets datagrams of BEP 5. Nil: dropped.
-	DHT UDPHandler
+	// DHT gets datagrams of BEP 5. It has queues of its own. Nil: dropped.
+	DHT LaterHandler
 	// Log receives what is refused, at Debug. Nil discards it.
 	Log *slog.Logger
 }

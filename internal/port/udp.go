@@ -16,6 +16,10 @@ import (
 // during the call. All sockets call it at the same time.
 type UDPHandler func(dst, pkt []byte, from netip.AddrPort) []byte
 
+// LaterHandler takes one datagram and must not wait: what there is to do it does elsewhere, so that nobody's datagrams wait for another's. reply
+// answers from the address that the datagram was sent to; any goroutine may call it, at any time. pkt is only valid during the call.
+type LaterHandler func(pkt []byte, from netip.AddrPort, reply func(b []byte))
+
 // maxDatagram is more than any tracker or DHT message that crosses the Internet whole; what is longer is cut and then refused by its parser.
 const maxDatagram = 4096
 
@@ -25,8 +29,6 @@ func (h *Handlers) answer(dst, pkt []byte, from netip.AddrPort) []byte {
 	case len(pkt) == 0:
 	case pkt[0] == 0x00 && h.Tracker != nil:
 		return h.Tracker(dst, pkt, from)
-	case pkt[0] == 'd' && h.DHT != nil:
-		return h.DHT(dst, pkt, from)
 	case isUTPSyn(pkt):
 		return appendUTPReset(dst, pkt)
 	}
@@ -67,6 +69,11 @@ func (p *Port) serveUDP(ctx context.Context, s *udpSocket, h *Handlers) error {
 			to := m.Addr.(*net.UDPAddr)
 			from := to.AddrPort()
 			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+			if m.N > 0 && m.Buffers[0][0] == 'd' && h.DHT != nil {
+				way := s.replyFrom(m.OOB[:m.NN])
+				h.DHT(m.Buffers[0][:m.N], from, func(b []byte) { s.answer(ctx, h, b, way, from) })
+				continue
+			}
 			replies[i] = h.answer(replies[i][:0], m.Buffers[0][:m.N], from)
 			if len(replies[i]) > 0 {
 				out = append(out, ipv4.Message{Buffers: replies[i : i+1], OOB: s.replyFrom(m.OOB[:m.NN]), Addr: to})
@@ -84,6 +91,37 @@ func (p *Port) serveUDP(ctx context.Context, s *udpSocket, h *Handlers) error {
 			left = left[n:]
 		}
 	}
+}
+
+// answer sends an answer that took its time.
+func (s *udpSocket) answer(ctx context.Context, h *Handlers, b, way []byte, to netip.AddrPort) {
+	if _, _, err := s.WriteMsgUDPAddrPort(b, way, to); err != nil && ctx.Err() == nil {
+		h.Log.Debug("answering a datagram", "peer", to, "err", err)
+	}
+}
+
+// WriteTo sends a datagram that is no answer from the port.
+func (p *Port) WriteTo(b []byte, to netip.AddrPort) error {
+	s := p.socket(to.Addr())
+	if s == nil {
+		return &net.OpError{Op: "write", Net: "udp", Addr: net.UDPAddrFromAddrPort(to), Err: errFamily}
+	}
+	_, err := s.WriteToUDPAddrPort(b, to)
+	return err
+}
+
+var errFamily = errors.New("the port is not open for addresses of this family")
+
+// Reaches says whether WriteTo can send to addresses of the family of a.
+func (p *Port) Reaches(a netip.Addr) bool { return p.socket(a) != nil }
+
+func (p *Port) socket(a netip.Addr) *udpSocket {
+	for _, s := range p.udp {
+		if s.v6 == !a.Unmap().Is4() {
+			return s
+		}
+	}
+	return nil
 }
 
 // udpSocket is a socket of one family. On a wildcard address it also learns where each datagram was sent to.

@@ -20,6 +20,14 @@ func tagged(tag string) UDPHandler {
 	}
 }
 
+// later is a handler that answers from a goroutine of its own.
+func later(tag string) LaterHandler {
+	return func(pkt []byte, from netip.AddrPort, reply func([]byte)) {
+		answer := tagged(tag)(nil, pkt, from)
+		go reply(answer)
+	}
+}
+
 // connectRequest is BEP 15's: protocol id, action 0, a transaction id.
 var connectRequest = []byte{0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4}
 
@@ -27,7 +35,7 @@ var connectRequest = []byte{0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1
 var synPacket = []byte{0x41, 0, 0xbe, 0xef, 1, 2, 3, 4, 0, 0, 0, 0, 0, 16, 0, 0, 0x12, 0x34, 0, 0}
 
 func TestDatagramsGoWhereTheyBelong(t *testing.T) {
-	p := start(t, "127.0.0.1:0", Handlers{Tracker: tagged("tracker"), DHT: tagged("dht")}, nil)
+	p := start(t, "127.0.0.1:0", Handlers{Tracker: tagged("tracker"), DHT: later("dht")}, nil)
 	c, err := net.Dial("udp", p.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +88,7 @@ func TestUTPSynIsReset(t *testing.T) {
 
 // A connected socket only hears the address it asked: on 127.0.0.2 the system alone would answer from 127.0.0.1.
 func TestAnswersComeFromTheAddressThatWasAsked(t *testing.T) {
-	p := start(t, ":0", Handlers{Tracker: tagged("tracker")}, nil)
+	p := start(t, ":0", Handlers{Tracker: tagged("tracker"), DHT: later("dht")}, nil)
 	for _, host := range []string{"127.0.0.1", "127.0.0.2", "127.1.2.3", "::1"} {
 		c, err := net.ListenPacket("udp", net.JoinHostPort(map[bool]string{true: "::1", false: "127.0.0.1"}[strings.Contains(host, ":")], "0"))
 		if err != nil {
@@ -89,19 +97,47 @@ func TestAnswersComeFromTheAddressThatWasAsked(t *testing.T) {
 		}
 		defer c.Close()
 		to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(host), uint16(p.Number())))
-		if _, err := c.WriteTo(connectRequest, to); err != nil {
-			t.Logf("%s: %v (not an address of this system?)", host, err)
-			continue
+		for _, ask := range []struct {
+			send []byte
+			want string
+		}{{connectRequest, "tracker 16 "}, {[]byte("d1:y1:qe"), "dht 8 "}} {
+			if _, err := c.WriteTo(ask.send, to); err != nil {
+				t.Logf("%s: %v (not an address of this system?)", host, err)
+				continue
+			}
+			c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			b := make([]byte, 100)
+			n, from, err := c.ReadFrom(b)
+			if err != nil || from.String() != to.String() {
+				t.Errorf("asked %v, answered from %v, %v", to, from, err)
+			}
+			if want := ask.want + c.LocalAddr().String(); string(b[:n]) != want {
+				t.Errorf("asked %v: the handler saw %q, want %q (never an IPv4 address mapped to IPv6)", to, b[:n], want)
+			}
 		}
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
-		b := make([]byte, 100)
-		n, from, err := c.ReadFrom(b)
-		if err != nil || from.String() != to.String() {
-			t.Errorf("asked %v, answered from %v, %v", to, from, err)
-		}
-		if want := "tracker 16 " + c.LocalAddr().String(); string(b[:n]) != want {
-			t.Errorf("asked %v: the handler saw %q, want %q (never an IPv4 address mapped to IPv6)", to, b[:n], want)
-		}
+	}
+}
+
+// What the port sends by itself leaves from its number, over the family of the address.
+func TestWriteTo(t *testing.T) {
+	p := start(t, "127.0.0.1:0", Handlers{}, nil)
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	to := c.LocalAddr().(*net.UDPAddr).AddrPort()
+	if err := p.WriteTo([]byte("hello"), to); err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	b := make([]byte, 100)
+	if n, from, err := c.ReadFrom(b); err != nil || string(b[:n]) != "hello" || from.String() != p.Addr().String() {
+		t.Errorf("%q from %v, %v; want it from %v", b[:n], from, err, p.Addr())
+	}
+	six := netip.MustParseAddrPort("[::1]:1")
+	if err := p.WriteTo([]byte("hello"), six); err == nil || p.Reaches(six.Addr()) || !p.Reaches(to.Addr()) {
+		t.Errorf("writing to IPv6 from a port of IPv4: %v", err)
 	}
 }
 
@@ -121,11 +157,11 @@ func FuzzAnswer(f *testing.F) {
 				return dst
 			}
 		}
-		h := Handlers{Tracker: mark("t"), DHT: mark("d")}
+		h := Handlers{Tracker: mark("t")}
 		r := h.answer(nil, pkt, netip.AddrPort{})
 		want := ""
 		if len(pkt) > 0 {
-			want = map[byte]string{0: "t", 'd': "d"}[pkt[0]]
+			want = map[byte]string{0: "t"}[pkt[0]]
 		}
 		if calls != want {
 			t.Fatalf("%q went to %q, want %q", pkt, calls, want)

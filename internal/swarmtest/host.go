@@ -124,6 +124,7 @@ func (h *Host) environment(more ...string) []string {
 		v = strings.ToUpper(v)
 		return strings.HasPrefix(v, "SHOAL_") || strings.HasSuffix(v[:strings.IndexByte(v+"=", '=')], "_PROXY")
 	})
+	env = append(env, "SHOAL_DHT=off") // no test may speak with the public DHT: those that want one say which
 	return append(append(env, h.env...), more...)
 }
 

@@ -16,7 +16,9 @@ const asProgram = "SHOAL_TEST_AS_PROGRAM"
 
 // Main is for TestMain. The test binary plays shoal, whose main function program is, when a Host
 // starts it so, and under the name shoal in scripts.
+// No test may speak with the public DHT, whatever addresses the machine has: it is off unless a test says otherwise.
 func Main(m *testing.M, program func(args []string) int) {
+	os.Setenv("SHOAL_DHT", "off")
 	if os.Getenv(asProgram) != "" {
 		os.Exit(program(os.Args))
 	}

@@ -17,8 +17,8 @@ var ErrNotBitTorrent = errors.New("not a BitTorrent handshake")
 
 // Handshake is what both sides send first (BEP 3).
 type Handshake struct {
-	// Fast is BEP 6, Extended BEP 10, V2 the upgrade bit of BEP 52.
-	Fast, Extended, V2 bool
+	// Fast is BEP 6, Extended BEP 10, V2 the upgrade bit of BEP 52; DHT says that the sender is a node of it (BEP 5).
+	Fast, Extended, V2, DHT bool
 	// InfoHash is the SHA-1 info hash, or the first 20 bytes of the SHA-256 one.
 	InfoHash [20]byte
 	PeerID   [20]byte
@@ -36,6 +36,9 @@ func (h Handshake) Append(b []byte) []byte {
 	}
 	if h.V2 {
 		reserved[7] |= 0x10
+	}
+	if h.DHT {
+		reserved[7] |= 0x01
 	}
 	b = append(b, reserved[:]...)
 	b = append(b, h.InfoHash[:]...)
@@ -60,6 +63,7 @@ func ParseHandshake(b [HandshakeLen]byte) (h Handshake, err error) {
 	h.Extended = reserved[5]&0x10 != 0
 	h.Fast = reserved[7]&0x04 != 0
 	h.V2 = reserved[7]&0x10 != 0
+	h.DHT = reserved[7]&0x01 != 0
 	copy(h.InfoHash[:], b[len(Protocol)+8:])
 	copy(h.PeerID[:], b[len(Protocol)+28:])
 	return h, nil

@@ -55,7 +55,7 @@ const (
 // Message is one decoded message; which fields mean something depends on Type.
 type Message struct {
 	Type                 Type
-	Index, Begin, Length uint32
+	Index, Begin, Length uint32 // Port's number is the Index
 	// Payload is a block, a bitfield, an extended payload (of our own ids), or concatenated
 	// 32-byte hashes.
 	// A block's is pooled: see [Message.Release].
@@ -132,7 +132,10 @@ func (r *Reader) body(m *Message, n int64) error {
 		}
 		m.Index = r.word(0)
 	case Port:
-		return r.fixed(n, 2)
+		if err := r.fixed(n, 2); err != nil {
+			return err
+		}
+		m.Index = uint32(binary.BigEndian.Uint16(r.head[:2]))
 	case Request, Cancel, Reject:
 		if err := r.fixed(n, 12); err != nil {
 			return err
@@ -253,6 +256,11 @@ func AppendPlain(b []byte, t Type) []byte { return append(b, 0, 0, 0, 1, byte(t)
 func AppendIndex(b []byte, t Type, index uint32) []byte {
 	b = append(b, 0, 0, 0, 5, byte(t))
 	return binary.BigEndian.AppendUint32(b, index)
+}
+
+// AppendPort adds [Port]: the UDP port of the sender's DHT node (BEP 5).
+func AppendPort(b []byte, port uint16) []byte {
+	return binary.BigEndian.AppendUint16(append(b, 0, 0, 0, 3, byte(Port)), port)
 }
 
 // AppendSpan adds [Request], [Cancel] or [Reject].
