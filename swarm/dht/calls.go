@@ -81,12 +81,6 @@ func (c *calls) expire(now time.Time) (late []call) {
 	return late
 }
 
-func (c *calls) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.open)
-}
-
 func (x *call) finish(r result) {
 	select {
 	case x.done <- r:
