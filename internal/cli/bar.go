@@ -42,7 +42,8 @@ type bar struct {
 	drawn  *progressbar.ProgressBar
 }
 
-const barWidth = 20
+// barWidth leaves room for the rest on the usual 80 columns.
+const barWidth = 10
 
 func newBar(s *screen, total int64) *bar {
 	return &bar{s, progressbar.NewOptions64(total,
@@ -86,10 +87,11 @@ func (b *bar) text(p *progress) string {
 		add(time, time)
 	}
 	for _, c := range p.from.classes() {
-		plain := fmt.Sprintf("  %s %s", c.name, formatBytes(c.bytes))
+		share := 100 * c.bytes / p.from.sum()
+		plain := fmt.Sprintf("  %s %d%%", c.name, share)
 		coloured := plain
 		if b.screen.colour {
-			coloured = fmt.Sprintf("  [%s]%s[reset] %s", c.colour, c.name, formatBytes(c.bytes))
+			coloured = fmt.Sprintf("  [%s]%s[reset] %d%%", c.colour, c.name, share)
 		}
 		add(plain, coloured)
 	}

@@ -122,11 +122,11 @@ func TestBar(t *testing.T) {
 		colour  bool
 		want    string // the last line that is drawn, without colours
 	}{
-		{100, true, " 100% |████████████████████|  64 MiB of 64 MiB  4.0 MiB/s  lan 32 MiB  origin 32 MiB"},
-		{100, false, " 100% |████████████████████|  64 MiB of 64 MiB  4.0 MiB/s  lan 32 MiB  origin 32 MiB"},
-		{80, true, " 100% |████████████████████|  64 MiB of 64 MiB  4.0 MiB/s  lan 32 MiB"},
-		{60, false, " 100% |████████████████████|  64 MiB of 64 MiB  4.0 MiB/s"},
-		{50, false, " 100% |████████████████████|  64 MiB of 64 MiB"},
+		{80, true, " 100% |██████████|  64 MiB of 64 MiB  4.0 MiB/s  lan 50%  origin 50%"},
+		{80, false, " 100% |██████████|  64 MiB of 64 MiB  4.0 MiB/s  lan 50%  origin 50%"},
+		{60, true, " 100% |██████████|  64 MiB of 64 MiB  4.0 MiB/s  lan 50%"},
+		{50, false, " 100% |██████████|  64 MiB of 64 MiB  4.0 MiB/s"},
+		{40, false, " 100% |██████████|  64 MiB of 64 MiB"},
 	} {
 		t.Run(fmt.Sprint(tt.columns, tt.colour), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
