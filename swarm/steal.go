@@ -11,7 +11,7 @@ const (
 	// stealAge is how long a request must have waited, and have to wait on, before an idle source may take it
 	// over: at least, and at most where that has come too late before (see margin).
 	stealAge  = 300 * time.Millisecond
-	stealMost = 5 * time.Second
+	stealMost = time.Second
 	// silence is how long a source that was asked may say nothing before all of it may be, beyond the time that
 	// its blocks take.
 	silence = time.Second
@@ -30,7 +30,7 @@ func (c *conn) wait(now time.Time) time.Duration {
 	switch {
 	case c.asked == 0:
 		return backlog
-	case c.choked, quiet > c.patience() && (!told || quiet > silence+c.load.wait()):
+	case c.choked, quiet > c.patience() && (!told || quiet > c.patience()+c.load.wait()):
 		return stuckWait
 	case told:
 		return backlog
