@@ -25,7 +25,7 @@ func (t *Transfer) find() {
 	if !t.node.Finds() || t.spec.Private {
 		return
 	}
-	stop := t.node.cfg.Finder.Find(dht.Job{Hashes: t.hashes, State: t.findState, Found: t.heard})
+	stop := t.node.cfg.Finder.Find(dht.Job{Hashes: t.hashes, State: t.findState, Port: func() int { return int(t.node.port.Load()) }, Found: t.heard})
 	t.mu.Lock()
 	t.stopFinding = stop
 	gone := t.gone
@@ -90,5 +90,5 @@ func (s *session) tookPort(c *conn, port uint32) {
 }
 
 func (s *session) inDHT() bool {
-	return s.t.node.Finds() && !s.t.private() && (s.torrent == nil || !s.torrent.Private)
+	return s.t.node.Finds() && !s.private()
 }

@@ -162,7 +162,7 @@ func newDHT(ctx context.Context, c DHTConfig, p *port.Port, stateDir string, pub
 	bound := p.Addr().Addr()
 	cfg := dht.Config{
 		Send: p.WriteTo, IPv4: p.Reaches(netip.IPv4Unspecified()), IPv6: p.Reaches(netip.IPv6Unspecified()),
-		Port: p.Number(), PeerPort: p.Number(), Bootstrap: c.Bootstrap, Private: st.Mode == DHTPrivate, ReadOnly: c.ReadOnly,
+		Port: p.Number(), Bootstrap: c.Bootstrap, Private: st.Mode == DHTPrivate, ReadOnly: c.ReadOnly,
 		Own: func(a netip.Addr) bool {
 			return slices.Contains(public, a) || slices.Contains(ownAddresses(netip.IPv6Unspecified()), a)
 		},

@@ -17,6 +17,8 @@ type Job struct {
 	Hashes func() [][20]byte
 	// State says how much it matters now.
 	State func() State
+	// Port is the TCP port that peers can dial: what is announced. It need not be the UDP port, nor ours: a router may have given another. 0: nothing is.
+	Port func() int
 	// Found takes peers.
 	Found func([]netip.AddrPort)
 }
@@ -70,7 +72,7 @@ type job struct {
 	due      time.Time
 	index    int // in the queue; -1: not in it
 	last     time.Time
-	round    int
+	round    int // how many look-ups before the last one pressed, in a row
 	stored   int
 	reserved bool // its turn among the seeds has been given out
 	stopped  atomic.Bool
@@ -79,11 +81,11 @@ type job struct {
 
 func (s *scheduler) init() { s.wake, s.names = make(chan struct{}, 1), make(map[ID]*job) }
 
-// has says whether we take part in a torrent.
-func (s *scheduler) has(hash ID) bool {
+// find is the job by one of its names; nil if there is none.
+func (s *scheduler) find(hash ID) *job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.names[hash] != nil
+	return s.names[hash]
 }
 
 // rename notes by which names a job is looked for.
@@ -232,6 +234,9 @@ func (n *Node) look(ctx context.Context, j *job) {
 	if j.stopped.Load() {
 		return
 	}
+	if !j.last.IsZero() && j.round < len(early) {
+		j.round++
+	}
 	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	var mu sync.Mutex
@@ -241,7 +246,7 @@ func (n *Node) look(ctx context.Context, j *job) {
 	n.jobs.rename(j, names)
 	for _, h := range names {
 		wg.Go(func() {
-			k := n.Lookup(limited, h, true, func(peers []netip.AddrPort) {
+			k := n.Lookup(limited, h, j.Port(), func(peers []netip.AddrPort) {
 				if !j.stopped.Load() {
 					j.Found(peers)
 				}
@@ -260,9 +265,6 @@ func (n *Node) look(ctx context.Context, j *job) {
 		j.round = 0
 	}
 	wait := pause(st, j.round, j.stored)
-	if j.round < len(early) {
-		j.round++
-	}
 	if !st.Seed {
 		wait = min(wait, checkTime)
 	} else if wait > time.Minute {

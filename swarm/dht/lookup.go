@@ -8,8 +8,8 @@ import (
 )
 
 // Lookup looks for peers of a torrent, in IPv4 and IPv6. found gets them as they come, and may get some twice; it may be called by two goroutines.
-// If announce is set, the nodes closest to hash are asked to name us to others; how many have agreed is returned.
-func (n *Node) Lookup(ctx context.Context, hash ID, announce bool, found func([]netip.AddrPort)) (stored int) {
+// The nodes closest to hash are asked to name us, at a TCP port, to others, unless that is 0; how many have agreed is returned.
+func (n *Node) Lookup(ctx context.Context, hash ID, port int, found func([]netip.AddrPort)) (stored int) {
 	n.counts.lookups.Add(1)
 	query := message{method: qGetPeers, infoHash: &hash}
 	return n.store(ctx, hash, query, func(r result) {
@@ -17,17 +17,17 @@ func (n *Node) Lookup(ctx context.Context, hash ID, announce bool, found func([]
 			return
 		}
 		peers := slices.DeleteFunc(slices.Clone(r.m.values), func(a netip.AddrPort) bool {
-			self := int(a.Port()) == n.cfg.PeerPort && n.cfg.Own != nil && n.cfg.Own(a.Addr())
+			self := port != 0 && (int(a.Port()) == port || int(a.Port()) == n.cfg.Port) && n.cfg.Own != nil && n.cfg.Own(a.Addr())
 			return self || !n.admits(a.Addr()) || !Routable(a.Addr()) && Routable(r.addr.Addr())
 		})
 		if len(peers) > 0 {
 			found(peers)
 		}
 	}, func() *message {
-		if !announce || n.cfg.PeerPort == 0 {
+		if port == 0 {
 			return nil
 		}
-		return &message{method: qAnnounce, infoHash: &hash, port: n.cfg.PeerPort}
+		return &message{method: qAnnounce, infoHash: &hash, port: port}
 	}, nil)
 }
 

@@ -53,7 +53,10 @@ func (n *Node) maintain(ctx context.Context, f family) {
 		due := h.table.due(time.Now())
 		h.mu.Unlock()
 		for _, c := range due {
-			n.pingSoon(c)
+			select {
+			case n.pings <- c:
+			default:
+			}
 		}
 		if now = time.Now(); !now.Before(save) {
 			save = now.Add(saveEvery)

@@ -18,10 +18,8 @@ type Config struct {
 	Send func(b []byte, to netip.AddrPort) error
 	// IPv4 and IPv6 say which networks to take part in; if neither is set, both.
 	IPv4, IPv6 bool
-	// Port is the UDP port that nodes can reach, told to peers. Zero: none.
+	// Port is the number of the port: that of UDP, at which nodes reach us, and of TCP, at which the machines around do. Zero: none.
 	Port int
-	// PeerPort is the TCP port that peers can dial: what is announced. Zero: nothing is.
-	PeerPort int
 	// Bootstrap are nodes to begin with, HOST:PORT each.
 	Bootstrap []string
 	// Private keeps to addresses that are not public, unless Bootstrap names a public one.
@@ -47,7 +45,8 @@ type Node struct {
 	tokens  tokens
 	peers   peerStore
 	items   itemStore
-	sources *sourceLimit
+	sources *sourceLimit  // of queries
+	offered *sourceLimit  // of nodes that are to be asked for a sign of life
 	asking  *rate.Limiter // queries that we send
 	giving  *rate.Limiter // bytes of answers
 	queue   chan query
@@ -95,7 +94,7 @@ func New(cfg Config) *Node {
 	if !cfg.IPv4 && !cfg.IPv6 {
 		cfg.IPv4, cfg.IPv6 = true, true
 	}
-	n := &Node{cfg: cfg, sources: newSourceLimit(queriesPerSec, queryBurst),
+	n := &Node{cfg: cfg, sources: newSourceLimit(queriesPerSec, queryBurst), offered: newSourceLimit(1.0/30, 1),
 		asking: rate.NewLimiter(askPerSec, askBurst), giving: rate.NewLimiter(giveBytesPerSec, giveAtOnce),
 		upkeep: rate.NewLimiter(upkeepPerSec, upkeepPerSec), seeding: rate.NewLimiter(seedsPerSec, seedBurst),
 		queue: make(chan query, maxQueue), pings: make(chan contact, maxPings), resolved: make(chan struct{})}
@@ -266,8 +265,11 @@ func (n *Node) Meet(a netip.AddrPort) {
 	n.pingSoon(contact{addr: a})
 }
 
-// pingSoon has a node pinged, if not too many wait for it already.
+// pingSoon has a node pinged, if not too many wait for it already; the same one not again and again, whoever names it.
 func (n *Node) pingSoon(c contact) {
+	if !n.offered.allow(c.addr, time.Now()) {
+		return
+	}
 	select {
 	case n.pings <- c:
 	default:

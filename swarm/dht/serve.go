@@ -113,14 +113,19 @@ func (n *Node) answer(m *message, from netip.AddrPort, now time.Time) *message {
 // asPeer is our own address as a peer of a torrent, for somebody at to: in a small network nobody else may know of us, who cannot announce to
 // ourselves. The zero address if we are none.
 func (n *Node) asPeer(hash ID, to netip.Addr) (a netip.AddrPort) {
-	if n.cfg.PeerPort == 0 || n.cfg.Local == nil || !n.jobs.has(hash) {
+	j := n.jobs.find(hash)
+	if j == nil || n.cfg.Local == nil {
 		return a
+	}
+	port := j.Port()
+	if !Routable(to) && port != 0 {
+		port = n.cfg.Port // no router is between
 	}
 	ip := n.cfg.Local(to).Unmap()
-	if !ip.IsValid() || familyOf(ip) != familyOf(to) || Routable(to) && !Routable(ip) {
+	if port == 0 || !ip.IsValid() || familyOf(ip) != familyOf(to) || Routable(to) && !Routable(ip) {
 		return a
 	}
-	return netip.AddrPortFrom(ip, uint16(n.cfg.PeerPort))
+	return netip.AddrPortFrom(ip, uint16(port))
 }
 
 func refuse(a *message, code int, text string) *message {

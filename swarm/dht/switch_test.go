@@ -19,16 +19,28 @@ type lan struct {
 	stops map[*Node]func()
 	addrs map[*Node]netip.AddrPort
 	last  uint32
+	// others get what is sent to addresses where no node is.
+	others map[netip.AddrPort]func(b []byte, from netip.AddrPort)
+}
+
+// bubble runs a test in a network whose time passes as fast as nothing happens.
+func bubble(t *testing.T, f func(t *testing.T, l *lan)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, newLAN()) })
 }
 
 func newLAN() *lan {
-	return &lan{nodes: make(map[netip.AddrPort]*Node), stops: make(map[*Node]func()), addrs: make(map[*Node]netip.AddrPort)}
+	return &lan{nodes: make(map[netip.AddrPort]*Node), stops: make(map[*Node]func()), addrs: make(map[*Node]netip.AddrPort),
+		others: make(map[netip.AddrPort]func([]byte, netip.AddrPort))}
 }
 
 func (l *lan) deliver(from, to netip.AddrPort, b []byte) {
 	l.mu.Lock()
-	n := l.nodes[to]
+	n, other := l.nodes[to], l.others[to]
 	l.mu.Unlock()
+	if other != nil {
+		other(b, from)
+	}
 	if n != nil {
 		n.HandleUDP(b, from, func(answer []byte) { l.deliver(to, from, answer) })
 	}
@@ -50,23 +62,34 @@ func (l *lan) start(t *testing.T, cfg Config) *Node {
 
 func (l *lan) startAt(t *testing.T, at netip.AddrPort, cfg Config) *Node {
 	t.Helper()
+	return l.startBoth(t, at, at, cfg)
+}
+
+// startBoth is startAt for a node with an address of each family.
+func (l *lan) startBoth(t *testing.T, at, at6 netip.AddrPort, cfg Config) *Node {
+	t.Helper()
 	cfg.Send = func(b []byte, to netip.AddrPort) error {
-		l.deliver(at, to, bytes.Clone(b))
+		from := at
+		if to.Addr().Is6() {
+			from = at6
+		}
+		l.deliver(from, to, bytes.Clone(b))
 		return nil
 	}
-	cfg.PeerPort = 7070
+	cfg.Port = 7070
 	n := New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	stop := sync.OnceFunc(func() {
 		l.mu.Lock()
 		delete(l.nodes, at)
+		delete(l.nodes, at6)
 		l.mu.Unlock()
 		cancel()
 		<-done
 	})
 	l.mu.Lock()
-	l.nodes[at], l.stops[n], l.addrs[n] = n, stop, at
+	l.nodes[at], l.nodes[at6], l.stops[n], l.addrs[n] = n, n, stop, at
 	l.mu.Unlock()
 	go func() { defer close(done); n.Run(ctx) }()
 	t.Cleanup(stop)
@@ -94,8 +117,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 func TestTwoHundredNodesFindEachOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLAN()
+	bubble(t, func(t *testing.T, l *lan) {
 		nodes := l.network(t, 200, Config{})
 		time.Sleep(2 * time.Minute)
 		for i, n := range nodes {
@@ -106,7 +128,7 @@ func TestTwoHundredNodesFindEachOther(t *testing.T) {
 		// Each tenth node has a torrent of its own.
 		hash := func(i int) ID { return ID{byte(i), 1, 2, 3} }
 		for i := 0; i < 200; i += 10 {
-			if got := nodes[i].Lookup(within(t, time.Minute), hash(i), true, nil); got != closest {
+			if got := nodes[i].Lookup(within(t, time.Minute), hash(i), 7070, nil); got != closest {
 				t.Errorf("the announce of node %d was stored by %d nodes, want %d", i, got, closest)
 			}
 		}
@@ -143,7 +165,7 @@ func find(t *testing.T, n *Node, hash ID) map[netip.AddrPort]bool {
 	t.Helper()
 	var mu sync.Mutex
 	got := make(map[netip.AddrPort]bool)
-	n.Lookup(within(t, time.Minute), hash, false, func(peers []netip.AddrPort) {
+	n.Lookup(within(t, time.Minute), hash, 0, func(peers []netip.AddrPort) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, p := range peers {
