@@ -72,20 +72,21 @@ func (s *session) refuse(c *conn, r upRequest) {
 	}
 }
 
+// cancelled takes a request back. One that comes in time is of use, but not a thousand a second.
 func (s *session) cancelled(c *conn, m *wire.Message) error {
 	for i, r := range c.queue {
 		if r.piece == m.Index && r.begin == m.Begin && r.length == m.Length {
 			c.queue = append(c.queue[:i], c.queue[i+1:]...)
 			s.asks(c, -int64(r.length))
 			s.refuse(c, r) // BEP 6: a cancelled request still gets an answer
-			return nil
+			return c.useless("cancels")
 		}
 	}
 	if r := (upRequest{piece: m.Index, begin: m.Begin, length: m.Length}); c.out.unblock(r) {
 		c.inflight -= int64(r.length)
 		s.refuse(c, r)
 		s.serve(s.now())
-		return nil
+		return c.useless("cancels")
 	}
 	return c.useless("cancels of what was not asked") // or of what has just gone out
 }
