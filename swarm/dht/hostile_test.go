@@ -114,7 +114,7 @@ func FuzzHandleUDP(f *testing.F) {
 				t.Fatalf("%d bytes, %v: %q", len(b), err, b)
 			}
 		}
-		if n.nets[v4].table.size != 0 {
+		if n.nets[v4].size() != 0 {
 			t.Fatal("a stranger is in the table")
 		}
 	})
@@ -252,13 +252,13 @@ func TestForgedAnswers(t *testing.T) {
 			liar.send(n, (&message{kind: 'r', tid: binary.BigEndian.AppendUint32(nil, uint32(i)), id: known(9)}).append(nil))
 		}
 		time.Sleep(time.Second)
-		if got := n.nets[v4].table.all(time.Now()); !slices.Equal(got, []contact{{*known(7), honest.at}}) {
+		if got := n.nets[v4].all(time.Now()); !slices.Equal(got, []contact{{*known(7), honest.at}}) {
 			t.Errorf("the table has %v, want the one who was asked", got)
 		}
 		// A query alone does not make a node known, but it is asked in its turn.
 		liar.send(n, (&message{kind: 'q', tid: []byte("1"), method: qPing, id: known(9)}).append(nil))
 		time.Sleep(time.Second)
-		if got := n.nets[v4].table.size; got != 1 {
+		if got := n.nets[v4].size(); got != 1 {
 			t.Errorf("%d nodes after a query", got)
 		}
 		if got := liar.answers(); !slices.ContainsFunc(got, func(m *message) bool { return m.method == qPing }) {
@@ -376,7 +376,7 @@ func TestReadOnly(t *testing.T) {
 		leaf := l.start(t, Config{ReadOnly: true, Bootstrap: []string{l.addrs[nodes[0]].String()}})
 		time.Sleep(time.Minute)
 		for i, n := range nodes {
-			for _, c := range n.nets[v4].table.all(time.Now()) {
+			for _, c := range n.nets[v4].all(time.Now()) {
 				if c.addr == l.addrs[leaf] {
 					t.Errorf("node %d knows the leaf", i)
 				}

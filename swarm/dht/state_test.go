@@ -17,7 +17,7 @@ func TestStateOutlivesARun(t *testing.T) {
 		nodes := l.network(t, 20, Config{})
 		first := l.start(t, Config{Dir: dir, Bootstrap: []string{l.addrs[nodes[0]].String()}})
 		time.Sleep(time.Minute)
-		id, size := first.nets[v4].id(), first.nets[v4].table.size
+		id, size := first.nets[v4].id(), first.nets[v4].size()
 		at := l.addrs[first]
 		l.kill(first)
 		l.kill(nodes[0]) // where it once began
@@ -26,7 +26,7 @@ func TestStateOutlivesARun(t *testing.T) {
 		if got := second.nets[v4].id(); got != id {
 			t.Errorf("its ID is %s, was %s", got, id)
 		}
-		if got := second.nets[v4].table.size; size < 10 || got < 10 {
+		if got := second.nets[v4].size(); size < 10 || got < 10 {
 			t.Errorf("it knows %d nodes, knew %d", got, size)
 		}
 		if hash := (ID{1}); second.Lookup(within(t, time.Minute), hash, 99, nil) != closest || len(find(t, nodes[3], hash)) != 1 {

@@ -174,3 +174,17 @@ func find(t *testing.T, n *Node, hash ID) map[netip.AddrPort]bool {
 	})
 	return got
 }
+
+// all are the nodes in a table.
+func (h *half) all(now time.Time) []contact {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.table.all(now)
+}
+
+// size is how many that are.
+func (h *half) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.table.size
+}
