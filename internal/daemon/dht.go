@@ -144,6 +144,14 @@ func localAddress(bound netip.Addr, public []netip.Addr, to netip.Addr) netip.Ad
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
+// entrances are the nodes to begin with.
+func (c DHTConfig) entrances(mode string) []string {
+	if mode == DHTPublic && len(c.Bootstrap) == 0 {
+		return wellKnown[:]
+	}
+	return c.Bootstrap
+}
+
 func dhtStatus(n *dht.Node, why DHTStatus) DHTStatus {
 	if n != nil {
 		st := n.Stats()
@@ -162,15 +170,12 @@ func newDHT(ctx context.Context, c DHTConfig, p *port.Port, stateDir string, pub
 	bound := p.Addr().Addr()
 	cfg := dht.Config{
 		Send: p.WriteTo, IPv4: p.Reaches(netip.IPv4Unspecified()), IPv6: p.Reaches(netip.IPv6Unspecified()),
-		Port: p.Number(), Bootstrap: c.Bootstrap, Private: st.Mode == DHTPrivate, ReadOnly: c.ReadOnly,
+		Port: p.Number(), Bootstrap: c.entrances(st.Mode), Private: st.Mode == DHTPrivate, ReadOnly: c.ReadOnly,
 		Own: func(a netip.Addr) bool {
 			return slices.Contains(public, a) || slices.Contains(ownAddresses(netip.IPv6Unspecified()), a)
 		},
 		Local: func(to netip.Addr) netip.Addr { return localAddress(bound, public, to) },
 		Log:   log,
-	}
-	if st.Mode == DHTPublic && len(c.Bootstrap) == 0 {
-		cfg.Bootstrap = wellKnown[:]
 	}
 	if stateDir != "" {
 		cfg.Dir = filepath.Join(stateDir, "dht", strings.ToLower(st.Mode)) // nodes of the one are nobody's business in the other
