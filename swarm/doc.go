@@ -1,6 +1,6 @@
 // Package swarm is this machine's part in swarms: it fetches content from peers and web seeds,
 // verifies every byte, and gives it to others. It speaks standard BitTorrent over TCP: BEP 3, 6, 9,
-// 10, 11, 12, 14, 19, 20, 21, 27, 40, 47, 52, 53 and 54.
+// 10, 11, 12, 14, 19, 20, 21, 27, 40, 47, 52, 53 and 54, and BEP 5 with peers (PORT); the DHT itself is swarm/dht.
 //
 // A [Node] is one identity; a [Transfer] is one torrent of it, fetched or seeded. A transfer that
 // is awake has a session: one event loop that owns all of its state.

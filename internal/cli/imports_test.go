@@ -165,6 +165,25 @@ func TestCommandIsFreeOfTheSimulator(t *testing.T) {
 	}
 }
 
+// What stands alone below swarm knows nothing of it: it can be read, tested and replaced by itself.
+func TestDHTStandsAlone(t *testing.T) {
+	found := false
+	for _, p := range listPackages(t) {
+		if p.ImportPath != module+"/swarm/dht" {
+			continue
+		}
+		found = true
+		for _, imported := range p.Imports {
+			if to, ours := room(imported); ours && to != "internal/disk" {
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			}
+		}
+	}
+	if !found {
+		t.Error("there is no package swarm/dht")
+	}
+}
+
 // The rules themselves, so that a hole in them does not pass for order in the house.
 func TestForbidden(t *testing.T) {
 	for _, tt := range []struct {

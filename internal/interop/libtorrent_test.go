@@ -34,6 +34,7 @@ type client struct {
 	WebSeeds bool     `json:"web_seeds"`
 	Peers    []string `json:"peers,omitempty"`
 	LSD      bool     `json:"lsd,omitempty"`
+	DHT      string   `json:"dht,omitempty"` // a node to begin with
 	PEX      bool     `json:"pex,omitempty"`
 	Slow     int      `json:"slow,omitempty"` // bytes per second that it downloads at most
 	// Settings are those of a session, over the driver's own.

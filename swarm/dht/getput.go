@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/anacrolix/dht/v2/krpc"
 )
@@ -27,6 +28,9 @@ var (
 func (n *Node) Get(ctx context.Context, target ID) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if i, ok := n.items.get(target, time.Now()); ok && i.Key == nil {
+		return bytes.Clone(i.Value), nil
+	}
 	var mu sync.Mutex
 	var value []byte
 	n.store(ctx, target, message{method: qGet, target: &target}, func(r result) {
@@ -56,7 +60,7 @@ func notFound(ctx context.Context) error {
 // GetMutable finds the item of a key and a salt with the highest sequence number that anybody gives out. Its signature has been checked.
 func (n *Node) GetMutable(ctx context.Context, key ed25519.PublicKey, salt []byte) (Item, error) {
 	target := mutableTarget(key, salt)
-	var best newest
+	best := n.own(target)
 	n.store(ctx, target, message{method: qGet, target: &target}, func(r result) { best.hear(key, salt, r.m) }, nothing, nil)
 	if best.item == nil {
 		return Item{}, notFound(ctx)
@@ -68,6 +72,16 @@ func (n *Node) GetMutable(ctx context.Context, key ed25519.PublicKey, salt []byt
 type newest struct {
 	mu   sync.Mutex
 	item *Item
+}
+
+// own begins with what we keep ourselves.
+func (n *Node) own(target ID) *newest {
+	best := new(newest)
+	if i, ok := n.items.get(target, time.Now()); ok && i.Key != nil {
+		i = i.clone()
+		best.item = &i
+	}
+	return best
 }
 
 // hear takes an answer to a get. Whatever it lacks or pretends, it is only an answer if all of it fits.
@@ -107,7 +121,7 @@ func (n *Node) PutMutable(ctx context.Context, i Item, cas *int64) (stored int, 
 		return 0, err
 	}
 	target := i.Target()
-	var best newest
+	best := n.own(target)
 	var why error
 	stored = n.store(ctx, target, message{method: qGet, target: &target}, func(r result) { best.hear(i.Key, i.Salt, r.m) }, func() *message {
 		best.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Lookup looks for peers of a torrent, in IPv4 and IPv6. found gets them as they come, and may get some twice; it may be called by two goroutines.
@@ -32,37 +33,43 @@ func (n *Node) Lookup(ctx context.Context, hash ID, port int, found func([]netip
 }
 
 // store walks to target in all families and then gives the nodes closest to it what put returns, if that is not nil. It returns how many
-// have taken it; refused gets the other answers.
+// have taken it; refused, if it is not nil, gets the other answers.
 func (n *Node) store(ctx context.Context, target ID, query message, heard func(result), put func() *message, refused func(*message)) (stored int) {
-	var mu sync.Mutex
+	select {
+	case <-n.resolved: // before that we may know nobody
+	case <-ctx.Done():
+		return 0
+	}
+	var holders [2][]result
 	var wg sync.WaitGroup
 	for f, h := range n.nets {
 		if h == nil {
 			continue
 		}
 		wg.Go(func() {
-			holders := n.walk(ctx, family(f), target, query, heard)
-			holders = slices.DeleteFunc(holders, func(r result) bool { return len(r.m.token) == 0 })
-			mu.Lock()
-			m := put()
-			mu.Unlock()
-			if m == nil || ctx.Err() != nil {
-				return
-			}
-			k := n.give(ctx, holders, *m, func(m *message) {
-				if refused != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					refused(m)
-				}
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			stored += k
+			l := n.walk(ctx, family(f), target, query, heard)
+			holders[f] = slices.DeleteFunc(l, func(r result) bool { return len(r.m.token) == 0 })
 		})
 	}
 	wg.Wait()
+	m := put()
+	if m == nil || ctx.Err() != nil {
+		return 0
+	}
+	stored = n.give(ctx, slices.Concat(holders[:]...), *m, refused)
+	most := v4
+	if len(holders[v6]) > len(holders[v4]) || n.nets[v4] == nil {
+		most = v6
+	}
+	if self := n.nets[most].id(); m.method == qPut && n.isNear(self, target, holders[most]) && n.items.put(self, m, time.Now()) == nil {
+		stored++
+	}
 	return stored
+}
+
+// isNear says whether we are ourselves one of the nodes that keep what is at target.
+func (n *Node) isNear(self, target ID, holders []result) bool {
+	return !n.readOnly() && (len(holders) < closest || closer(target, self, holders[len(holders)-1].id))
 }
 
 // give asks nodes to store something, each with the token that it has given us, and counts those who have.
@@ -83,7 +90,7 @@ func (n *Node) give(ctx context.Context, holders []result, m message, refused fu
 			case r.m == nil:
 			case r.m.kind == 'r':
 				stored++
-			default:
+			case refused != nil:
 				refused(r.m)
 			}
 		case <-ctx.Done():

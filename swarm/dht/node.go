@@ -112,7 +112,7 @@ func New(cfg Config) *Node {
 
 // Run takes part until ctx is done, and returns once everything it started has stopped.
 func (n *Node) Run(ctx context.Context) error {
-	n.load(time.Now())
+	n.load()
 	var wg sync.WaitGroup
 	for range servers {
 		wg.Go(func() { n.serve(ctx) })

@@ -38,7 +38,7 @@ const (
 )
 
 // load begins with what the last run knew. A file that makes no sense is as good as none.
-func (n *Node) load(now time.Time) {
+func (n *Node) load() {
 	if n.cfg.Dir == "" {
 		return
 	}
@@ -50,14 +50,20 @@ func (n *Node) load(now time.Time) {
 		return
 	}
 	defer f.Close()
-	var st state
 	b, err := io.ReadAll(io.LimitReader(f, maxStateBytes))
 	if err == nil {
-		err = json.Unmarshal(b, &st)
+		err = n.take(b)
 	}
 	if err != nil {
 		n.cfg.Log.Warn("reading the nodes of the last run", "err", err)
-		return
+	}
+}
+
+// take begins with what a state file says.
+func (n *Node) take(b []byte) error {
+	var st state
+	if err := json.Unmarshal(b, &st); err != nil {
+		return err
 	}
 	for f, own := range [...]struct{ id, address string }{{st.ID4, st.Address4}, {st.ID6, st.Address6}} {
 		id, ok := parseID(own.id)
@@ -75,7 +81,7 @@ func (n *Node) load(now time.Time) {
 		}
 	}
 	n.saved.Store(&saved)
-	n.cfg.Log.Debug("nodes of the last run", "nodes", len(saved))
+	return nil
 }
 
 func parseID(text string) (id ID, ok bool) {

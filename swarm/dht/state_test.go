@@ -45,7 +45,7 @@ func TestStateOfNoUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := New(Config{Dir: dir})
-		n.load(time.Now())
+		n.load()
 		if got := len(*n.saved.Load()); got != 0 || n.nets[v4].id() == (ID{}) {
 			t.Errorf("%s: %d nodes", name, got)
 		}
@@ -56,12 +56,8 @@ func TestStateOfNoUse(t *testing.T) {
 func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"id4":"` + strings.Repeat("ab", 20) + `","nodes":[{"id":"` + strings.Repeat("cd", 20) + `","address":"1.2.3.4:5"}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, stateFile), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		n := New(Config{Dir: dir})
-		n.load(time.Now())
+		n := New(Config{})
+		n.take(b)
 		for _, c := range *n.saved.Load() {
 			if !reachable(c.addr) || c.addr.Addr().Is4In6() {
 				t.Fatalf("%v", c)

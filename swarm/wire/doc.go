@@ -1,6 +1,6 @@
 // Package wire is the BitTorrent peer wire protocol: handshakes and messages as bytes.
 //
-// It covers BEP 3 (messages), BEP 6 (fast extension), BEP 9 (metadata exchange), BEP 10
+// It covers BEP 3 (messages), BEP 5 (PORT), BEP 6 (fast extension), BEP 9 (metadata exchange), BEP 10
 // (extension protocol), BEP 11 (peer exchange), BEP 21 (upload_only), BEP 52 (hash requests, the
 // v2 handshake bit) and BEP 54 (lt_donthave).
 // Whatever a stranger sends is bounded before it is allocated: see [MaxBlock] and its neighbours. The package keeps

@@ -11,6 +11,9 @@ def say(*words):
     print(*words, flush=True)
 
 
+dht = {}
+if config.get("dht"):  # a node to begin with; on loopback all have one address
+    dht = {"enable_dht": True, "dht_bootstrap_nodes": config["dht"], "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False}
 session = lt.session(dict({
     "listen_interfaces": "%s:%d" % (config["address"], config.get("port", 0)),
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
@@ -18,7 +21,7 @@ session = lt.session(dict({
     "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
     | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification
     | lt.alert.category_t.peer_notification | lt.alert.category_t.storage_notification,
-}, **config.get("settings", {})))
+}, **dict(dht, **config.get("settings", {}))))
 source = config["source"]
 if source.startswith("magnet:"):
     params = lt.parse_magnet_uri(source)
@@ -28,7 +31,9 @@ else:
     params.trackers = [t.url for t in params.ti.trackers()]
 params.save_path = config["dir"]
 params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-params.flags |= lt.torrent_flags.disable_dht
+params.flags &= ~lt.torrent_flags.disable_dht
+if not dht:
+    params.flags |= lt.torrent_flags.disable_dht
 params.flags &= ~(lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex)
 if not config.get("lsd"):
     params.flags |= lt.torrent_flags.disable_lsd
@@ -46,8 +51,12 @@ for peer in config.get("peers", []):
 say("listening", session.listen_port())
 
 known = finished = flushed = False
+asked = 0
 while True:
     session.wait_for_alert(50)
+    if dht and session.is_dht_running() and time.monotonic() - asked > 2:  # by itself it asks every quarter of an hour
+        asked = time.monotonic()
+        handle.force_dht_announce()
     for alert in session.pop_alerts():
         print("%.3f %s" % (time.monotonic() - begin, alert.message()), file=sys.stderr, flush=True)
         flushed = flushed or finished and isinstance(alert, lt.cache_flushed_alert)
