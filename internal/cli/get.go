@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -128,18 +129,30 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 			e.report.Notice("%s", n)
 		}
 	}
-	found, err := e.resolve(ctx, src, r)
+	var p *runningPeer // started early where the DHT is asked for a repository
+	defer func() {
+		if p != nil {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	found, err := e.resolve(ctx, src, r, sync.OnceValues(func() (*deliver.Swarm, error) {
+		var err error
+		if p, err = e.startPeer(ctx, false, src.Hosts()); err != nil || p.Items() == nil {
+			return nil, err
+		}
+		return &deliver.Swarm{Node: p.Node, Items: p.Items(), Peers: e.settings.List("peer")}, nil
+	}))
 	if err != nil {
 		return err
 	}
 	defer found.Close()
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
-	p, err := e.startPeer(ctx, r)
-	if err != nil {
-		return err
+	if p == nil {
+		if p, err = e.startPeer(ctx, r.Private(), append(r.Hosts(), src.Hosts()...)); err != nil {
+			return err
+		}
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
 	r.Discovers = p.Discovers || p.Finds()
 	if r.OnlyDiscovers() {
 		e.report.Notice("no tracker, web seed or peer is named: looking %s", p.looks())
@@ -154,15 +167,15 @@ type runningPeer struct {
 	group  *errgroup.Group
 }
 
-// startPeer makes a node, and runs it.
-func (e *env) startPeer(ctx context.Context, r deliver.Request) (*runningPeer, error) {
+// startPeer makes a node, and runs it. hosts are those that the content comes from.
+func (e *env) startPeer(ctx context.Context, private bool, hosts []string) (*runningPeer, error) {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	config, around, err := e.swarmConfig(role, 0)
 	if err != nil {
 		return nil, err
 	}
 	config.Upload = e.upload()
-	dht := e.dht(r.Private(), r.Hosts()...)
+	dht := e.dht(private, hosts...)
 	dht.ReadOnly = true // it leaves soon: others would ask it in vain
 	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, DHT: dht, Limits: e.settings.limits(), Around: around})
 	if err != nil {
@@ -195,7 +208,7 @@ func (p *runningPeer) stop() error {
 
 // resolve finds out what a source leads to, before the deadline if there is one. The delivery
 // itself watches the deadline on its own, and can say how far it came.
-func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request) (*deliver.Found, error) {
+func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request, inSwarm func() (*deliver.Swarm, error)) (*deliver.Found, error) {
 	if !r.Deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, r.Deadline)
@@ -204,7 +217,7 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request
 	var found *deliver.Found
 	var err error
 	if src.Signed() {
-		found, err = e.resolveRelease(ctx, src)
+		found, err = e.resolveRelease(ctx, src, inSwarm)
 	} else {
 		found, err = deliver.Resolve(ctx, src, deliver.Asking{UserAgent: userAgent(), Patience: r.Stall,
 			Notice: func(text string) { e.report.Notice("%s", text) }})
@@ -230,6 +243,9 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 		hold = e.settings.Duration("seed-for")
 	}
 	var tr *swarm.Transfer
+	if hold > 0 && r.Release != nil && node.Items() != nil {
+		defer e.keepState(ctx, node, r.Release.Trust.Items())()
+	}
 	err := edgecache.Keep(ctx, node.Node, r, hold, func(x *swarm.Transfer) {
 		tr = x
 		e.done(x, r, time.Since(begin))
@@ -268,6 +284,26 @@ func (p *fetchProgress) update(s swarm.Stats) {
 		return
 	}
 	p.report.Update(s.Have, fromBytes(s))
+}
+
+// keepState gives others what the repository says of itself, so that they find it when its origin is down, until the function that it returns is called.
+func (e *env) keepState(ctx context.Context, node *daemon.Peer, keys []string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	g.Go(func() {
+		dir, err := os.MkdirTemp("", ".shoal-state-")
+		if err != nil {
+			e.log.Warn("the repository's state is not given to others", "err", err)
+			return
+		}
+		defer os.RemoveAll(dir)
+		s := deliver.Swarm{Node: node.Node, Items: node.Items(), Peers: e.settings.List("peer")}
+		s.KeepState(ctx, keys, dir, nil, func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) })
+	})
+	return func() {
+		cancel()
+		g.Wait()
+	}
 }
 
 // done tells that everything is verified and in place.

@@ -26,9 +26,11 @@ func (e *env) releaseConfig() deliver.ReleaseConfig {
 		Platform: s.String("platform"), UserAgent: userAgent()}
 }
 
-// resolveRelease finds a signed release, and says whom it was trusted by.
-func (e *env) resolveRelease(ctx context.Context, src deliver.Source) (*deliver.Found, error) {
-	found, err := deliver.ResolveRelease(ctx, src, e.releaseConfig())
+// resolveRelease finds a signed release, and says whom it was trusted by. inSwarm, asked when it is needed, is where it is found without its origin; nil: nowhere.
+func (e *env) resolveRelease(ctx context.Context, src deliver.Source, inSwarm func() (*deliver.Swarm, error)) (*deliver.Found, error) {
+	c := e.releaseConfig()
+	c.Swarm = inSwarm
+	found, err := deliver.ResolveRelease(ctx, src, c)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +46,7 @@ func (e *env) resolveRelease(ctx context.Context, src deliver.Source) (*deliver.
 
 // inspectRelease prints what is signed about a release.
 func (e *env) inspectRelease(ctx context.Context, src deliver.Source) error {
-	found, err := e.resolveRelease(ctx, src)
+	found, err := e.resolveRelease(ctx, src, nil)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"shoal/internal/deliver"
 	"shoal/internal/port"
 	"shoal/swarm"
 	"shoal/swarm/dht"
@@ -69,6 +70,9 @@ func (p *Peer) ChangeLimits(texts map[string]string) error { return p.bounds.cha
 
 // DHT is whether the node takes part in the DHT, and how it is doing there.
 func (p *Peer) DHT() DHTStatus { return dhtStatus(p.dht, p.dhtWhy) }
+
+// Items is where repositories are found without their origin; nil: nowhere.
+func (p *Peer) Items() deliver.Items { return itemsOf(p.dht) }
 
 // Run takes part until ctx is done.
 func (p *Peer) Run(ctx context.Context) error {

@@ -71,7 +71,7 @@ func (s *Server) keepRepository(ctx context.Context) error {
 
 // pointTo offers the repository's state, and has an item in the DHT point to it. It reports whether that is done.
 func (s *Server) pointTo(ctx context.Context) bool {
-	if s.cfg.Items == nil {
+	if s.items == nil {
 		return true
 	}
 	r := s.cfg.Repository
@@ -79,7 +79,7 @@ func (s *Server) pointTo(ctx context.Context) bool {
 	if err == nil {
 		var item *release.Item
 		if item, err = r.SignItem(ctx, c.V1, version); err == nil {
-			err = s.cfg.Items.PutItem(ctx, item)
+			err = s.items.PutItem(ctx, item)
 		}
 	}
 	if err != nil && ctx.Err() == nil {

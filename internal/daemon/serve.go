@@ -48,8 +48,6 @@ type ServeConfig struct {
 	Plain           bool // contents are also /NAME and /NAME.torrent
 	// Repository is one of signed releases, whose files are served and whose content is offered; nil: none.
 	Repository *release.Repository
-	// Items is where the repository is made findable without this server; nil: nowhere.
-	Items deliver.Items
 	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
 	PushToken string
 	DHT       DHTConfig
@@ -72,6 +70,7 @@ type Server struct {
 	redis   *tracker.Redis  // nil: none
 	tls     *tls.Config     // nil: none
 	dht     *dht.Node       // nil: none
+	items   deliver.Items   // where the repository is made findable without this server; nil: nowhere
 	dhtWhy  DHTStatus
 	seeder  *seeder.Seeder
 	bounds  *bounds
@@ -114,6 +113,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	outside := publicAddresses(ctx, cfg.PublicURL)
 	if s.dht, s.dhtWhy = newDHT(ctx, cfg.DHT, s.port, cfg.StateDir, outside, cfg.Log); s.dht != nil {
 		cfg.Swarm.Finder = s.dht
+		s.items = itemsOf(s.dht)
 	}
 	s.node = swarm.New(cfg.Swarm)
 	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}

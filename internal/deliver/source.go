@@ -43,6 +43,16 @@ type Source struct {
 // Signed says whether the source is a signed release, for ResolveRelease; others are for Resolve.
 func (s Source) Signed() bool { return s.Kind == KindRelease || s.Kind == KindBundle }
 
+// Hosts are the names or addresses of the servers that the source itself names.
+func (s Source) Hosts() (list []string) {
+	for _, u := range []*url.URL{s.URL, s.Release.Repository} {
+		if u != nil && u.Hostname() != "" {
+			list = append(list, u.Hostname())
+		}
+	}
+	return list
+}
+
 // Release names a version of an app: by itself, or by the channel that decides it.
 type Release struct {
 	Repository *url.URL // base of the signed repository, ending in "/"; nil if the source did not say

@@ -194,7 +194,7 @@ func (c *ReleaseConfig) byMagnet(ctx context.Context, s Source) (*repository, er
 }
 
 func noDHT() error {
-	return &Error{ErrNoSource, "without a DHT the repository cannot be found", ""}
+	return &Error{ErrNoSource, "without a DHT the repository cannot be found", "name a node of one with --dht-bootstrap HOST:PORT, or look in the public one with --dht public"}
 }
 
 // pinnedRoot is the root that the user has named, or that is remembered for the source; nil if there is none.

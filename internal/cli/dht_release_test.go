@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"testing"
+	"time"
+
+	"shoal/internal/swarmtest"
+)
+
+// The origin signs and offers, one machine fetches and goes on giving, the origin dies. Another that has nothing but root.json finds the repository by
+// its item in the DHT, and fetches the release from the one machine.
+func TestReleaseOutlivesItsOrigin(t *testing.T) {
+	needsSignals(t)
+	t.Parallel()
+	nodes := swarmtest.StartDHT(t, 12)
+	dht := []string{"--dht", "private", "--dht-bootstrap", nodes[2].Addr, "--listen", "127.0.0.1:0"}
+	with := func(args ...string) []string { return append(args, dht...) }
+	h := swarmtest.Local(t)
+	content := swarmtest.Tree(t, h.Path("app"), 1<<20)
+	repo := h.Path("repo")
+	h.Run("init", repo, "--plain-keys").Succeed()
+	h.Run("publish", content, "--repo", repo, "--as", "app@1", "--channel", "stable").Succeed()
+	root := h.Path("repo", "root.json")
+
+	origin := h.Start(with("serve", repo)...)
+	channel, _ := origin.Expect("releases")["channels"].([]any)
+	if len(channel) != 1 {
+		t.Fatalf("%v", channel)
+	}
+	one, two := swarmtest.Local(t), swarmtest.Local(t)
+	giver := one.Start(with("get", channel[0].(string), "--root", root, "-o", one.Path("out"), "--seed-for", "1h", "--log-level", "info")...)
+	giver.Expect("done")
+	if code := two.Run(with("get", "app:stable", "--root", root, "-o", two.Path("out"), "--deadline", "30s")...).Wait(); code != 0 {
+		t.Fatalf("with the origin alive the release is not found in the DHT: exit code %d", code)
+	}
+	origin.Stop()
+	// The machine that gives may still be fetching the repository's state.
+	three := swarmtest.Local(t)
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Second) {
+		p := three.Run(with("get", "app:stable", "--root", root, "-o", three.Path("out"), "--deadline", "20s")...)
+		if p.Wait() == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("with the origin dead the release is not found\n%s\n%s", p.Output(), giver.Output())
+		}
+	}
+	swarmtest.Same(t, content, three.Path("out", "app-1"))
+}
