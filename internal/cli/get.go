@@ -298,7 +298,8 @@ func (e *env) keepState(ctx context.Context, node *daemon.Peer, keys []string) (
 		}
 		defer os.RemoveAll(dir)
 		s := deliver.Swarm{Node: node.Node, Items: node.Items(), Peers: e.settings.List("peer")}
-		s.KeepState(ctx, keys, dir, nil, func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) })
+		given := func() { e.log.Info("the repository's state is given to others") }
+		s.KeepState(ctx, keys, dir, given, func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) })
 	})
 	return func() {
 		cancel()

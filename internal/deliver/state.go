@@ -212,6 +212,9 @@ func (c *ReleaseConfig) pinnedRoot(s Source) ([]byte, error) {
 // keepEvery is how often a machine that gives a release looks for a newer state, and puts the item again: nodes forget it after two hours (BEP 44).
 const keepEvery = 20 * time.Minute
 
+// keepRetry is the first pause after a failure; the next ones are longer. The origin may only just be entering the DHT, or leaving for good.
+const keepRetry = 2 * time.Second
+
 // KeepState gives others the state of a repository for as long as ctx lasts, so that they find it when its origin is down: it fetches the newest state into dir, seeds
 // it, and has the DHT remember the item, which anybody can put again as it was signed. Failures are told to failed, and tried again. ready, if it is not
 // nil, is called when a state is on offer.
@@ -222,7 +225,7 @@ func (s *Swarm) KeepState(ctx context.Context, keys []string, dir string, ready 
 			have.Transfer.Close()
 		}
 	}()
-	for {
+	for retry := keepRetry; ; {
 		item, err := s.newestItem(ctx, keys, []byte(release.ItemSalt))
 		if err == nil && (have == nil || item.Seq > have.Item.Seq) {
 			var next *State
@@ -242,13 +245,18 @@ func (s *Swarm) KeepState(ctx context.Context, keys []string, dir string, ready 
 		if ctx.Err() != nil {
 			return
 		}
+		wait := keepEvery
 		if err != nil {
 			failed(err)
+			wait = retry
+			retry = min(2*retry, keepEvery)
+		} else {
+			retry = keepRetry
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(keepEvery):
+		case <-time.After(wait):
 		}
 	}
 }
