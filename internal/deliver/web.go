@@ -79,7 +79,19 @@ func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]
 	if err != nil && !errors.Is(err, release.ErrRefused) {
 		return nil, "", w.failed(ctx, u, err)
 	}
-	return b, resp.Header.Get("ETag"), err
+	return b, validator(resp.Header), err
+}
+
+// validator is the ETag that the file may be asked for again with. A web server makes it of the
+// file's size and second of change: what changed again within that second has the same one
+// (RFC 9110, 8.8.1), so a file that young has none.
+func validator(h http.Header) string {
+	if changed, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
+		if now, err := http.ParseTime(h.Get("Date")); err != nil || now.Sub(changed) < 2*time.Second {
+			return ""
+		}
+	}
+	return h.Get("ETag")
 }
 
 func (w *web) failed(ctx context.Context, u *url.URL, err error) error {

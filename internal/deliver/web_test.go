@@ -192,3 +192,20 @@ func TestLocalAnswersAsAServer(t *testing.T) {
 		t.Error("a request for elsewhere was answered")
 	}
 }
+
+// A web server's ETag of size and second says nothing about a file that changed this second.
+func TestValidator(t *testing.T) {
+	const tag = `"5f-1"`
+	for name, tt := range map[string]struct{ changed, now, want string }{
+		"old":             {"Thu, 26 Nov 2026 12:00:00 GMT", "Thu, 26 Nov 2026 12:00:02 GMT", tag},
+		"of this second":  {"Thu, 26 Nov 2026 12:00:02 GMT", "Thu, 26 Nov 2026 12:00:02 GMT", ""},
+		"of the future":   {"Thu, 26 Nov 2026 13:00:02 GMT", "Thu, 26 Nov 2026 12:00:02 GMT", ""},
+		"without a clock": {"Thu, 26 Nov 2026 12:00:00 GMT", "", ""},
+		"by content":      {"", "Thu, 26 Nov 2026 12:00:02 GMT", tag},
+	} {
+		h := http.Header{"Etag": {tag}, "Last-Modified": {tt.changed}, "Date": {tt.now}}
+		if got := validator(h); got != tt.want {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+}

@@ -54,6 +54,8 @@ func TestNginxServesARepository(t *testing.T) {
 	if err := os.CopyFS(h.Path("www", "sub"), os.DirFS(filepath.Join(dir, "public"))); err != nil {
 		t.Fatal(err)
 	}
+	// As if it had been there for a while: a file of this second is not asked for conditionally.
+	h.Do("find", h.Path("www"), "-type", "f", "-exec", "touch", "-d", "1 minute ago", "{}", "+")
 	url := nginx(t, h, h.Path("www")) + "sub/"
 	h.Run("get", url+"app:stable", "-o", h.Path("none")).Fail(5)
 	out := h.Path("out")
