@@ -239,7 +239,7 @@ func TestPowerCutAtEachStep(t *testing.T) {
 							continue
 						}
 						states++
-						cut := *m
+						cut := &machine{t: t, shelf: m.shelf, cfg: m.cfg}
 						cut.cfg.To = filepath.Join(dir, "opt")
 						if v, err := cut.inPlace(); err != nil || v != "2" && v != s.first {
 							t.Fatalf("power cut before %v, lost %v, bytes %v: in place is %q (%v)", moment.before, lost, bytes, v, err)
@@ -247,7 +247,7 @@ func TestPowerCutAtEachStep(t *testing.T) {
 						if states%stride != 0 { // that what is in place is whole matters for each
 							continue
 						}
-						settle(t, &cut, moment.before.what+" "+moment.before.path, s.want, s.bad)
+						settle(t, cut, moment.before.what+" "+moment.before.path, s.want, s.bad)
 					}
 				}
 			}
