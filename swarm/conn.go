@@ -294,8 +294,10 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 		}
 		return nil
 	}
-	if err := c.spend(ctx, c.down(), int64(len(m.Payload))); err != nil {
-		return err
+	for _, p := range s.inbound(c.lane.Load()) {
+		if err := c.spend(ctx, p, int64(len(m.Payload))); err != nil {
+			return err
+		}
 	}
 	r := s.ingest(q.op, q.begin, m.Payload)
 	if !s.do(func() { s.arrived(c, q, r) }) {

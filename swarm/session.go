@@ -80,6 +80,8 @@ type session struct {
 	meter      meter
 	slotTurn   uint64
 	siteWait   waits // pieces that another machine of the site should fetch
+
+	readers []*reader // that wait, see Transfer.ReadAt
 }
 
 func newSession(t *Transfer, x *piece.Torrent) *session {

@@ -150,6 +150,7 @@ func (s *session) gained(p int) {
 	if s.wanted.has(p) {
 		s.t.counts.have.Add(s.contentOf(p))
 	}
+	s.wakeReaders()
 	for _, c := range s.conns {
 		if c.introduced && c.have.has(p) {
 			c.useful--
