@@ -183,6 +183,9 @@ func (s *session) dialSome() {
 	if s.complete() && s.fetch != nil && s.placed {
 		room = min(room, 8) // nothing to get: leave it to those who want
 	}
+	if room <= 0 {
+		return
+	}
 	var ready []netip.AddrPort
 	for a, e := range s.book.known {
 		if e.ready(now) && (e.fails <= 8 || now.Sub(e.heard) <= time.Minute) {
@@ -191,7 +194,11 @@ func (s *session) dialSome() {
 	}
 	slices.SortFunc(ready, netip.AddrPort.Compare)
 	if len(ready) > room { // not all: those that both ends prefer (BEP 40)
-		slices.SortStableFunc(ready, func(a, b netip.AddrPort) int { return cmp.Compare(priority(s.self, b), priority(s.self, a)) })
+		prefer := make(map[netip.AddrPort]uint32, len(ready))
+		for _, a := range ready {
+			prefer[a] = priority(s.self, a)
+		}
+		slices.SortStableFunc(ready, func(a, b netip.AddrPort) int { return cmp.Compare(prefer[b], prefer[a]) })
 	} else {
 		s.rnd.Shuffle(len(ready), func(i, k int) { ready[i], ready[k] = ready[k], ready[i] })
 	}
