@@ -64,7 +64,9 @@ type session struct {
 
 	fresh      []int // verified since the last HAVEs went out
 	haveSoon   bool  // they go out within haveDelay
-	checksV1   int   // SHA-1 checks of hybrids under way
+	owed       []int // pieces of a hybrid whose SHA-1 is still to be checked
+	owedSince  time.Time
+	checksV1   int // such checks under way
 	placing    bool
 	placed     bool
 	failed     error
@@ -332,6 +334,7 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
+	s.payOwed(now)
 	s.countIdle(now)
 	s.tickRation(now)
 	s.exchange(now)
