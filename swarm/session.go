@@ -201,7 +201,7 @@ func (s *session) run(ctx context.Context) {
 				f()
 			}
 			if s.collectHaves() {
-				haves.Reset(haveDelay)
+				haves.Reset(s.haveDelay())
 			}
 		case <-haves.C:
 			s.flushHaves()

@@ -152,7 +152,7 @@ func (v *Virtual) turn() {
 		})
 	}
 	if v.s.collectHaves() {
-		v.fabric.After(v, haveDelay, func() {
+		v.fabric.After(v, v.s.haveDelay(), func() {
 			if v.s.haveSoon {
 				v.s.flushHaves()
 			}
