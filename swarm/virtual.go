@@ -31,6 +31,7 @@ type Virtual struct {
 	done   bool
 	lanes  [lanes]virtualLane
 	ticks  int // the ticks that were ordered last; those before are void
+	coarse int // VirtualSpec.Coarse, 1 at least
 }
 
 // Fabric is what a simulation gives to its nodes.
@@ -66,6 +67,9 @@ type VirtualSpec struct {
 	Near []netip.Prefix
 	// Ration is how many copies it gives away in a day; 0: any number.
 	Ration float64
+	// Coarse has its writers paced, and its lines looked at when they are full, in steps that are so many times
+	// longer, so that less happens in a large simulation; 0: as in production.
+	Coarse int
 	// Seed1 and Seed2 are all the chance there is.
 	Seed1, Seed2 uint64
 }
@@ -73,7 +77,7 @@ type VirtualSpec struct {
 // NewVirtual makes a node; cfg.PeerID must be set.
 func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
 	cfg.boot = "virtual"
-	v := &Virtual{fabric: f, liar: spec.Liar, leaves: spec.Leaves, rnd: rand.New(rand.NewPCG(spec.Seed1, spec.Seed2)), buf: &bytesReader{}}
+	v := &Virtual{fabric: f, liar: spec.Liar, leaves: spec.Leaves, rnd: rand.New(rand.NewPCG(spec.Seed1, spec.Seed2)), buf: &bytesReader{}, coarse: max(spec.Coarse, 1)}
 	v.reader = wire.NewReader(v.buf)
 	n := New(cfg)
 	n.world = v
@@ -145,7 +149,7 @@ func (v *Virtual) turn() {
 		v.tickIn(tickTime)
 	}
 	if v.s.holdSoon() {
-		v.fabric.After(v, holdTime, func() {
+		v.fabric.After(v, holdTime*time.Duration(v.coarse), func() {
 			v.s.holding = false
 			v.s.serve(v.s.now())
 			v.turn()
@@ -528,7 +532,7 @@ func (vc *VirtualConn) Pull() (m VirtualMessage, ok bool) {
 			return m, false
 		}
 		n := int64(vc.blocks[0].length) - vc.begun // written in slices, where writes are paced
-		n = vc.c.governor().pace.slice(vc.c.up().slice(n))
+		n = min(n, int64(vc.v.coarse)*vc.c.governor().pace.slice(vc.c.up().slice(n)))
 		if l := &vc.v.lanes[vc.c.lane.Load()]; !vc.paces(l, n) {
 			vc.v.await(l, vc)
 			return m, false
