@@ -13,8 +13,8 @@ import (
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/release"
-	"shoal/internal/updater"
 	"shoal/internal/units"
+	"shoal/internal/updater"
 	"shoal/piece"
 )
 
