@@ -40,6 +40,31 @@ type Trusted struct {
 	*release.Found
 	Trust *release.Trust
 	Name  string // what its repository is called
+
+	heard chan []byte // checkpoints that peers have seen of the log
+}
+
+// hear takes a checkpoint that a peer has told. It returns at once.
+func (t *Trusted) hear(checkpoint []byte) {
+	select {
+	case t.heard <- checkpoint:
+	default: // more than can be looked at says nothing new
+	}
+}
+
+// Watch compares what peers tell of the log with what this machine has seen, until ctx is done. It is for who gives a release to others; while it is fetched Fetch does
+// it. A fork is told to forked, each time one is heard of.
+func (t *Trusted) Watch(ctx context.Context, forked func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case seen := <-t.heard:
+			if err := t.Trust.Witness(ctx, seen); err != nil && ctx.Err() == nil {
+				forked(err)
+			}
+		}
+	}
 }
 
 // repository is where the files of a repository come from.
@@ -230,7 +255,7 @@ func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Tr
 	if err != nil {
 		return nil, err
 	}
-	return &Trusted{found, t, r.name}, nil
+	return &Trusted{found, t, r.name, make(chan []byte, 4)}, nil
 }
 
 // ResolveRelease finds a release and checks it. Closing the result is the caller's: its repository may be an open file.
