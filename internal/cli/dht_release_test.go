@@ -36,9 +36,14 @@ func TestReleaseOutlivesItsOrigin(t *testing.T) {
 	}
 	giver.ExpectStderr("state is given")
 	origin.Stop()
+	var three *swarmtest.Host
 	for _, source := range []string{"app:stable", magnets[0].(string)} {
-		three := swarmtest.Local(t)
+		three = swarmtest.Local(t)
 		three.Run(with("get", source, "--root", root, "-o", three.Path("out"), "--deadline", "1m")...).Succeed()
 		swarmtest.Same(t, content, three.Path("out", "app-1"))
 	}
+
+	// A machine that keeps it installed finds it in the same way.
+	three.Run(with("update", "app:stable", "--to", three.Path("opt"), "--once", "--deadline", "1m")...).Succeed()
+	swarmtest.Same(t, content, three.Path("opt", "current"))
 }
