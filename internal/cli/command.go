@@ -32,6 +32,7 @@ func commands() []*command {
 		verifyCommand(),
 		serveCommand(),
 		getCommand(),
+		planCommand(),
 		seedCommand(),
 		trackerCommand(),
 		initCommand(),

@@ -31,6 +31,8 @@ type ReleaseConfig struct {
 	// Platform is tried before this machine's own. May be empty.
 	Platform  string
 	UserAgent string
+	// Lean leaves the release's metainfo for Stage to get: most ways do not need it, and that of a large tree may be larger than a patch.
+	Lean bool
 	// Swarm, asked once, is where a repository is found that has no origin, or whose origin does not answer. Nil: nowhere.
 	Swarm func() (*Swarm, error)
 }
@@ -258,21 +260,24 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 	if err != nil {
 		return nil, err
 	}
-	packed, err := found.Trust.Metainfo(ctx, found.Found)
-	if err != nil {
-		return nil, err
+	f = &Found{Release: found, close: r.close}
+	r.reach(f)
+	f.Origin = f.origin(found.Tree().V2)
+	if c.Lean {
+		return f, nil
 	}
-	torrent, err := UnpackMetainfo(packed, found.Tree())
-	if err != nil {
-		return nil, err
-	}
-	f = &Found{Torrent: torrent, WebSeeds: torrent.WebSeeds, Release: found, close: r.close}
-	v2 := found.Tree().V2
+	return f, f.describe(ctx)
+}
+
+// reach says how a repository's content is got at.
+func (r *repository) reach(f *Found) {
+	f.origin, f.carried = func(string) []string { return nil }, r.carried
 	switch {
 	case r.opener != nil:
-		f.Origin, f.Local = []string{localSeed(v2)}, local{r.opener}
+		f.Local = local{r.opener}
+		f.origin = func(v2 string) []string { return []string{localSeed(v2)} }
 	case r.web != nil:
-		f.Origin = []string{r.web.base.JoinPath("content", v2).String() + "/"}
+		f.origin = func(v2 string) []string { return []string{r.web.base.JoinPath("content", v2).String() + "/"} }
 		if r.web.shoal.Load() {
 			f.Trackers = [][]string{{r.web.base.JoinPath("announce").String()}}
 			if r.web.base.Scheme == "http" {
@@ -284,7 +289,19 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 			}
 		}
 	}
-	return f, nil
+}
+
+// describe reads the release's metainfo.
+func (f *Found) describe(ctx context.Context) error {
+	packed, err := f.Release.Trust.Metainfo(ctx, f.Release.Found)
+	if err != nil {
+		return err
+	}
+	if f.Torrent, err = UnpackMetainfo(packed, f.Release.Tree()); err != nil {
+		return err
+	}
+	f.WebSeeds = f.Torrent.WebSeeds
+	return nil
 }
 
 // maxMetainfo bounds an unpacked metainfo, in bytes, and what unpacking it may take.
