@@ -147,6 +147,9 @@ func (s *stager) run(ctx context.Context) error {
 		if s.parts != nil {
 			s.survey.parts = s.survey.release.Tree().Bytes - s.parts.Missing()
 		}
+		if err := s.reconsider(ctx); err != nil {
+			return err
+		}
 	}
 	if err := s.closeParts(); err != nil {
 		return err
@@ -176,13 +179,18 @@ func (s *stager) look(ctx context.Context) (err error) {
 	if v.versions, err = s.Request.versions(ctx, v.patches); err != nil {
 		return err
 	}
-	if v.tree != nil || !s.worthDescribing() {
+	return s.reconsider(ctx)
+}
+
+// reconsider gets the tree's description when it may change the decision.
+func (s *stager) reconsider(ctx context.Context) error {
+	if s.survey.tree != nil || !s.worthDescribing() {
 		return nil
 	}
 	if err := s.describe(ctx); err != nil {
 		return err
 	}
-	v.tree = s.Torrent
+	s.survey.tree = s.Torrent
 	return nil
 }
 

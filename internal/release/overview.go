@@ -199,6 +199,19 @@ func (r *Repository) Lookup(ctx context.Context, app, version, platform string) 
 	return rel, err
 }
 
+// Patches are those that there are to a release. It takes no lock.
+func (r *Repository) Patches(ctx context.Context, rel *Release) ([]Artefact, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	p, err := tx.Patches(rel.App, rel.Version, rel.Platform)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return p.Artefacts, nil
+}
+
 // Checkpoint is the log's signed checkpoint, as it lies in the repository.
 func (r *Repository) Checkpoint(ctx context.Context) ([]byte, error) {
 	b, err := readFile(ctx, r.Files(), "log/checkpoint", maxCheckpoint)
