@@ -50,7 +50,9 @@ func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Re
 		return err
 	}
 	r := s.Request
-	r.Torrent, r.WebSeeds, r.Origin = torrent, nil, s.origin(a.V2)
+	r.Found = Found{Torrent: torrent, Release: s.Release}
+	s.reach(&r.Found, a.V2)
+	r.Peers = s.Peers // those of the repository, and those that the user has named
 	r.Select, r.Metadata, r.keep = nil, nil, true
 	t, err := r.begin(s.node)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -282,34 +281,21 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 			r.close()
 		}
 	}()
-	f = &Found{Release: found, close: r.close}
-	r.reach(f)
-	f.Origin = f.origin(found.Tree().V2)
+	f = &Found{Release: found, close: r.close, carried: r.carried, reach: r.reach}
+	r.reach(f, found.Tree().V2)
 	if c.Lean {
 		return f, nil
 	}
 	return f, f.describe(ctx)
 }
 
-// reach says how a repository's content is got at.
-func (r *repository) reach(f *Found) {
-	f.origin, f.carried = func(string) []string { return nil }, r.carried
+// reach says how content of the repository is got at.
+func (r *repository) reach(f *Found, v2 string) {
 	switch {
 	case r.opener != nil:
-		f.Local = local{r.opener}
-		f.origin = func(v2 string) []string { return []string{localSeed(v2)} }
+		f.Origin, f.Local = []string{localSeed(v2)}, local{r.opener}
 	case r.web != nil:
-		f.origin = func(v2 string) []string { return []string{r.web.base.JoinPath("content", v2).String() + "/"} }
-		if r.web.shoal.Load() {
-			f.Trackers = [][]string{{r.web.base.JoinPath("announce").String()}}
-			if r.web.base.Scheme == "http" {
-				port := r.web.base.Port()
-				if port == "" {
-					port = "80"
-				}
-				f.Peers = []string{net.JoinHostPort(r.web.base.Hostname(), port)}
-			}
-		}
+		r.web.sources(f, v2)
 	}
 }
 
@@ -322,7 +308,7 @@ func (f *Found) describe(ctx context.Context) error {
 	if f.Torrent, err = UnpackMetainfo(packed, f.Release.Tree()); err != nil {
 		return err
 	}
-	f.WebSeeds = f.Torrent.WebSeeds
+	f.WebSeeds = append(f.WebSeeds, f.Torrent.WebSeeds...)
 	return nil
 }
 

@@ -32,8 +32,8 @@ type Found struct {
 	// Local answers for the Origin of content that lies on this machine, in a repository's directory or in a bundle.
 	Local http.RoundTripper
 
-	origin  func(v2 string) []string // the Origin of another artefact of the release
-	carried bool                     // it comes in a bundle
+	reach   func(f *Found, v2 string) // adds how another artefact of the release is got at
+	carried bool                      // it comes in a bundle
 	close   func()
 }
 

@@ -69,6 +69,9 @@ func (r *Request) placesOf(known map[string]string) (list []string) {
 		if !r.isTree() {
 			add(dir)
 			add(filepath.Join(dir, tree.Name))
+			if inside, err := os.ReadDir(dir); err == nil && len(inside) == 1 { // whatever it was called
+				add(filepath.Join(dir, inside[0].Name()))
+			}
 			continue
 		}
 		inside, err := filepath.Glob(filepath.Join(quoteGlob(dir), r.Release.App+"-*"))

@@ -35,7 +35,7 @@ type Sink interface {
 //
 // Errors about the patch's bytes wrap ErrBadPatch; those of the sink are returned as they are.
 func Apply(ctx context.Context, old Tree, patch io.Reader, want Want, sink Sink) (err error) {
-	r := &bytesReader{Reader: patch}
+	r := &byteReader{Reader: patch}
 	new, err := readHead(r, old.Info, want)
 	if err != nil {
 		return err
@@ -47,11 +47,7 @@ func Apply(ctx context.Context, old Tree, patch io.Reader, want Want, sink Sink)
 	at := newSpace(old.Info)
 	from := newReader(&old, at)
 	defer func() { err = errors.Join(err, from.close()) }()
-	d, err := newSectionDecoder(r, from, at.end())
-	if err != nil {
-		return err
-	}
-	defer d.close()
+	d := newSectionDecoder(r, from)
 	files := order(new, &changes)
 	for _, file := range files {
 		d.total += new.Files[file].Length
@@ -77,7 +73,7 @@ func (s *sectionDecoder) writeFile(ctx context.Context, sink Sink, file int, len
 }
 
 // readHead reads a patch up to its first section.
-func readHead(r *bytesReader, old *piece.Info, want Want) (*piece.Info, error) {
+func readHead(r *byteReader, old *piece.Info, want Want) (*piece.Info, error) {
 	head := make([]byte, len(magic)+len(old.V2))
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, readErr(err)
@@ -113,12 +109,8 @@ func readHead(r *bytesReader, old *piece.Info, want Want) (*piece.Info, error) {
 }
 
 // readInfo reads the sections that make the info dictionary from the old one.
-func readInfo(r *bytesReader, old []byte, n int64) ([]byte, error) {
-	d, err := newSectionDecoder(r, byteSource(old), int64(len(old)))
-	if err != nil {
-		return nil, err
-	}
-	defer d.close()
+func readInfo(r *byteReader, old []byte, n int64) ([]byte, error) {
+	d := newSectionDecoder(r, byteSource(old))
 	d.total = n
 	var info bytes.Buffer
 	if err := d.file(context.Background(), &info, n, track{}); err != nil {
@@ -134,13 +126,9 @@ func (s *sectionDecoder) file(ctx context.Context, w io.Writer, left int64, t tr
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := s.end(); err != nil {
+			if err := s.next(); err != nil {
 				return err
 			}
-			if err := s.next(s.total); err != nil {
-				return err
-			}
-			s.total -= s.left
 		}
 		n, err := s.op(w, left, &t)
 		if err != nil {

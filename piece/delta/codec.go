@@ -1,25 +1,34 @@
 package delta
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // codec is what is learned within a section: encoder and decoder change it in the same way.
 type codec struct {
 	rest   [2]bit // does the copy, do the new bytes, take all that is left of the file?
-	copied []numberModel
-	fresh  []numberModel
-	place  [2]bit // where a copy begins: behind the last one? beside the new bytes after it?
-	seek   []numberModel
+	copied numberModel
+	fresh  numberModel
+	where  [2]bit // where a copy begins: behind the last one? beside the new bytes after it?
+	seek   numberModel
 
-	ends   [3]bit // no difference in the rest of this copy; by how many there were
-	run    []numberModel
-	values [4 * 256][256]bit // of the bytes that differ
+	differences
+	rowGoes [4]bit // the byte after one that differs differs as well; by how many did
+	run     [4 * 8][64]bit
+	long    numberModel
+	values  [4 * 256][256]bit // of the bytes that differ
+	refs    *references
 }
 
 func newCodec() *codec {
-	c := &codec{copied: newNumbers(2), fresh: newNumbers(2), seek: newNumbers(1), run: newNumbers(runContexts)}
+	c := &codec{copied: newNumber(), fresh: newNumber(), seek: newNumber(), long: newNumber(), refs: newReferences()}
 	fill(c.rest[:])
-	fill(c.place[:])
-	fill(c.ends[:])
+	fill(c.where[:])
+	fill(c.rowGoes[:])
+	for i := range c.run {
+		fill(c.run[i][:])
+	}
 	for i := range c.values {
 		fill(c.values[i][:])
 	}
@@ -30,6 +39,7 @@ func newCodec() *codec {
 type track struct {
 	end   int64 // of the last copy, in the old space
 	fresh int64 // bytes since
+	made  int64 // bytes of the new file
 }
 
 func (t *track) after(o op) {
@@ -37,6 +47,7 @@ func (t *track) after(o op) {
 		t.end, t.fresh = o.pos+int64(o.copied), 0
 	}
 	t.fresh += int64(o.new)
+	t.made += int64(o.copied + o.new)
 }
 
 // encodeOp codes an op, of which left bytes may be made. It does not change t.
@@ -44,14 +55,14 @@ func (c *codec) encodeOp(e *rangeEncoder, o op, left int64, t track) {
 	whole := int64(o.copied) == left
 	e.encode(&c.rest[0], whole)
 	if !whole {
-		c.copied[0].encode(e, uint64(o.copied))
+		c.copied.encode(e, uint64(o.copied))
 	}
 	if o.copied > 0 {
-		e.encode(&c.place[0], o.pos == t.end)
+		e.encode(&c.where[0], o.pos == t.end)
 		if o.pos != t.end {
-			e.encode(&c.place[1], o.pos == t.end+t.fresh)
+			e.encode(&c.where[1], o.pos == t.end+t.fresh)
 			if o.pos != t.end+t.fresh {
-				c.seek[0].encode(e, zigzag(o.pos-t.end))
+				c.seek.encode(e, zigzag(o.pos-t.end))
 			}
 		}
 	}
@@ -59,7 +70,7 @@ func (c *codec) encodeOp(e *rangeEncoder, o op, left int64, t track) {
 		whole := int64(o.new) == left
 		e.encode(&c.rest[1], whole)
 		if !whole {
-			c.fresh[0].encode(e, uint64(o.new))
+			c.fresh.encode(e, uint64(o.new))
 		}
 	}
 }
@@ -68,7 +79,7 @@ func (c *codec) encodeOp(e *rangeEncoder, o op, left int64, t track) {
 func (c *codec) decodeOp(d *rangeDecoder, left int64, t track, end int64) (op, error) {
 	copied := uint64(left)
 	if !d.decode(&c.rest[0]) {
-		copied = c.copied[0].decode(d)
+		copied = c.copied.decode(d)
 	}
 	if copied > uint64(left) {
 		return op{}, badf("a copy of %d bytes where %d are left", copied, left)
@@ -76,12 +87,12 @@ func (c *codec) decodeOp(d *rangeDecoder, left int64, t track, end int64) (op, e
 	o := op{copied: int(copied)}
 	if copied > 0 {
 		switch {
-		case d.decode(&c.place[0]):
+		case d.decode(&c.where[0]):
 			o.pos = t.end
-		case d.decode(&c.place[1]):
+		case d.decode(&c.where[1]):
 			o.pos = t.end + t.fresh
 		default:
-			o.pos = t.end + unzigzag(c.seek[0].decode(d))
+			o.pos = t.end + unzigzag(c.seek.decode(d))
 		}
 		if o.pos < 0 || o.pos > end-int64(copied) {
 			return op{}, badf("a copy from outside of the old content")
@@ -90,7 +101,7 @@ func (c *codec) decodeOp(d *rangeDecoder, left int64, t track, end int64) (op, e
 	if left -= int64(copied); left > 0 {
 		fresh := uint64(left)
 		if !d.decode(&c.rest[1]) {
-			fresh = c.fresh[0].decode(d)
+			fresh = c.fresh.decode(d)
 		}
 		if fresh > uint64(left) || fresh+copied == 0 {
 			return op{}, badf("%d new bytes where %d are left", fresh, left)
@@ -103,68 +114,110 @@ func (c *codec) decodeOp(d *rangeDecoder, left int64, t track, end int64) (op, e
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
 func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 
-const runContexts = 4 * 8
+// What comes next in a copy, as a symbol of six bits: so many equal bytes, more than that, or none but equal ones.
+const (
+	longRun = 62
+	noMore  = 63
+)
 
-// differences is the state within the bytes of one copy that differ.
+// differences is the state between the bytes of a copy that differ.
 type differences struct {
-	n       int // so far
-	row     int // differing bytes without equal ones between them
-	lastRun int
-	last    byte
+	row     int  // differing bytes without equal ones between them
+	first   byte // by how much the first one in this row differed, or in the last row if there is none yet
+	last    byte // by how much the last one differed
+	lastRun int  // equal bytes before this row
 }
 
-func (s *differences) runContext() int {
-	b := 0
-	for v := s.lastRun; v > 0 && b < 7; v >>= 1 {
-		b++
-	}
-	return min(s.row, 3)*8 + b
-}
-
-func (s *differences) valueContext() int { return min(s.row, 3)*256 + int(s.last) }
-
-func (s *differences) after(run int, value byte) {
+func (s *differences) equal(run int) {
 	if run > 0 {
-		s.row = 0
-		s.lastRun = run
+		s.row, s.lastRun = 0, run
+	}
+}
+
+func (s *differences) differ(value byte) {
+	if s.row == 0 {
+		s.first = value
 	}
 	s.row++
-	s.n++
 	s.last = value
 }
 
-// encodeCopy codes how new differs from old, which is as long.
-func (c *codec) encodeCopy(e *rangeEncoder, old, new []byte) {
-	var s differences
+func (s *differences) runContext() int { return min(s.row, 3)*8 + min(bits.Len(uint(s.lastRun)), 7) }
+
+// valueContext: rows begin alike, and go on as they began.
+func (s *differences) valueContext() int {
+	if s.row == 0 {
+		return int(s.first)
+	}
+	return min(s.row, 3)*256 + int(s.last)
+}
+
+// copyBytes is how much of a copy is corrected at a time; no distance is seen that does not lie within.
+const copyBytes = 64 << 10
+
+// encodeCopy codes how new differs from old, which is as long and comes from p. It changes old.
+func (c *codec) encodeCopy(e *rangeEncoder, p place, old, new []byte) {
+	for b, n := old, new; len(b) > 0; {
+		m := min(len(b), copyBytes)
+		c.correctAll(p, b[:m], n[:m])
+		b, n, p = b[m:], n[m:], p.advance(m)
+	}
+	c.row = 0
 	for len(new) > 0 {
 		run := commonPrefix(old, new)
-		ends := run == len(new)
-		e.encode(&c.ends[min(s.n, 2)], ends)
-		if ends {
+		if run == len(new) {
+			c.encodeRun(e, noMore, 0)
 			return
 		}
-		c.run[s.runContext()].encode(e, uint64(run))
-		if run > 0 {
-			s.row = 0
-		}
+		c.encodeRun(e, min(run, longRun), run)
+		c.equal(run)
 		value := new[run] - old[run]
-		encodeTree(e, c.values[s.valueContext()][:], uint32(value-1), 8)
-		s.after(run, value)
+		encodeTree(e, c.values[c.valueContext()][:], uint32(value), 8)
+		c.differ(value)
 		old, new = old[run+1:], new[run+1:]
 	}
 }
 
+// correctAll corrects the distances in old.
+func (c *codec) correctAll(p place, old, new []byte) {
+	for i := 2; i+fieldBytes <= len(old); {
+		was, is := old[i:i+fieldBytes], new[i:i+fieldBytes]
+		target, ok := p.target(new[i-2:i], was, i)
+		if !ok {
+			i++
+			continue
+		}
+		c.refs.settle(c.refs.correct(was, target, p.shift()), is)
+		i += fieldBytes
+	}
+}
+
+func (c *codec) encodeRun(e *rangeEncoder, symbol, run int) {
+	if c.row > 0 {
+		e.encode(&c.rowGoes[min(c.row, 3)], symbol == 0)
+		if symbol == 0 {
+			return
+		}
+	}
+	encodeTree(e, c.run[c.runContext()][:], uint32(symbol), 6)
+	if symbol == longRun {
+		c.long.encode(e, uint64(run-longRun))
+	}
+}
+
 // decodeDifference is how many equal bytes come next, and by how much the one after them differs. ok is false if there is none before the end.
-func (c *codec) decodeDifference(d *rangeDecoder, s *differences) (run int, value byte, ok bool) {
-	if d.decode(&c.ends[min(s.n, 2)]) {
+func (c *codec) decodeDifference(d *rangeDecoder) (run int, value byte, ok bool) {
+	if c.row == 0 || !d.decode(&c.rowGoes[min(c.row, 3)]) {
+		run = int(decodeTree(d, c.run[c.runContext()][:], 6))
+	}
+	switch run {
+	case noMore:
 		return 0, 0, false
+	case longRun:
+		run += int(min(c.long.decode(d), math.MaxInt32))
 	}
-	n := c.run[s.runContext()].decode(d)
-	run = int(min(n, math.MaxInt))
-	if run > 0 {
-		s.row = 0
-	}
-	value = byte(decodeTree(d, c.values[s.valueContext()][:], 8)) + 1
-	s.after(run, value)
+	c.equal(run)
+	value = byte(decodeTree(d, c.values[c.valueContext()][:], 8))
+	c.differ(value)
 	return run, value, true
 }

@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -24,6 +25,8 @@ type Options struct {
 	Workers int
 	// Progress is told how many bytes of changed and added files are done, never concurrently.
 	Progress func(done, total int64)
+
+	section limits // for tests
 }
 
 const minMemory = 64 << 20
@@ -58,7 +61,7 @@ func Diff(ctx context.Context, old, new Tree, w io.Writer, o Options) (Stats, er
 		return Stats{}, err
 	}
 	stats.InfoBytes = out.n
-	d := differ{old: old, new: new, o: o, changes: changes, space: newSpace(old.Info), out: out, total: stats.PatchedBytes}
+	d := differ{old: old, new: new, o: o, changes: changes, space: newSpace(old.Info), out: out, limits: cmp.Or(o.section, sectionLimits), total: stats.PatchedBytes}
 	err := d.run(ctx)
 	stats.Bytes = out.n
 	return stats, err
@@ -104,7 +107,7 @@ func writeHead(w io.Writer, old, new *piece.Info) error {
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
-	s := newSectionEncoder(w)
+	s := newSectionEncoder(w, sectionLimits)
 	p := newPool([]stretch{{n: len(old.Bytes)}})
 	var err error
 	if p.index, err = newIndex(old.Bytes); err != nil {
@@ -112,7 +115,7 @@ func writeHead(w io.Writer, old, new *piece.Info) error {
 	}
 	f := filePart{n: len(new.Bytes), bytes: new.Bytes}
 	p.index.match(new.Bytes, 0, func(o op) { f.ops = append(f.ops, o) })
-	if err := s.addPart(&f, p, &track{}, int64(len(new.Bytes))); err != nil {
+	if err := s.addPart(&f, p, byteSource(old.Bytes), &track{}, int64(len(new.Bytes))); err != nil {
 		return err
 	}
 	return s.flush()
@@ -125,6 +128,7 @@ type differ struct {
 	changes  Changes
 	space    space
 	out      io.Writer
+	limits   limits
 
 	mu          sync.Mutex
 	done, total int64
@@ -187,7 +191,7 @@ func (d *differ) progress(n int64) {
 }
 
 func (d *differ) write(ctx context.Context, jobs []*job, memory *semaphore.Weighted) error {
-	s := newSectionEncoder(d.out)
+	s := newSectionEncoder(d.out, d.limits)
 	var t track
 	for _, j := range jobs {
 		select {
@@ -200,7 +204,7 @@ func (d *differ) write(ctx context.Context, jobs []*job, memory *semaphore.Weigh
 			if p.off == 0 {
 				t = begin(&d.changes, d.space, p.file)
 			}
-			if err := s.addPart(p, j.pool, &t, d.new.Info.Files[p.file].Length-p.off); err != nil {
+			if err := s.addPart(p, j.pool, d.space, &t, d.new.Info.Files[p.file].Length-p.off); err != nil {
 				return err
 			}
 			p.ops, p.bytes = nil, nil
@@ -211,15 +215,23 @@ func (d *differ) write(ctx context.Context, jobs []*job, memory *semaphore.Weigh
 	return s.flush()
 }
 
+type bounded interface {
+	bounds(pos int64) (start, end int64)
+}
+
 // addPart encodes a part of a file, which has left bytes from its beginning on.
-func (s *sectionEncoder) addPart(p *filePart, from *pool, t *track, left int64) (err error) {
+func (s *sectionEncoder) addPart(p *filePart, from *pool, all bounded, t *track, left int64) (err error) {
 	b := p.bytes
 	each := func(o op, old []byte) {
 		n := o.copied + o.new
 		if err == nil && s.full() {
 			err = s.flush()
 		}
-		s.add(o, left, *t, old, b[:n])
+		at := place{pos: o.pos, offset: t.made}
+		if o.copied > 0 {
+			at.start, at.stop = all.bounds(o.pos)
+		}
+		s.add(o, left, *t, at, old, b[:n])
 		t.after(o)
 		b, left = b[n:], left-int64(n)
 	}

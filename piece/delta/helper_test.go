@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -121,5 +122,12 @@ func content(t fataler, tree Tree, file int) []byte {
 	if err := tree.readFile(file, b, 0); err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// pattern is n bytes that do not compress.
+func pattern(n int, seed byte) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{seed}).Read(b)
 	return b
 }

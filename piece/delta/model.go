@@ -10,15 +10,12 @@ type numberModel struct {
 	lowest [64]bit
 }
 
-func newNumbers(n int) []numberModel {
-	m := make([]numberModel, n)
-	for i := range m {
-		fill(m[i].length[:])
-		for k := range m[i].head {
-			fill(m[i].head[k][:])
-		}
-		fill(m[i].lowest[:])
+func newNumber() (m numberModel) {
+	fill(m.length[:])
+	for k := range m.head {
+		fill(m.head[k][:])
 	}
+	fill(m.lowest[:])
 	return m
 }
 

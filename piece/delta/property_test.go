@@ -84,15 +84,17 @@ func drawVersions(t *rapid.T) (old, new map[string][]byte) {
 	return old, new
 }
 
-// TestPatchLeadsToNew: apply(diff(a, b), a) = b, whatever the workers and the memory, and the patch is always the same.
+// TestPatchLeadsToNew: apply(diff(a, b), a) = b, wherever sections end, and whatever the workers the patch is the same.
 func TestPatchLeadsToNew(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		oldFiles, newFiles := drawVersions(t)
 		old, new := version(t, dir, oldFiles), version(t, dir, newFiles)
-		patch := diff(t, old, new, Options{Workers: 1})
+		o := Options{Workers: 1, section: rapid.SampledFrom([]limits{{}, {}, {70000, 1 << 20, 1 << 20}, {1 << 20, 3000, 2000}}).Draw(t, "section")}
+		patch := diff(t, old, new, o)
 		mustApply(t, old, new, patch)
-		if again := diff(t, old, new, Options{Workers: 3}); !bytes.Equal(again, patch) {
+		o.Workers = 3
+		if again := diff(t, old, new, o); !bytes.Equal(again, patch) {
 			t.Fatal("another number of workers makes another patch")
 		}
 	})

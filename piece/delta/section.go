@@ -4,45 +4,49 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"math"
-
-	"github.com/klauspost/compress/zstd"
 )
 
+// limits are when a section ends, by what it has so far. Decoders hold its codes in memory.
+type limits struct {
+	output int64 // bytes that it makes
+	ops    int   // bytes of code
+	fresh  int   // new bytes, before they are coded
+}
+
+var sectionLimits = limits{output: 256 << 20, ops: 4 << 20, fresh: 12 << 20}
+
 const (
-	sectionOutput = 256 << 20 // a section ends when it makes more than this
-	sectionFresh  = 64 << 20  // or when its new bytes are more
-	sectionCoded  = 4 << 20   // or when its ops take more
-	maxCoded      = 24 << 20  // what a decoder accepts of ops in a section
-	maxCopied     = 8 << 20   // of one op, so that no op is coded in more than fits in between
-	freshWindow   = 16 << 20  // of the new bytes' zstd frame
+	maxCopied = 4 << 20  // of one op
+	maxCode   = 20 << 20 // what a decoder accepts of either code: a section may exceed its limits by an op
 )
 
 // sectionEncoder collects ops until flush writes them as a section.
 type sectionEncoder struct {
 	w      io.Writer
+	limits limits
 	codec  *codec
 	ops    *rangeEncoder
 	fresh  []byte
 	output int64
-	zstd   *zstd.Encoder // made when it is needed: it takes tens of MB
+	old    []byte // scratch
 }
 
-func newSectionEncoder(w io.Writer) *sectionEncoder {
-	return &sectionEncoder{w: w, codec: newCodec(), ops: newRangeEncoder()}
+func newSectionEncoder(w io.Writer, l limits) *sectionEncoder {
+	return &sectionEncoder{w: w, limits: l, codec: newCodec(), ops: newRangeEncoder()}
 }
 
-// add takes an op of a file of which left bytes are to be made. old are the bytes that it copies, new those that it makes.
-func (s *sectionEncoder) add(o op, left int64, t track, old, new []byte) {
+// add takes an op of a file of which left bytes are to be made. old are the bytes that it copies, from p, and new those that it makes.
+func (s *sectionEncoder) add(o op, left int64, t track, p place, old, new []byte) {
 	s.codec.encodeOp(s.ops, o, left, t)
-	s.codec.encodeCopy(s.ops, old, new[:o.copied])
+	s.old = append(s.old[:0], old...)
+	s.codec.encodeCopy(s.ops, p, s.old, new[:o.copied])
 	s.fresh = append(s.fresh, new[o.copied:]...)
 	s.output += int64(len(new))
 }
 
 // full says that the section should end.
 func (s *sectionEncoder) full() bool {
-	return s.output >= sectionOutput || len(s.ops.out) >= sectionCoded || len(s.fresh) >= sectionFresh
+	return s.output >= s.limits.output || len(s.ops.out) >= s.limits.ops || len(s.fresh) >= s.limits.fresh
 }
 
 // flush writes the section, if it is not empty, and begins a new one.
@@ -51,9 +55,11 @@ func (s *sectionEncoder) flush() error {
 		return nil
 	}
 	ops := s.ops.finish()
-	fresh, err := s.compress()
-	if err != nil {
-		return err
+	var fresh []byte
+	if len(s.fresh) > 0 {
+		e := newRangeEncoder()
+		encodeFresh(e, s.fresh)
+		fresh = e.finish()
 	}
 	b := binary.AppendUvarint(nil, uint64(s.output))
 	b = binary.AppendUvarint(b, uint64(len(ops)))
@@ -67,23 +73,11 @@ func (s *sectionEncoder) flush() error {
 	return nil
 }
 
-// compress returns the new bytes as one zstd frame; none if there are none.
-func (s *sectionEncoder) compress() (frame []byte, err error) {
-	if len(s.fresh) == 0 {
-		return nil, nil
-	}
-	if s.zstd == nil {
-		s.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(freshWindow), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-		if err != nil {
-			return nil, err
-		}
-	}
-	return s.zstd.EncodeAll(s.fresh, nil), nil
-}
-
 // source is old content.
 type source interface {
-	read(b []byte, pos int64) error // fills b; the range is within what there is
+	read(b []byte, pos int64) error      // fills b; the range is within what there is
+	bounds(pos int64) (start, end int64) // of the file that pos is in
+	end() int64
 }
 
 type byteSource []byte
@@ -93,41 +87,39 @@ func (s byteSource) read(b []byte, pos int64) error {
 	return nil
 }
 
+func (s byteSource) bounds(int64) (start, end int64) { return 0, s.end() }
+func (s byteSource) end() int64                      { return int64(len(s)) }
+
 // sectionDecoder makes the bytes of a section after the other.
 type sectionDecoder struct {
-	r      *bytesReader
-	old    source
-	oldEnd int64
-	zstd   *zstd.Decoder
+	r   *byteReader
+	old source
 
 	total int64 // bytes that sections to come are to make
 	left  int64 // bytes that the present section still makes
 	codec *codec
 	ops   *rangeDecoder
-	fresh io.Reader
-	coded *io.LimitedReader // what fresh is decoded from
+	fresh *freshDecoder
 	buf   []byte
 }
 
-type bytesReader struct {
+// byteReader reads single bytes and no more than is asked for.
+type byteReader struct {
 	io.Reader
 	one [1]byte
 }
 
-func (r *bytesReader) ReadByte() (byte, error) {
+func (r *byteReader) ReadByte() (byte, error) {
 	_, err := io.ReadFull(r.Reader, r.one[:])
 	return r.one[0], err
 }
 
-func newSectionDecoder(r *bytesReader, old source, oldEnd int64) (*sectionDecoder, error) {
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(freshWindow), zstd.WithDecoderLowmem(true))
-	return &sectionDecoder{r: r, old: old, oldEnd: oldEnd, zstd: z, buf: make([]byte, 64<<10)}, err
+func newSectionDecoder(r *byteReader, old source) *sectionDecoder {
+	return &sectionDecoder{r: r, old: old, buf: make([]byte, copyBytes)}
 }
 
-func (s *sectionDecoder) close() { s.zstd.Close() }
-
-// next reads the head and the ops of a section that makes at most left bytes.
-func (s *sectionDecoder) next(left int64) error {
+// next reads a section.
+func (s *sectionDecoder) next() error {
 	var head [3]uint64
 	for i := range head {
 		var err error
@@ -135,111 +127,145 @@ func (s *sectionDecoder) next(left int64) error {
 			return readErr(err)
 		}
 	}
-	if head[0] == 0 || head[0] > uint64(left) || head[1] > maxCoded || head[2] > math.MaxInt64 {
-		return badf("a section of %d bytes from %d and %d, where %d are left", head[0], head[1], head[2], left)
+	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], head[2]) > maxCode {
+		return badf("a section of %d bytes from %d and %d, where %d are left", head[0], head[1], head[2], s.total)
 	}
-	var coded bytes.Buffer
-	if _, err := io.CopyN(&coded, s.r, int64(head[1])); err != nil {
+	var code bytes.Buffer // grows with what comes, not with what is said
+	if _, err := io.CopyN(&code, s.r, int64(head[1]+head[2])); err != nil {
 		return readErr(err)
 	}
 	s.left = int64(head[0])
-	s.codec, s.ops = newCodec(), newRangeDecoder(coded.Bytes())
-	s.coded = &io.LimitedReader{R: s.r, N: int64(head[2])}
-	s.fresh = nil
+	s.total -= s.left
+	s.codec, s.ops = newCodec(), newRangeDecoder(code.Bytes()[:head[1]])
+	s.fresh = newFreshDecoder(newRangeDecoder(code.Bytes()[head[1]:]), s.left)
 	return nil
 }
 
 // op makes the next bytes of a file, of which left are missing, and goes on from t.
 func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err error) {
-	o, err := s.codec.decodeOp(s.ops, min(left, s.left), *t, s.oldEnd)
+	o, err := s.codec.decodeOp(s.ops, left, *t, s.old.end())
 	if err != nil {
 		return 0, err
 	}
-	if err := s.copy(w, o); err != nil {
-		return 0, err
+	n = int64(o.copied) + int64(o.new)
+	if n > s.left {
+		return 0, badf("%d bytes where the section has %d left", n, s.left)
 	}
-	if err := s.add(w, o.new); err != nil {
-		return 0, err
+	if o.copied > 0 {
+		if err := s.copy(w, o, t.made); err != nil {
+			return 0, err
+		}
+	}
+	for left := o.new; left > 0; {
+		b := s.buf[:min(left, len(s.buf))]
+		if _, err := s.fresh.Read(b); err != nil {
+			return 0, err
+		}
+		if _, err := w.Write(b); err != nil {
+			return 0, err
+		}
+		left -= len(b)
 	}
 	t.after(o)
-	n = int64(o.copied + o.new)
 	s.left -= n
 	return n, nil
 }
 
-// copy writes the old bytes of o, changed where they differ.
-func (s *sectionDecoder) copy(w io.Writer, o op) error {
-	var (
-		state differences
-		at    int // of the next difference
-		value byte
-	)
-	find := func(from int) error { // the first difference not before from
-		at = o.copied
-		if from == o.copied {
-			return nil
-		}
-		run, v, ok := s.codec.decodeDifference(s.ops, &state)
-		if ok && run >= o.copied-from {
-			return badf("a difference behind the end of its copy")
-		}
-		if ok {
-			at, value = from+run, v
-		}
-		return nil
-	}
-	if err := find(0); err != nil {
+// copy writes the old bytes of o, changed where they differ, from offset on in the new file.
+func (s *sectionDecoder) copy(w io.Writer, o op, offset int64) error {
+	c := copier{codec: s.codec, ops: s.ops, end: o.copied}
+	c.codec.row = 0
+	if err := c.find(0); err != nil {
 		return err
 	}
+	p := place{pos: o.pos, offset: offset}
+	p.start, p.stop = s.old.bounds(o.pos)
 	for done := 0; done < o.copied; {
-		b := s.buf[:min(o.copied-done, len(s.buf))]
-		if err := s.old.read(b, o.pos+int64(done)); err != nil {
+		b := s.buf[:min(o.copied-done, copyBytes)]
+		if err := s.old.read(b, p.pos); err != nil {
 			return err
 		}
-		for at < done+len(b) {
-			b[at-done] += value
-			if err := find(at + 1); err != nil {
-				return err
-			}
+		if err := c.change(b, done, p); err != nil {
+			return err
 		}
 		if _, err := w.Write(b); err != nil {
 			return err
 		}
-		done += len(b)
+		done, p = done+len(b), p.advance(len(b))
 	}
 	return nil
 }
 
-// add writes n new bytes.
-func (s *sectionDecoder) add(w io.Writer, n int) error {
-	if n > 0 && s.fresh == nil {
-		if err := s.zstd.Reset(s.coded); err != nil {
-			return badf("new bytes: %v", err)
-		}
-		s.fresh = s.zstd
+// A copier is in the middle of a copy.
+type copier struct {
+	codec *codec
+	ops   *rangeDecoder
+	end   int  // of the copy
+	at    int  // of the next byte that differs, or end
+	value byte // by how much
+}
+
+// find looks for the first byte that differs and is not before from.
+func (c *copier) find(from int) error {
+	c.at = c.end
+	if from == c.end {
+		return nil
 	}
-	for n > 0 {
-		b := s.buf[:min(n, len(s.buf))]
-		if _, err := io.ReadFull(s.fresh, b); err != nil {
-			return badf("new bytes: %v", err)
+	run, value, ok := c.codec.decodeDifference(c.ops)
+	if !ok {
+		return nil
+	}
+	if run >= c.end-from {
+		return badf("a difference behind the end of its copy")
+	}
+	c.at, c.value = from+run, value
+	return nil
+}
+
+// change makes b new, which are old bytes from p, and done bytes into the copy.
+func (c *copier) change(b []byte, done int, p place) error {
+	shift := p.shift()
+	for i := 2; i+fieldBytes <= len(b); {
+		if c.at < done+i {
+			if err := c.differ(b, done, i); err != nil {
+				return err
+			}
 		}
-		if _, err := w.Write(b); err != nil {
+		if endsOpcode[b[i-1]] == 0 {
+			i++
+			continue
+		}
+		field := b[i : i+fieldBytes]
+		target, ok := p.target(b[i-2:i], field, i)
+		if !ok {
+			i++
+			continue
+		}
+		g := c.codec.refs.correct(field, target, shift)
+		i += fieldBytes
+		if err := c.differ(b, done, i); err != nil {
 			return err
 		}
-		n -= len(b)
+		c.codec.refs.settle(g, field)
+	}
+	return c.differ(b, done, len(b))
+}
+
+// differ changes the bytes of b before i that differ.
+func (c *copier) differ(b []byte, done, i int) error {
+	for c.at < done+i {
+		b[c.at-done] += c.value
+		if err := c.find(c.at + 1); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // end checks that the section says no more than was made of it.
 func (s *sectionDecoder) end() error {
-	if s.fresh != nil {
-		if n, err := io.ReadFull(s.fresh, s.buf[:1]); n > 0 || err != io.EOF {
-			return badf("more new bytes than are used")
-		}
-	}
-	if s.coded != nil && s.coded.N > 0 {
-		return badf("%d bytes behind the new ones", s.coded.N)
+	if s.left > 0 {
+		return badf("%d bytes of a section are left", s.left)
 	}
 	return nil
 }

@@ -66,6 +66,12 @@ func (s space) fileAt(pos int64) int {
 	return sort.Search(len(s.start), func(i int) bool { return s.start[i] > pos }) - 1
 }
 
+// bounds is where the file at pos begins and ends.
+func (s space) bounds(pos int64) (start, end int64) {
+	i := s.fileAt(pos)
+	return s.start[i], s.start[i+1]
+}
+
 // readFile fills b from offset off of a file, which has that much.
 func (t *Tree) readFile(file int, b []byte, off int64) error {
 	f, err := t.Open(file)
@@ -88,8 +94,8 @@ func noEOF(err error) error {
 
 // A reader reads old content at any position, and keeps what it read last: copies mostly go on where the one before ended.
 type reader struct {
-	tree   *Tree
-	space  space
+	tree *Tree
+	space
 	file   int // that is open, if source is not nil
 	source Source
 	pages  [32]page
@@ -125,11 +131,8 @@ func (r *reader) read(b []byte, pos int64) error {
 }
 
 func (r *reader) page(pos int64) (*page, error) {
-	i := r.file
-	if r.source == nil || pos < r.space.start[i] || pos >= r.space.start[i+1] {
-		i = r.space.fileAt(pos)
-	}
-	start, end := r.space.start[i], r.space.start[i+1]
+	i := r.fileAt(pos)
+	start, end := r.start[i], r.start[i+1]
 	at := start + (pos-start)&^(pageSize-1)
 	p := &r.pages[at/pageSize%int64(len(r.pages))]
 	if p.at == at {
