@@ -33,6 +33,7 @@ func commands() []*command {
 		verifyCommand(),
 		serveCommand(),
 		getCommand(),
+		planCommand(),
 		updateCommand(),
 		seedCommand(),
 		trackerCommand(),
