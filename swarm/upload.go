@@ -27,7 +27,7 @@ func (c *conn) ahead() int64 {
 	if l := c.upRate(); l > 0 {
 		return min(max(l/40, 16<<10), maxGather)
 	}
-	return 2 * maxGather
+	return min(max(2*maxGather, int64(c.rateUp/100)), 2*wire.MaxBlock) // of a fast neighbour a long block, and one to go on with
 }
 
 // requested queues a peer's request, or turns it down.
