@@ -26,14 +26,14 @@ func publishCommand() *command {
 		examples: []string{
 			"shoal publish build/ --as myapp@1.4.0 --channel stable",
 			"shoal publish myapp.tar --as myapp@1.4.0 --platform linux-amd64 --notes NOTES.md",
-			"shoal publish build/ --as myapp@1.4.0 --web-seed https://cdn.example/myapp/1.4.0/",
+			"shoal publish build/ --as myapp@1.4.0 --web-seed https://cdn.example/releases/",
 		},
 		options: concat([]option{
 			{name: "as", value: "APP@VERSION", usage: "what it is", check: checkVersioned},
 			{name: "platform", value: "PLATFORM", usage: "the machines it is for, such as linux-amd64, or any", def: release.AnyPlatform, check: checkPlatform},
 			{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel},
 			{name: "notes", value: "FILE", usage: "release notes", complete: "file"},
-			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19): the file, or a directory's parent, in which it is called APP-VERSION; may be repeated", check: checkURL("http", "https")},
 			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
 		}, keyOptions(), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
