@@ -40,6 +40,7 @@ func commands() []*command {
 		publishCommand(),
 		promoteCommand(),
 		withdrawCommand(),
+		rolloutCommand(),
 		pruneCommand(),
 		keyCommand(),
 		logCommand(),
