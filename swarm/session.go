@@ -37,9 +37,10 @@ type session struct {
 	have        bitset // pieces that are verified and here
 	v1ok        bitset // hybrids: those of them whose SHA-1 was checked too
 	pick        *picker
-	open        map[int]*openPiece  // begun and not verified
-	spare       []*openPiece        // those of them with blocks that nobody was asked for
-	suspects    map[int][]suspicion // pieces that failed their hash, until they are right
+	open        map[int]*openPiece   // begun and not verified
+	spare       []*openPiece         // those of them with blocks that nobody was asked for
+	suspects    map[int][]suspicion  // pieces that failed their hash, until they are right
+	blamed      map[string]time.Time // when a source's bad content was last told
 	lines       [lanes]wayOut
 	holding     bool         // lines are looked at again within holdTime
 	queued      [lanes]int64 // bytes that peers have asked for and writers were not handed
@@ -93,7 +94,7 @@ func newSession(t *Transfer, x *piece.Torrent) *session {
 	return &session{
 		t: t, world: w, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
-		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), extras: make(map[int]*extra),
+		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), blamed: make(map[string]time.Time), extras: make(map[int]*extra),
 		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: w.now(),
 		asking: connSet{id: asking}, writing: connSet{id: writing},
 	}

@@ -28,14 +28,14 @@ func publishCommand() *command {
 		examples: []string{
 			"shoal publish build/ --as myapp@1.4.0 --channel stable",
 			"shoal publish myapp.tar --as myapp@1.4.0 --platform linux-amd64 --notes NOTES.md",
-			"shoal publish build/ --as myapp@1.4.0 --web-seed https://cdn.example/myapp/1.4.0/",
+			"shoal publish build/ --as myapp@1.4.0 --web-seed https://cdn.example/releases/",
 		},
 		options: concat([]option{
 			{name: "as", value: "APP@VERSION", usage: "what it is", check: checkVersioned},
 			{name: "platform", value: "PLATFORM", usage: "the machines it is for, such as linux-amd64, or any", def: release.AnyPlatform, check: checkPlatform},
 			{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel},
 			{name: "notes", value: "FILE", usage: "release notes", complete: "file"},
-			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19): the file, or a directory's parent, in which it is called APP-VERSION; may be repeated", check: checkURL("http", "https")},
 			{name: "patch-from", kind: kindList, value: "VERSION", usage: "make a patch from this version as well as from the three newest of the channel, or else of the app; may be repeated", check: checkVersion},
 			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files"},
 			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take", def: "2Gi"},
