@@ -31,6 +31,7 @@ func commands() []*command {
 		inspectCommand(),
 		verifyCommand(),
 		serveCommand(),
+		edgeCommand(),
 		getCommand(),
 		seedCommand(),
 		trackerCommand(),
