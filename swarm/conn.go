@@ -108,6 +108,7 @@ type conn struct {
 	choking        bool          // we choke it
 	granted        map[int]int64 // bytes of pieces that it may ask for while choked
 	wants          bool          // it is interested
+	sets           [setIDs]int32 // where it stands in each connSet, from 1; 0: it does not
 	queue          []upRequest
 	queuedBytes    int64     // of it
 	wire           gauge     // its socket, when last looked at

@@ -43,4 +43,8 @@ func TestReleaseOutlivesItsOrigin(t *testing.T) {
 	three := swarmtest.Local(t)
 	three.Run(with("get", "app:stable", "--root", root, "-o", three.Path("out"), "--deadline", "1m")...).Succeed()
 	swarmtest.Same(t, content, three.Path("out", "app-1"))
+
+	// A machine that keeps it installed finds it in the same way.
+	three.Run(with("update", "app:stable", "--to", three.Path("opt"), "--once", "--deadline", "1m")...).Succeed()
+	swarmtest.Same(t, content, three.Path("opt", "current"))
 }

@@ -148,6 +148,21 @@ func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Foun
 	return nil, refuse(RuleUnknown, "%s@%s is not published for %s", ref.App, version, orList(platforms))
 }
 
+// Withdrawn says why a version was taken back, for the first of the platforms that it is signed for; "": it was not, or nothing is signed of it any more. Refresh
+// comes first.
+func (t *Trust) Withdrawn(ctx context.Context, ref Ref, platforms []string) (why string, err error) {
+	for _, platform := range platforms {
+		f, err := t.find(ctx, ref.App, releasePath(ref.App, ref.Version, platform))
+		if err != nil {
+			return "", err
+		}
+		if f != nil {
+			return customOf(f).Withdrawn, nil
+		}
+	}
+	return "", nil
+}
+
 // logged makes sure that an entry stands in the log. Where it did once it does for ever: checkpoints are only taken if they continue the one before.
 func (t *Trust) logged(ctx context.Context, e LogEntry) (int64, error) {
 	for _, p := range t.known.Proven {
