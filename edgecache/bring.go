@@ -18,6 +18,8 @@ const (
 	watchTime = 500 * time.Millisecond
 	// keptTime is how long an error stands for an answer to who asks again.
 	keptTime = 2 * time.Second
+	// laterTime is how long what has failed is not fetched ahead; who asks for it has it tried at once.
+	laterTime = 20 * time.Second
 )
 
 // errStopped says that the edge does not run.
@@ -68,6 +70,9 @@ func (e *Edge) start(c *content) {
 		}
 		if ctx.Err() == nil {
 			e.count.failed.Add(1)
+			e.mu.Lock()
+			e.later[c.key] = time.Now().Add(laterTime)
+			e.mu.Unlock()
 			if !errors.Is(err, errNoRoom) {
 				e.cfg.Log.Warn("a content cannot be fetched", "name", c.ref(), "infohash", c.key, "err", err)
 			}
@@ -216,8 +221,12 @@ func (e *Edge) webSeeds(from []Member, key string) (urls []string) {
 
 // makeRoom reserves room for a content, and has go what is worth less.
 func (e *Edge) makeRoom(ctx context.Context, k *known, cost int64) error {
-	e.admitting.Lock()
-	defer e.admitting.Unlock()
+	select {
+	case e.admitting <- struct{}{}:
+	case <-ctx.Done(): // perhaps it is this one that has to go
+		return ctx.Err()
+	}
+	defer func() { <-e.admitting }()
 	for {
 		victims, err := e.shelf.reserve(k.key, k.name, k.bytes, cost, e.status, e.cfg.Now())
 		if err != nil || len(victims) == 0 {
@@ -274,7 +283,7 @@ func (e *Edge) drop(ctx context.Context, key, why string) error {
 var errDropped = errors.New("the content was removed")
 
 // restore offers what is whole from the run before.
-func (e *Edge) restore(ctx context.Context) {
+func (e *Edge) restore() {
 	for _, key := range e.shelf.keys() {
 		h, _ := e.shelf.get(key)
 		if !h.whole {
@@ -315,6 +324,11 @@ func (e *Edge) offer(key string, h held) error {
 
 // mend takes a content for not whole any more: what is wrong in it is fetched again before it is served.
 func (e *Edge) mend(key string) {
+	e.mending.Lock()
+	defer e.mending.Unlock()
+	if h, ok := e.shelf.get(key); !ok || !h.whole || h.dropped {
+		return // somebody else has noticed
+	}
 	e.mu.Lock()
 	c := e.contents[key]
 	delete(e.contents, key)
@@ -389,7 +403,9 @@ func (e *Edge) torrentOf(c *content) (*piece.Torrent, error) {
 func (e *Edge) settle(ctx context.Context, c *content) {
 	c.mu.Lock()
 	t := c.transfer
+	fetched := c.torrent != nil
 	ripe := c.whole && !c.swapped && c.serving == 0 && t != nil && c.from != nil && (t.Stats().Peers == 0 || time.Since(c.since) > settleTime)
+	ripe = ripe && (fetched || e.reached.Load())
 	if ripe {
 		c.swapped = true
 	}

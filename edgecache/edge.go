@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -84,15 +85,18 @@ type Edge struct {
 	poke  chan struct{} // something has changed: look at once
 	count counters
 
-	admitting sync.Mutex // held by who makes room
+	admitting chan struct{} // has room for the one that makes room
+	mending   sync.Mutex    // held while a content is taken back
+	reached   atomic.Bool   // an origin has answered since the start
 
 	mu       sync.Mutex
 	running  context.Context // nil before Run
 	tasks    sync.WaitGroup
 	contents map[string]*content
-	opened   []string        // contents that web serves, in the order they were opened
-	pinned   map[string]bool // by key
-	owned    map[string]bool // by key: what is to be here
+	opened   []string             // contents that web serves, in the order they were opened
+	pinned   map[string]bool      // by key
+	owned    map[string]bool      // by key: what is to be here
+	later    map[string]time.Time // by key: when what has failed is fetched ahead again
 }
 
 // New opens the state directory and changes nothing else.
@@ -117,7 +121,7 @@ func New(cfg Config) (*Edge, error) {
 	if len(cfg.Apps) == 0 && !cfg.PullThrough {
 		cfg.Apps = []string{"*"}
 	}
-	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}}
+	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}}
 	var err error
 	if e.shelf, err = openShelf(cfg.StateDir, cfg.Quota, cfg.KeepFree); err != nil {
 		return nil, err
@@ -161,7 +165,12 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.running = ctx
 	e.mu.Unlock()
-	e.restore(ctx)
+	for _, f := range e.feeds {
+		if c, err := f.repository.recall(ctx); err == nil {
+			f.set(c, nil, e.cfg.Now())
+		}
+	}
+	e.restore()
 	if e.ring != nil {
 		g.Go(func() error { return e.ring.run(ctx) })
 	}
@@ -240,10 +249,6 @@ func (f *feed) set(c *catalog, err error, now time.Time) {
 
 // follow asks an origin for news until ctx is done.
 func (e *Edge) follow(ctx context.Context, f *feed) {
-	if c, err := f.repository.recall(ctx); err == nil {
-		f.set(c, nil, e.cfg.Now())
-		e.nudge()
-	}
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	var woken <-chan struct{}
@@ -260,6 +265,9 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 		c, err := e.ask(ctx, f)
 		if ctx.Err() != nil {
 			return
+		}
+		if err == nil {
+			e.reached.Store(true)
 		}
 		_, before := f.state()
 		if f.set(c, err, e.cfg.Now()); err != nil && (before == nil || before.Error() != err.Error()) {

@@ -186,7 +186,7 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	h, _ := e.shelf.get(k.key)
 	was := h.whole
 	if r.Method == http.MethodGet && !was { // counted before it is decided whether to keep it
-		e.shelf.touch(k.key, e.shareOf(k, file), e.cfg.Now())
+		e.shelf.touch(k.key, e.shareOf(k, r, file), e.cfg.Now())
 	}
 	c, whole, err := e.obtain(r.Context(), k, true)
 	if err != nil {
@@ -226,8 +226,12 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	e.web.ServeHTTP(out, &in)
 }
 
-// shareOf is which part of a content a file is: for a tree that is not described here it is a guess.
-func (e *Edge) shareOf(k *known, file string) float64 {
+// shareOf is which part of a content is asked for: for a tree that is not described here it is a guess.
+func (e *Edge) shareOf(k *known, r *http.Request, file string) float64 {
+	var first, last int64
+	if n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last); n == 2 && last >= first {
+		return min(1, float64(last-first+1)/float64(max(k.bytes, 1)))
+	}
 	if file == k.name || k.bytes == 0 {
 		return 1
 	}

@@ -275,7 +275,7 @@ func (r *ring) update() {
 	if list == nil {
 		return
 	}
-	if err := list.UpdateNode(0); err != nil {
+	if err := list.UpdateNode(askTime); err != nil {
 		r.log.Debug("gossip", "err", err)
 	}
 }

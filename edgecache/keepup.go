@@ -160,7 +160,7 @@ func (e *Edge) fillUp(all map[string]*known, now time.Time) {
 	for key, k := range all {
 		h, _ := e.shelf.get(key)
 		c := e.contents[key]
-		if h.whole || c != nil && c.demands() || !e.owned[key] && !e.pinned[key] {
+		if h.whole || c != nil && c.demands() || !e.owned[key] && !e.pinned[key] || c == nil && time.Now().Before(e.later[key]) {
 			continue
 		}
 		missing = append(missing, fill{key: key, heat: e.shelf.heat(key).now(now), pinned: e.pinned[key], published: k.published, running: c != nil})

@@ -17,6 +17,9 @@ type Member struct {
 // maxLoad is how much more than the mean an edge may have to keep.
 const maxLoad = 1.25
 
+// slack is how much more an edge may have of the first contents that are given out: of few, chance alone gives some of them more.
+const slack = 16
+
 // score is how much a member wants a content: rendezvous hashing (Thaler & Ravishankar 1998). It depends on the two names alone, by FNV-1a and the last
 // steps of MurmurHash3, without which names that differ in one digit would score alike.
 func score(member, key string) uint64 {
@@ -41,11 +44,13 @@ func owners(keys []string, members []Member, replicas int) map[string][]Member {
 	if replicas < 1 {
 		return nil
 	}
-	room := int(math.Floor(maxLoad * float64(len(keys)*replicas) / float64(len(members))))
-	room = max(room, (len(keys)*replicas+len(members)-1)/len(members)) // or not all would have a place
+	mean := func(n int) float64 { return float64(n*replicas) / float64(len(members)) }
+	most := max(int(maxLoad*mean(len(keys))), int(math.Ceil(mean(len(keys))))) // or not all would have a place
 	load := make([]int, len(members))
 	all := make(map[string][]Member, len(keys))
-	for _, key := range byHash(keys) {
+	for n, key := range byHash(keys) {
+		// Who is full early would be missed by those that come late, and need different owners.
+		room := min(most, int(maxLoad*mean(n+1))+slack)
 		order := make([]int, len(members))
 		scores := make([]uint64, len(members))
 		for i := range members {
@@ -66,10 +71,14 @@ func owners(keys []string, members []Member, replicas int) map[string][]Member {
 				}
 			}
 		}
-		for _, i := range order { // all that are left are full: better too much than too few copies
-			if len(chosen) < replicas && !slices.Contains(chosen, i) {
-				take(i)
+		for len(chosen) < replicas { // all that are left are full: better too much than too few copies
+			least := -1
+			for _, i := range order {
+				if !slices.Contains(chosen, i) && (least < 0 || load[i] < load[least]) {
+					least = i
+				}
 			}
+			take(least)
 		}
 		slices.SortFunc(chosen, func(a, b int) int { return cmp.Compare(slices.Index(order, a), slices.Index(order, b)) })
 		for _, i := range chosen {

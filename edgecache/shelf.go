@@ -210,13 +210,32 @@ func (s *shelf) keys() []string {
 // status says of a content what the policy does not find on the shelf.
 type status struct{ pinned, owned, busy bool }
 
+// items are the contents as the policy sees them, without one. at tells how they stand; it is not called with the shelf's lock held.
+func (s *shelf) items(at func(key string) status, without string) (items []item) {
+	for _, key := range s.keys() {
+		st := at(key)
+		s.mu.Lock()
+		if h := s.held[key]; h != nil && key != without && !h.dropped {
+			i := item{key: key, bytes: h.cost, heat: s.heats[key], pinned: st.pinned, owned: st.owned, busy: st.busy}
+			if h.orphan {
+				i.heat, i.owned = heat{}, false
+			}
+			items = append(items, i)
+		}
+		s.mu.Unlock()
+	}
+	return items
+}
+
 // reserve takes room for a content. If something has to go for it first, it says what, and has reserved nothing: it is called again when that is
-// done. An error is errNoRoom, or about the disk. at tells how the contents stand.
+// done, by one at a time. An error is errNoRoom, or about the disk. at tells how the contents stand.
 func (s *shelf) reserve(key, name string, bytes, cost int64, at func(key string) status, now time.Time) (victims []string, err error) {
 	free, err := s.free(s.dir)
 	if err != nil {
 		return nil, err
 	}
+	st := at(key)
+	items := s.items(at, key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mine := int64(0)
@@ -224,53 +243,37 @@ func (s *shelf) reserve(key, name string, bytes, cost int64, at func(key string)
 		mine = h.cost
 	}
 	need := max(s.used()-mine+cost-s.quota, cost-mine+s.floor-free)
-	c := item{key: key, bytes: cost, heat: s.heats[key]}
-	st := at(key)
-	c.pinned, c.owned = st.pinned, st.owned
-	var items []item
-	for k, h := range s.held {
-		if k == key || h.dropped {
-			continue
-		}
-		st := at(k)
-		i := item{key: k, bytes: h.cost, heat: s.heats[k], pinned: st.pinned, owned: st.owned, busy: st.busy}
-		if h.orphan {
-			i.heat, i.owned = heat{}, false
-		}
-		items = append(items, i)
-	}
-	gone, ok := admit(items, c, need, now)
+	gone, ok := admit(items, item{key: key, bytes: cost, heat: s.heats[key], pinned: st.pinned, owned: st.owned}, need, now)
 	if !ok {
 		return nil, errNoRoom
 	}
-	for _, v := range gone {
-		victims = append(victims, v.key)
-	}
-	if len(victims) == 0 {
+	if len(gone) == 0 {
 		s.held[key] = &held{name: name, bytes: bytes, cost: cost}
 	}
-	return victims, nil
+	return keysOf(gone), nil
 }
 
-// over is how many bytes are too many, and what would go for that to be mended.
+// over is what has to go because there is too much.
 func (s *shelf) over(at func(key string) status, now time.Time) (victims []string) {
 	free, err := s.free(s.dir)
 	if err != nil {
 		return nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	var items []item
-	for k, h := range s.held {
-		if st := at(k); !h.dropped {
-			items = append(items, item{key: k, bytes: h.cost, heat: s.heats[k], pinned: st.pinned, owned: st.owned && !h.orphan, busy: st.busy})
-		}
+	need := max(s.used()-s.quota, s.floor-free)
+	s.mu.Unlock()
+	if need <= 0 {
+		return nil
 	}
-	gone, _ := evict(items, max(s.used()-s.quota, s.floor-free), now)
-	for _, v := range gone {
-		victims = append(victims, v.key)
+	gone, _ := evict(s.items(at, ""), need, now)
+	return keysOf(gone)
+}
+
+func keysOf(items []item) (keys []string) {
+	for _, i := range items {
+		keys = append(keys, i.key)
 	}
-	return victims
+	return keys
 }
 
 // describe keeps what describes a content that has room.
