@@ -76,25 +76,29 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// fetchURL reads a URL to its end.
+// fetchURL reads a URL to its end, and comes again while it is told to, for a minute at most.
 func fetchURL(t *testing.T, url string, header ...string) (resp *http.Response, body []byte) {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		req, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		if resp, err = http.DefaultClient.Do(req); err != nil {
+			t.Fatal(err)
+		}
+		body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Since(begin) > time.Minute {
+			return resp, body
+		}
 	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err = http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, err = io.ReadAll(resp.Body); err != nil {
-		t.Fatalf("%s: %v", url, err)
-	}
-	return resp, body
 }
 
 // sentByOrigin is how much of its contents an origin has sent.
