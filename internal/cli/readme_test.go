@@ -196,6 +196,11 @@ func TestReadmeNamesEverything(t *testing.T) {
 				t.Errorf("the README does not name --%s of %s", o.name, c.name)
 			}
 		}
+		for _, s := range c.sub {
+			for _, o := range s.options {
+				flags[o.name] = true
+			}
+		}
 	}
 	for _, line := range strings.Split(text, "\n") {
 		if !strings.Contains(line, "shoal") && !strings.HasPrefix(line, "|") {
