@@ -126,9 +126,6 @@ func (p published) Get(ctx context.Context, path string, limit int64, _ string) 
 	return p.m.Get(ctx, path, limit, "")
 }
 
-// bytes is how much of the disk the mirror takes.
-func (m *mirror) bytes() int64 { return treeBytes(m.dir) }
-
 // treeBytes is how much of the disk is taken below a directory, about.
 func treeBytes(dir string) (n int64) {
 	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

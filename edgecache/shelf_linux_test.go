@@ -88,7 +88,6 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 	for step := range steps {
 		now = now.Add(time.Duration(r.IntN(3600)) * time.Second)
 		o := &offers[min(r.IntN(len(offers)), r.IntN(len(offers)))]
-		part := filepath.Join(s.contentDir(o.key), ".shoal-parts")
 		switch n := r.IntN(20); {
 		case n < 8: // somebody asks
 			s.touch(o.key, r.Float64(), now)
@@ -122,7 +121,7 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 				if !ok || r.IntN(3) == 0 {
 					continue
 				}
-				part = filepath.Join(s.contentDir(o.key), ".shoal-parts")
+				part := filepath.Join(s.contentDir(o.key), ".shoal-parts")
 				have = min(have+r.IntN(100_000), len(o.body))
 				coming[o.key] = have
 				must(os.WriteFile(part, o.body[:have], 0o644))

@@ -42,17 +42,13 @@ func edgeCommand() *command {
 			{name: "app", kind: kindList, value: "GLOB", usage: "follow the channels of these apps: fetch what they have before it is asked for; may be repeated"},
 			{name: "pull-through", kind: kindBool, usage: "fetch whatever else the origins have when it is asked for"},
 			{name: "fill", kind: kindRates, value: "RATES", usage: "fetch ahead only then, and so fast: 02:00-06:00=50M"},
-			{name: "root", value: "FILE", usage: "the repository's root.json: who may sign, pinned from now on", complete: "file"},
-			{name: "trust-on-first-use", kind: kindBool, usage: "pin the root that the repository itself has, if none is known; compare the fingerprint that is shown"},
 			{name: "join", kind: kindList, value: "HOST:PORT", usage: "another edge of the cluster, by its gossip; may be repeated", check: checkListen},
 			{name: "gossip", value: "HOST:PORT", usage: "where to speak with the other edges, TCP and UDP", def: ":7071", check: checkListen},
 			{name: "cluster-key", value: "KEY", usage: "what the cluster's edges share, and encrypt what they say with", secret: true},
 			{name: "replicas", kind: kindInt, value: "N", usage: "how many edges of the cluster keep each release", def: "2"},
 			{name: "zone", value: "NAME", usage: "where this edge stands: replicas go to different zones"},
 			{name: "name", value: "NAME", usage: "what this edge is called in the cluster (default: host name and port)"},
-			{name: "tls-cert", value: "FILE", usage: "speak TLS as well, on the same port, with this certificate (PEM)", complete: "file"},
-			{name: "tls-key", value: "FILE", usage: "the key of --tls-cert (PEM)", complete: "file"},
-		}, swarmOptions(":7070"), peerOptions(), dhtOptions(), stateOptions(), logOptions("info"), outputOptions()),
+		}, releaseOptions()[1:3], tlsOptions(), swarmOptions(":7070"), peerOptions(), dhtOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs,
 		run: func(ctx context.Context, e *env, args []string) error { return e.edge(ctx, args) },
 		sub: []*command{
@@ -138,9 +134,9 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 		hosts = append(hosts, u.Hostname())
 	}
 	config := daemon.ServeConfig{Listen: s.String("listen"), StateDir: state, Edge: &c, Limits: s.limits(), Swarm: node, DHT: e.dht(false, hosts...), Around: around,
-		TLSCert: s.String("tls-cert"), TLSKey: s.String("tls-key"), Version: readVersion().Version, Log: e.log}
-	if (config.TLSCert == "") != (config.TLSKey == "") {
-		return usagef("a certificate and its key belong together", "give both --tls-cert and --tls-key, or neither")
+		Version: readVersion().Version, Log: e.log}
+	if err := e.setTLS(&config); err != nil {
+		return err
 	}
 	server, err := daemon.NewServer(ctx, config)
 	if err != nil {
