@@ -88,6 +88,7 @@ type Edge struct {
 	admitting chan struct{} // has room for the one that makes room
 	mending   sync.Mutex    // held while a content is taken back
 	reached   atomic.Bool   // an origin has answered since the start
+	begun     atomic.Bool   // what is here and what is to be here is known
 
 	mu       sync.Mutex
 	running  context.Context // nil before Run

@@ -42,6 +42,10 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
 		return
 	}
+	if !e.begun.Load() {
+		busy(w, "the edge has only just begun")
+		return
+	}
 	first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if first == "content" {
 		key, file, _ := strings.Cut(rest, "/")

@@ -28,6 +28,7 @@ func (e *Edge) keepUp(ctx context.Context) {
 		}
 		now := e.cfg.Now()
 		e.step(ctx, now)
+		e.begun.Store(true)
 		if time.Since(saved) > saveTime {
 			saved = time.Now()
 			if err := e.shelf.saveHeats(); err != nil {

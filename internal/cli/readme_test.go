@@ -200,11 +200,6 @@ func TestReadmeNamesEverything(t *testing.T) {
 			}
 			walk(c.sub)
 		}
-		for _, s := range c.sub {
-			for _, o := range s.options {
-				flags[o.name] = true
-			}
-		}
 	}
 	walk(commands())
 	for _, line := range strings.Split(text, "\n") {
