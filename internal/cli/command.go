@@ -32,6 +32,7 @@ func commands() []*command {
 		inspectCommand(),
 		verifyCommand(),
 		serveCommand(),
+		edgeCommand(),
 		getCommand(),
 		planCommand(),
 		updateCommand(),
