@@ -85,7 +85,7 @@ func (s *session) canAsk(c *conn) bool {
 // room says whether c's window has room for another request.
 func (s *session) room(c *conn) bool {
 	l := c.lane.Load()
-	return c.outstanding < c.window && c.asked < c.reqq && s.outstanding[l] < s.mostAsked(l) && (!c.snubbed || c.asked == 0)
+	return s.mayCross(c) && c.outstanding < c.window && c.asked < c.reqq && s.outstanding[l] < s.mostAsked(l) && (!c.snubbed || c.asked == 0)
 }
 
 // fill asks c for as much as its window has room for.

@@ -61,8 +61,10 @@ type session struct {
 	rnd         *rand.Rand
 
 	fresh      []int // verified since the last HAVEs went out
-	haveSoon   bool  // they go out within haveDelay
-	checksV1   int   // SHA-1 checks of hybrids under way
+	inside     []int // of those before, what was not told beyond the site's border
+	toldAcross time.Time
+	haveSoon   bool // they go out within haveDelay
+	checksV1   int  // SHA-1 checks of hybrids under way
 	placing    bool
 	placed     bool
 	failed     error
@@ -79,7 +81,8 @@ type session struct {
 	learned    bool // the metadata has just come: prepare
 	meter      meter
 	slotTurn   uint64
-	siteWait   waits // pieces that another machine of the site should fetch
+	acrossRate float64 // bytes per second over the site's border
+	siteWait   waits   // pieces that another machine of the site should fetch
 }
 
 func newSession(t *Transfer, x *piece.Torrent) *session {
@@ -558,7 +561,11 @@ func (s *session) meterTick(now time.Time) {
 	c.peakUp.Store(max(c.peakUp.Load(), c.upRate.Load()))
 	c.peakDownPerSec.Store(max(c.peakDownPerSec.Load(), c.downRate.Load()))
 	s.meter = meter{now, down, up}
+	s.acrossRate = 0
 	for _, p := range s.conns {
 		p.meterTick(d)
+		if s.crosses(p) {
+			s.acrossRate += p.rateDown
+		}
 	}
 }
