@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/webseed"
 	"shoal/piece"
@@ -38,6 +39,8 @@ type Config struct {
 	// Progress, asked once for each path that is hashed, returns what is told how far that has come, from
 	// many goroutines.
 	Progress func(name string) func(done, total int64)
+	// Heard is told what peers of a release say of its repository's log, by the node's loops: it must return at once. Nil: nobody is.
+	Heard func(checkpoint []byte)
 	// Log receives the seeder's log. Nil discards it.
 	Log *slog.Logger
 }
@@ -242,22 +245,18 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 			spec.Leaves = p
 		}
 	}
+	if rec.released {
+		spec.Heard = s.cfg.Heard
+	}
 	s.allow(t) // before the node announces: a tracker's refusal is not asked about again soon
 	tr, err := s.cfg.Node.Add(spec)
 	if err != nil {
 		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
 	}
 	c.Transfer = tr
-	w := webseed.Content{Key: c.Key(), Name: t.Name, Dir: t.Dir, Path: rec.Path, Plain: plain,
-		Gone: func(i int, why error) { s.changed(c, why) }, Admit: c.admit, Unsent: c.Ration.Return}
-	var index []int // of w.Files in t.Files
-	for i := range t.Files {
-		f := &t.Files[i]
-		if f.Symlink == nil {
-			w.Files = append(w.Files, webseed.File{Path: strings.Join(f.Path, "/"), Length: f.Length, Root: f.Root})
-			index = append(index, i)
-		}
-	}
+	w, index := deliver.WebSeed(t.Info, c.Key(), rec.Path)
+	w.Plain, w.Admit, w.Unsent = plain, c.admit, c.Ration.Return
+	w.Gone = func(i int, why error) { s.changed(c, why) }
 	w.Unchanged = func(i int, f *os.File) error {
 		now, err := disk.StampOf(f)
 		if err != nil {

@@ -29,6 +29,7 @@ type request struct {
 	begin, length int64
 	at            time.Time
 	lane          lane // of the source when it was asked
+	across        bool // the border of our site
 	done          bool // answered
 }
 
@@ -50,7 +51,7 @@ func (c *conn) maxAsk() int64 {
 	case c.near:
 		n = wire.MaxBlock
 	}
-	if l := c.down().Rate(); l > 0 {
+	if l := c.s.rateIn(c.lane.Load()); l > 0 {
 		n = min(n, l/20)
 	}
 	return min(max(n/piece.BlockSize*piece.BlockSize, piece.BlockSize), wire.MaxBlock)
@@ -59,7 +60,7 @@ func (c *conn) maxAsk() int64 {
 // mostAsked bounds what is asked of all sources of a lane together: with a limit on what comes in,
 // more would only lie in queues, and a source would seem slow that is not.
 func (s *session) mostAsked(l lane) int64 {
-	if l := s.t.node.down[l].Rate(); l > 0 {
+	if l := s.rateIn(l); l > 0 {
 		return max(l/2, 2*piece.BlockSize)
 	}
 	return 1 << 62
@@ -130,7 +131,11 @@ func (s *session) choose(c *conn) *openPiece {
 		return orphan
 	}
 	if c.fresh > 0 && !c.dry {
-		p := s.pick.pick(func(p int) bool { return s.mayAsk(c, p) })
+		may := func(p int) bool { return s.mayAsk(c, p) }
+		p := s.urgent(may)
+		if p < 0 {
+			p = s.pick.pick(may)
+		}
 		if p >= 0 {
 			op := s.begin(p)
 			s.own(c, op)
@@ -199,7 +204,7 @@ func (s *session) ask(c *conn, op *openPiece) {
 
 // send asks c for blocks [first, end) of op.
 func (s *session) send(c *conn, op *openPiece, first, end int) {
-	q := &request{op: op, of: c, lane: c.lane.Load(), begin: int64(first) * piece.BlockSize, at: s.now()}
+	q := &request{op: op, of: c, lane: c.lane.Load(), across: s.crosses(c), begin: int64(first) * piece.BlockSize, at: s.now()}
 	for b := first; b < end; b++ {
 		if op.asked[b] == 0 && !op.got[b] {
 			op.free--
@@ -220,6 +225,9 @@ func (s *session) send(c *conn, op *openPiece, first, end int) {
 	c.outstanding += q.length
 	c.askedEver += q.length
 	s.outstanding[q.lane] += q.length
+	if q.across {
+		s.across += q.length
+	}
 	c.out.span(wire.Request, int64(op.index), q.begin, q.length)
 }
 
@@ -244,6 +252,9 @@ func (s *session) answered(q *request) {
 	c.asked--
 	c.outstanding -= q.length
 	s.outstanding[q.lane] -= q.length
+	if q.across {
+		s.across -= q.length
+	}
 	switch {
 	case c.order[0] == q:
 		c.order = c.order[1:]

@@ -74,7 +74,7 @@ func (s *session) mayCross(c *conn) bool {
 	if !s.crosses(c) || c.role == RoleOrigin && !c.seed {
 		return true
 	}
-	return s.outstanding[c.lane.Load()] < max(int64(s.acrossRate*borderDelay.Seconds()), leastAcross)
+	return s.across < max(int64(s.acrossRate*borderDelay.Seconds()), leastAcross)
 }
 
 // findNeighbours lists the connections to machines of our site.

@@ -24,3 +24,12 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	dieWithParent(c)
 	return c
 }
+
+// Group is Command for programs that start others in turn: when ctx is done it is killed at once, and all that it has started with it, as far as that has not
+// left its process group. Where there are no process groups it alone is killed. What it leaves behind when it ends by itself goes on.
+func Group(ctx context.Context, name string, args ...string) *exec.Cmd {
+	c := Command(ctx, name, args...)
+	ownGroup(c)
+	c.Cancel = func() error { return killGroup(c) }
+	return c
+}

@@ -15,6 +15,7 @@ type command struct {
 	examples []string
 	options  []option // its own first, then the groups of common.go
 	sub      []*command
+	table    string // of the configuration file; "": its name
 	run      func(ctx context.Context, e *env, args []string) error
 
 	minArgs, maxArgs int
@@ -32,12 +33,14 @@ func commands() []*command {
 		verifyCommand(),
 		serveCommand(),
 		getCommand(),
+		updateCommand(),
 		seedCommand(),
 		trackerCommand(),
 		initCommand(),
 		publishCommand(),
 		promoteCommand(),
 		withdrawCommand(),
+		rolloutCommand(),
 		pruneCommand(),
 		keyCommand(),
 		logCommand(),

@@ -87,3 +87,28 @@ func TestDiskFullMidway(t *testing.T) {
 		})
 	}
 }
+
+// A version that does not fit leaves the one in place alone, and no part of itself; with room it is installed.
+func TestUpdateDiskFull(t *testing.T) {
+	swarmtest.Require(t, "netns")
+	t.Parallel()
+	p := newPublisher(t)
+	h := swarmtest.Local(t)
+	disk := smallDisk(t, h, "size=2m")
+	opt := filepath.Join(disk, "opt")
+	h.Run("update", p.source, "--to", opt, "--root", p.root, "--once").Succeed()
+	two := p.publish("2")
+	failed := h.Run("update", "--to", opt, "--once").Fail(exitLocal)
+	if e := failed.Expect("error"); e.String("rule") != "disk-full" {
+		t.Errorf("error object %v", e)
+	}
+	swarmtest.Same(t, p.h.Path("kept", "1"), filepath.Join(opt, "current"))
+	if left, err := os.ReadDir(filepath.Join(opt, ".shoal", "stage")); err != nil || len(left) > 0 {
+		t.Errorf("left in stage: %v %v", left, err)
+	}
+	if err := syscall.Mount("none", disk, "tmpfs", syscall.MS_REMOUNT, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	h.Run("update", "--to", opt, "--once").Succeed()
+	swarmtest.Same(t, two, filepath.Join(opt, "current"))
+}

@@ -14,11 +14,11 @@ import (
 	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/internal/units"
+	"shoal/internal/updater"
 	"shoal/piece"
 )
 
-// Exit codes, as the manual promises them to scripts. 9 (rollout halted) and 10 (update available)
-// come with the commands that can end so.
+// Exit codes, as the manual promises them to scripts.
 const (
 	exitDone        = 0
 	exitUnexpected  = 1
@@ -28,7 +28,9 @@ const (
 	exitTrust       = 5 // a signature, or trust, refused
 	exitStalled     = 6 // deadline passed, or stalled
 	exitLocal       = 7 // local I/O, port in use, disk full
-	exitHeld        = 8 // somebody else has the lock
+	exitHeld        = 8 // somebody else has the lock, or an update is not to be now
+	exitHalted      = 9 // nor later: its rollout was halted
+	exitAvailable   = 10
 	exitInterrupted = 130
 	exitClosed      = 141 // what a shell says of a program that SIGPIPE ended
 )
@@ -54,6 +56,11 @@ func failures() []struct {
 		{is(release.ErrRefused), failure{exitTrust, "", ""}},
 		{is(deliver.ErrInterrupted), failure{exitInterrupted, "interrupted", "what is verified is kept: run it again to go on"}},
 		{isClosed, failure{exitClosed, "closed", ""}},
+		{is(updater.ErrHalted), failure{exitHalted, "halted", ""}},
+		{is(updater.ErrHeld), failure{exitHeld, "update-held", ""}},
+		{is(updater.ErrRolledBack), failure{exitUnexpected, "rolled-back", "it is not tried again here; the next version is"}},
+		{is(updater.ErrLayout), failure{exitLocal, "layout", ""}},
+		{is(updater.ErrNothing), failure{exitNoSource, "no-version", "shoal update history shows what there was"}},
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
 		{is(deliver.ErrDeadline), failure{exitStalled, "deadline", "what is verified is kept: run it again to go on"}},
 		{is(deliver.ErrStalled), failure{exitStalled, "stalled", "what is verified is kept: run it again to go on"}},
@@ -66,6 +73,7 @@ func failures() []struct {
 		{as[*release.KeysMissingError], failure{exitLocal, "keys-missing", ""}},
 		{is(release.ErrConflict), failure{exitHeld, "conflict", ""}},
 		{as[*deliver.PushError], failure{exitNoSource, "push-refused", ""}},
+		{is(release.ErrSteered), failure{exitHeld, "not-steered", "shoal rollout status APP:CHANNEL shows where it stands"}},
 		{is(disk.ErrHeld), failure{exitHeld, "held", "end the other one, or wait for it"}},
 		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},
@@ -150,9 +158,18 @@ func (e *hintError) Unwrap() error { return e.error }
 
 func withHint(err error, hint string) error { return &hintError{err, hint} }
 
+// answer is an exit code that is no failure: what the command was asked for has been printed.
+type answer int
+
+func (a answer) Error() string { return fmt.Sprintf("exit code %d", int(a)) }
+
 // fail reports an error and returns the exit code: one line on stderr, or with --json one on stdout. That a reader
 // has closed its pipe is no news for anybody.
 func (e *env) fail(err error) int {
+	var a answer
+	if errors.As(err, &a) {
+		return int(a)
+	}
 	f := explain(err)
 	message := clean(strings.TrimSpace(err.Error()))
 	if f.rule == "interrupted" {

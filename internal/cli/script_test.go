@@ -43,6 +43,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails":       scriptFails,
+			"answers":     scriptAnswers,
 			"json":        scriptJSON,
 			"interrupt":   scriptInterrupt,
 			"bad-torrent": scriptBadTorrent,
@@ -93,6 +94,23 @@ func scriptFails(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if !strings.HasPrefix(stderr, "shoal: ") || strings.Count(stderr, "\n") != 1 {
 		ts.Fatalf("stderr is not exactly one line that begins with shoal: %q", stderr)
+	}
+}
+
+// answers CODE ARGS… runs shoal, which must exit with CODE without calling it an error.
+func scriptAnswers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: answers CODE ARGS…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	err = ts.Exec("shoal", args[1:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	}
+	if stderr := ts.ReadFile("stderr"); code != want || strings.Contains(stderr, "shoal: ") {
+		ts.Fatalf("exit code %d (%v), stderr %q; want %d and no error", code, err, stderr, want)
 	}
 }
 

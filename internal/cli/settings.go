@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func mergeSettings(c *command, all []*command, given map[string][]string, lookup
 			if one.texts != nil || one.invocation {
 				continue
 			}
-			if texts, ok := file.lookup(c.name, one.name); ok {
+			if texts, ok := file.lookup(cmp.Or(c.table, c.name), one.name); ok {
 				one.texts, one.origin, one.where = texts, "file", path
 			}
 		}

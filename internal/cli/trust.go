@@ -34,14 +34,18 @@ func (e *env) resolveRelease(ctx context.Context, src deliver.Source, inSwarm fu
 	if err != nil {
 		return nil, err
 	}
-	r := found.Release
+	e.noteTrust(found.Release)
+	return found, nil
+}
+
+// noteTrust says what the user should know about whom a release was trusted by.
+func (e *env) noteTrust(r *deliver.Trusted) {
 	if r.Trust.FirstUse() {
 		e.report.Notice("trusted on first use: repository %s, root with SHA-256 %s", r.Trust.ID(), r.Trust.Fingerprint())
 	}
 	if age := r.Trust.Age(); !age.IsZero() {
 		e.report.Notice("what it says of itself held until %s: whether there is something newer cannot be told here", age.Format(time.DateOnly))
 	}
-	return found, nil
 }
 
 // inspectRelease prints what is signed about a release.

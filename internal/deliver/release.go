@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -31,6 +31,10 @@ type ReleaseConfig struct {
 	// Platform is tried before this machine's own. May be empty.
 	Platform  string
 	UserAgent string
+	// Now is the clock by which signatures expire; nil means time.Now.
+	Now func() time.Time
+	// Running is a version to look up as well; Trusted.Withdrawn then says whether it was taken back. May be empty.
+	Running string
 	// Swarm, asked once, is where a repository is found that has no origin, or whose origin does not answer. Nil: nowhere.
 	Swarm func() (*Swarm, error)
 }
@@ -40,6 +44,33 @@ type Trusted struct {
 	*release.Found
 	Trust *release.Trust
 	Name  string // what its repository is called
+	// Withdrawn is why ReleaseConfig.Running was taken back; "": it was not.
+	Withdrawn string
+
+	heard chan []byte // checkpoints that peers have seen of the log
+}
+
+// hear takes a checkpoint that a peer has told. It returns at once.
+func (t *Trusted) hear(checkpoint []byte) {
+	select {
+	case t.heard <- checkpoint:
+	default: // more than can be looked at says nothing new
+	}
+}
+
+// Watch compares what peers tell of the log with what this machine has seen, until ctx is done. It is for who gives a release to others; while it is fetched Fetch does
+// it. A fork is told to forked, each time one is heard of.
+func (t *Trusted) Watch(ctx context.Context, forked func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case seen := <-t.heard:
+			if err := t.Trust.Witness(ctx, seen); err != nil && ctx.Err() == nil {
+				forked(err)
+			}
+		}
+	}
 }
 
 // repository is where the files of a repository come from.
@@ -177,7 +208,7 @@ func OpenRepository(ctx context.Context, where string, c ReleaseConfig) (t *rele
 
 // trust pins the root and brings the metadata up to date.
 func (c *ReleaseConfig) trust(ctx context.Context, r *repository) (*release.Trust, error) {
-	tc := release.TrustConfig{Files: r.files, Dir: c.trustDir(), FirstUse: c.FirstUse, Name: r.name, ID: r.id, Carried: r.carried}
+	tc := release.TrustConfig{Files: r.files, Dir: c.trustDir(), FirstUse: c.FirstUse, Name: r.name, ID: r.id, Carried: r.carried, Now: c.Now}
 	if c.Root != "" {
 		var err error
 		if tc.Root, err = os.ReadFile(c.Root); err != nil {
@@ -209,41 +240,20 @@ func (s Source) ref() release.Ref {
 // CheckRelease finds out which release a source means and checks it, without asking for its content. With nothing new since the last time that is two requests,
 // whose answers have no body. Trusted.Trust tells whether anything has changed.
 func CheckRelease(ctx context.Context, s Source, c ReleaseConfig) (*Trusted, error) {
-	r, err := c.locate(ctx, s)
+	found, r, err := c.find(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	defer r.close()
-	return c.check(ctx, s, r)
+	r.close()
+	return found, nil
 }
 
-func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Trusted, error) {
-	t, err := c.trust(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	ref := s.ref()
-	if s.Kind == KindBundle {
-		ref = r.bundle.Ref()
-	}
-	found, err := t.Release(ctx, ref, release.Platforms(c.Platform))
-	if err != nil {
-		return nil, err
-	}
-	return &Trusted{found, t, r.name}, nil
-}
-
-// ResolveRelease finds a release and checks it. Closing the result is the caller's: its repository may be an open file.
-func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, err error) {
+// find finds a release and checks it: where the source says, or in the swarm. Closing the repository is the caller's.
+func (c *ReleaseConfig) find(ctx context.Context, s Source) (*Trusted, *repository, error) {
 	r, err := c.locate(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
 	found, err := c.check(ctx, s, r)
 	if errors.Is(err, ErrNoSource) && r.web != nil {
 		// The origin does not answer: perhaps others have what it has signed.
@@ -256,8 +266,44 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 		}
 	}
 	if err != nil {
+		r.close()
+		return nil, nil, err
+	}
+	return found, r, nil
+}
+
+func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Trusted, error) {
+	t, err := c.trust(ctx, r)
+	if err != nil {
 		return nil, err
 	}
+	ref := s.ref()
+	if s.Kind == KindBundle {
+		ref = r.bundle.Ref()
+	}
+	platforms := release.Platforms(c.Platform)
+	found, err := t.Release(ctx, ref, platforms)
+	if err != nil {
+		return nil, err
+	}
+	trusted := &Trusted{Found: found, Trust: t, Name: r.name, heard: make(chan []byte, 4)}
+	if c.Running != "" && c.Running != found.Version {
+		trusted.Withdrawn, err = t.Withdrawn(ctx, release.Ref{App: found.App, Version: c.Running}, platforms)
+	}
+	return trusted, err
+}
+
+// ResolveRelease finds a release and checks it. Closing the result is the caller's: its repository may be an open file.
+func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, err error) {
+	found, r, err := c.find(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
 	packed, err := found.Trust.Metainfo(ctx, found.Found)
 	if err != nil {
 		return nil, err
@@ -272,17 +318,7 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 	case r.opener != nil:
 		f.Origin, f.Local = []string{localSeed(v2)}, local{r.opener}
 	case r.web != nil:
-		f.Origin = []string{r.web.base.JoinPath("content", v2).String() + "/"}
-		if r.web.shoal.Load() {
-			f.Trackers = [][]string{{r.web.base.JoinPath("announce").String()}}
-			if r.web.base.Scheme == "http" {
-				port := r.web.base.Port()
-				if port == "" {
-					port = "80"
-				}
-				f.Peers = []string{net.JoinHostPort(r.web.base.Hostname(), port)}
-			}
-		}
+		r.web.sources(f, v2)
 	}
 	return f, nil
 }

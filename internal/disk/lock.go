@@ -59,7 +59,8 @@ func LockDir(dir string) (*DirLock, error) {
 // Close gives the directory back.
 func (l *DirLock) Close() error {
 	l.f.Truncate(0) // so that nobody is named who is gone
-	return l.f.Close()
+	// Closing alone would leave it locked for as long as a child that is being started this moment still has the file, which it loses with its exec.
+	return errors.Join(unlock(l.f), l.f.Close())
 }
 
 func readPID(f io.ReaderAt) int {

@@ -91,6 +91,7 @@ func (t *Trust) Channel(ctx context.Context, app, channel string) (*Channel, err
 type Found struct {
 	*Release
 	Channel  *Channel // if it was found by its channel
+	Rollout  *Rollout // how far its rollout is, if the channel has one and somebody has steered it
 	LogIndex int64
 	Packed   []byte // its metainfo, where Proof has read it
 	metainfo *metadata.TargetFiles
@@ -110,6 +111,11 @@ func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Foun
 			return nil, err
 		}
 		found.Channel, version = c, c.Version
+		if c.Rollout != nil {
+			if found.Rollout, err = t.rollout(ctx, c); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for _, platform := range platforms {
 		path := releasePath(ref.App, version, platform)
@@ -146,6 +152,21 @@ func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Foun
 		return found, t.remember(ref.App)
 	}
 	return nil, refuse(RuleUnknown, "%s@%s is not published for %s", ref.App, version, orList(platforms))
+}
+
+// Withdrawn says why a version was taken back, for the first of the platforms that it is signed for; "": it was not, or nothing is signed of it any more. Refresh
+// comes first.
+func (t *Trust) Withdrawn(ctx context.Context, ref Ref, platforms []string) (why string, err error) {
+	for _, platform := range platforms {
+		f, err := t.find(ctx, ref.App, releasePath(ref.App, ref.Version, platform))
+		if err != nil {
+			return "", err
+		}
+		if f != nil {
+			return customOf(f).Withdrawn, nil
+		}
+	}
+	return "", nil
 }
 
 // logged makes sure that an entry stands in the log. Where it did once it does for ever: checkpoints are only taken if they continue the one before.

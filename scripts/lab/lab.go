@@ -57,9 +57,6 @@ func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
 		}
 		list = append(list, s)
 	}
-	if err := allowCubic(); err != nil {
-		return err
-	}
 	where := l.dir
 	if where == "" {
 		where = memory()

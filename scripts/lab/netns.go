@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,7 +29,7 @@ func addNamespace(ctx context.Context, name string) (*namespace, error) {
 
 // setup does to a namespace what all have in common.
 func (n *namespace) setup(ctx context.Context) error {
-	if err := n.batch(ctx, "ip", "link set lo up"); err != nil {
+	if err := errors.Join(allowCubic(), n.batch(ctx, "ip", "link set lo up")); err != nil {
 		return err
 	}
 	return n.inside(func() error {

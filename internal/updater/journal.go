@@ -1,0 +1,150 @@
+package updater
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+// step is how far an update is that has begun to change what is used.
+type step string
+
+const (
+	// stepPre: the version lies in versions/, the pre hook runs. After an interruption the update is given up: post hook for the version that is in place.
+	stepPre step = "pre"
+	// stepSwitch: switch, post hook and health check are being done. After an interruption they are done again, up to maxTries times.
+	stepSwitch step = "switch"
+	// stepBack: the version before is being put in place again, then the post hook. After an interruption it is done again.
+	stepBack step = "back"
+)
+
+// maxTries is how often an update is tried that is interrupted between the switch and its confirmation: what takes the machine down each time must not do so for ever.
+const maxTries = 2
+
+// Bounds of the journal.
+const (
+	maxHistory = 100
+	maxBad     = 50
+)
+
+// journal is what a machine knows about one app: journal.json, replaced as a whole with each change.
+type journal struct {
+	Format  int      `json:"format"` // 1
+	Source  string   `json:"source"` // as the user has named it
+	App     string   `json:"app"`
+	Running string   `json:"running,omitempty"` // the version that was confirmed last
+	Pinned  string   `json:"pinned,omitempty"`
+	Seen    seen     `json:"seen,omitzero"`
+	Hooks   Hooks    `json:"hooks"`
+	Attempt *attempt `json:"attempt,omitempty"` // what is under way; nil: nothing
+	Slot    *slot    `json:"slot,omitempty"`    // what was asked of the fleet's lock and not given back
+	Bad     []Bad    `json:"bad,omitempty"`
+	History []Past   `json:"history,omitempty"` // oldest first
+}
+
+// seen is when a version was first offered to this machine.
+type seen struct {
+	Version string    `json:"version"`
+	At      time.Time `json:"at"`
+}
+
+// attempt is an update that has begun to change what is used.
+type attempt struct {
+	Version  string    `json:"version"`
+	Previous string    `json:"previous,omitempty"` // what it goes back to; "": nothing was installed
+	Step     step      `json:"step"`
+	Tries    int       `json:"tries"` // how often switch, post and health were begun
+	Bytes    int64     `json:"bytes"`
+	Begun    time.Time `json:"begun"`
+	Why      string    `json:"why,omitempty"` // it goes back
+	ByHand   bool      `json:"by_hand,omitempty"`
+}
+
+// slot is a place among the machines that may switch at once.
+type slot struct {
+	Token string `json:"token,omitempty"`
+}
+
+// Bad is a version that this machine had to go back from.
+type Bad struct {
+	Version string    `json:"version"`
+	Why     string    `json:"why"`
+	At      time.Time `json:"at"`
+}
+
+// Past is an update that is over.
+type Past struct {
+	At       time.Time `json:"at"`
+	State    State     `json:"state"` // confirmed, rolled-back or failed
+	Version  string    `json:"version"`
+	Previous string    `json:"previous,omitempty"`
+	Why      string    `json:"why,omitempty"`
+	Seconds  float64   `json:"seconds"` // from the pre hook on
+	ByHand   bool      `json:"by_hand,omitempty"`
+}
+
+// readJournal reads a journal; where there is none it is empty.
+func readJournal(path string) (*journal, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &journal{Format: 1}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var j journal
+	if err := json.Unmarshal(b, &j); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if j.Format != 1 {
+		return nil, fmt.Errorf("%s has format %d: a newer shoal has written it", path, j.Format)
+	}
+	return &j, nil
+}
+
+func (j *journal) encode() ([]byte, error) {
+	j.History = j.History[max(0, len(j.History)-maxHistory):]
+	j.Bad = j.Bad[max(0, len(j.Bad)-maxBad):]
+	b, err := json.MarshalIndent(j, "", "  ")
+	return append(b, '\n'), err
+}
+
+func (j *journal) badVersions() (list []string) {
+	for _, b := range j.Bad {
+		list = append(list, b.Version)
+	}
+	return list
+}
+
+func (j *journal) markBad(version, why string, at time.Time) {
+	j.forgive(version)
+	j.Bad = append(j.Bad, Bad{version, why, at})
+}
+
+func (j *journal) forgive(version string) {
+	j.Bad = slices.DeleteFunc(j.Bad, func(b Bad) bool { return b.Version == version })
+}
+
+// confirmed lists the versions that were found good, the last one first, each once. Those that proved bad later are not among them.
+func (j *journal) confirmed() (list []string) {
+	for _, p := range slices.Backward(j.History) {
+		if p.State == StateConfirmed && !slices.Contains(list, p.Version) && !slices.Contains(j.badVersions(), p.Version) {
+			list = append(list, p.Version)
+		}
+	}
+	return list
+}
+
+// end closes what is under way.
+func (j *journal) end(state State, at time.Time) {
+	a := j.Attempt
+	j.History = append(j.History, Past{At: at, State: state, Version: a.Version, Previous: a.Previous, Why: a.Why, Seconds: at.Sub(a.Begun).Seconds(), ByHand: a.ByHand})
+	j.Attempt = nil
+	if state == StateConfirmed {
+		j.Running = a.Version
+	}
+}

@@ -1,0 +1,82 @@
+package updater
+
+import (
+	"context"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// Offer is what a machine should have, as it was signed and verified.
+type Offer struct {
+	App     string
+	Channel string // "": a version that was pinned
+	Version string
+	V2      string // the content's info hash in hex; a version has one for ever
+	Bytes   int64
+	// Withdrawn is why the publisher has taken back the version that runs; "": it has not.
+	Withdrawn string
+	// Rollout is how far the version may have spread; nil: everywhere.
+	Rollout *Rollout
+}
+
+// Ask is what a Source is asked for.
+type Ask struct {
+	Version string // instead of the channel's; "": the channel's
+	Running string // to be looked up as well, whether it was withdrawn; may be ""
+}
+
+// Source finds and fetches what is signed.
+type Source interface {
+	// Check finds out what this machine should have. It fetches no content.
+	Check(ctx context.Context, a Ask) (*Offer, error)
+	// Fetch brings the content of what was offered to dir/NAME, and says what it should be; what lies there already is used. old is a directory with an older
+	// version, or this one, to use what is right in it; "": there is none.
+	Fetch(ctx context.Context, o *Offer, dir, old string) (*Fetched, error)
+}
+
+// Fetched is content on this disk, and its description, by which it is verified again.
+type Fetched struct {
+	Info *piece.Info // NAME is Info.Name
+	From [swarm.Classes]int64
+}
+
+// State is how far an update is: a word for scripts, never renamed.
+type State string
+
+const (
+	StateCurrent    State = "current"     // nothing is to be done
+	StateHeld       State = "held"        // there is something, and not now
+	StateAvailable  State = "available"   // there is something: check and --dry-run end here
+	StateStaging    State = "staging"     //
+	StateStaged     State = "staged"      // verified, on this disk
+	StatePreparing  State = "preparing"   // the pre hook runs
+	StateSwitched   State = "switched"    // it is the one that is used from now on, until it proves bad
+	StateConfirmed  State = "confirmed"   // and it is well
+	StateGoingBack  State = "going-back"  //
+	StateRolledBack State = "rolled-back" // the version before is in place again
+	StateFailed     State = "failed"      // the switch was not made
+)
+
+// Report tells a step of an update.
+type Report struct {
+	Machine  string
+	App      string
+	Channel  string
+	State    State
+	Version  string // that the step is about
+	Previous string // that was confirmed before it; may be ""
+	Reason   Reason // why it is held
+	Why      string // for people: why it is held, or what went wrong
+	Until    time.Time
+	Bytes    int64                // of content
+	From     [swarm.Classes]int64 // where they came from, once staged
+	Took     time.Duration        // since the update began
+	Healthy  bool                 // a health check said so; false also where there is none
+}
+
+// Reporter hears of every step, in order. What goes wrong with telling is its own business.
+type Reporter interface {
+	Report(r Report)
+}

@@ -1,0 +1,200 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"shoal/internal/deliver"
+	"shoal/internal/release"
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// Peer is a node that runs until it is stopped.
+type Peer struct {
+	Node      *swarm.Node
+	Items     deliver.Items // nil: it is in no DHT
+	Discovers bool          // it finds peers that nobody names
+	Stop      func() error
+}
+
+// Releases is the Source of signed releases: a repository, and the swarm of its releases.
+type Releases struct {
+	Source deliver.Source // a channel
+	Config deliver.ReleaseConfig
+	// Start starts a node. hosts are those that the content comes from, private says that it is private.
+	Start func(ctx context.Context, private bool, hosts []string) (*Peer, error)
+	Peers []string      // to ask besides those that are found
+	Stall time.Duration // see deliver.Request
+	Limit time.Duration // of a fetch; 0: none
+	// Trusted is called with each release that was checked; may be nil.
+	Trusted func(r *deliver.Trusted)
+	// Metadata and Progress are those of deliver.Request; may be nil.
+	Metadata func(t *piece.Torrent)
+	Progress func(s swarm.Stats)
+}
+
+// reach is a way to repositories whose origin does not answer, for as long as it is not closed.
+type reach struct {
+	*Releases
+	peer *Peer
+}
+
+// config is how the release is found. A node is started where the DHT must be asked.
+func (r *reach) config(ctx context.Context) deliver.ReleaseConfig {
+	c := r.Config
+	c.Swarm = sync.OnceValues(func() (*deliver.Swarm, error) {
+		var err error
+		if r.peer, err = r.Start(ctx, false, r.Source.Hosts()); err != nil || r.peer.Items == nil {
+			return nil, err
+		}
+		return &deliver.Swarm{Node: r.peer.Node, Items: r.peer.Items, Peers: r.Peers}, nil
+	})
+	return c
+}
+
+func (r *reach) close() error {
+	if r.peer == nil {
+		return nil
+	}
+	return r.peer.Stop()
+}
+
+// named is the source for a version that is asked for by itself; "" is the channel.
+func (r *Releases) named(version string) deliver.Source {
+	s := r.Source
+	if version != "" {
+		s.Release.Channel, s.Release.Version = "", version
+	}
+	return s
+}
+
+// Check implements Source.
+func (r *Releases) Check(ctx context.Context, a Ask) (o *Offer, err error) {
+	way := reach{Releases: r}
+	defer func() { err = errors.Join(err, way.close()) }()
+	c := way.config(ctx)
+	c.Running = a.Running
+	found, err := deliver.CheckRelease(ctx, r.named(a.Version), c)
+	if err != nil {
+		return nil, err
+	}
+	if r.Trusted != nil {
+		r.Trusted(found)
+	}
+	o = &Offer{App: found.App, Version: found.Version, V2: found.Tree().V2, Bytes: found.Tree().Bytes, Withdrawn: found.Withdrawn}
+	if found.Channel != nil {
+		o.Channel = found.Channel.Channel
+		o.Rollout = rolloutOf(found.Found, r.now())
+	}
+	return o, nil
+}
+
+func (r *Releases) now() time.Time {
+	if r.Config.Now != nil {
+		return r.Config.Now()
+	}
+	return time.Now()
+}
+
+// rolloutOf is how far a channel's version may have spread.
+func rolloutOf(f *release.Found, now time.Time) *Rollout {
+	if f.Channel.Rollout == nil {
+		return nil
+	}
+	r := &Rollout{Waves: f.Channel.Rollout.Waves, Wave: f.Channel.Reached(f.Rollout, now)}
+	if f.Rollout != nil {
+		r.Paused, r.Halted, r.Why = f.Rollout.Paused, f.Rollout.Halted, f.Rollout.Why
+	}
+	return r
+}
+
+// Fetch implements Source.
+func (r *Releases) Fetch(ctx context.Context, o *Offer, dir, old string) (f *Fetched, err error) {
+	way := reach{Releases: r}
+	defer func() { err = errors.Join(err, way.close()) }()
+	found, err := deliver.ResolveRelease(ctx, r.named(o.Version), way.config(ctx))
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	if found.Release.Tree().V2 != o.V2 {
+		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: found.Release.Ref().String() + " is another content than it was a moment ago"}
+	}
+	if err := copyOld(ctx, found.Torrent.Info, old, dir); err != nil {
+		return nil, err
+	}
+	request := deliver.Request{Found: *found, Dir: dir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Progress: r.Progress}
+	if r.Limit > 0 {
+		request.Deadline = time.Now().Add(r.Limit)
+	}
+	request.Peers = append(request.Peers, r.Peers...)
+	if way.peer == nil {
+		if way.peer, err = r.Start(ctx, request.Private(), append(request.Hosts(), r.Source.Hosts()...)); err != nil {
+			return nil, err
+		}
+	}
+	request.Discovers = way.peer.Discovers
+	t, err := deliver.Fetch(ctx, way.peer.Node, request)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	return &Fetched{Info: found.Torrent.Info, From: t.Stats().From}, nil
+}
+
+// copyOld brings files of an old version to dir, under the names that the new one has for them: what is right in them is not fetched. Where something lies
+// already nothing is done: that is of a fetch that was interrupted. old is the version's directory; "": there is none.
+func copyOld(ctx context.Context, info *piece.Info, old, dir string) error {
+	if old == "" || exists(filepath.Join(dir, info.Name)) {
+		return nil
+	}
+	from, err := os.OpenRoot(old)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	for i := range info.Files {
+		name := filepath.Join(info.Files[i].Path...)
+		target := filepath.Join(info.Name, name)
+		if !info.Dir { // whatever it was called
+			list, err := os.ReadDir(old)
+			if err != nil || len(list) != 1 {
+				return err
+			}
+			name, target = list[0].Name(), info.Name
+		}
+		if fi, err := from.Lstat(name); err != nil || !fi.Mode().IsRegular() || info.Files[i].Length == 0 {
+			continue
+		}
+		if err := copyWithin(ctx, from, name, to, target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyWithin(ctx context.Context, from *os.Root, name string, to *os.Root, target string) error {
+	src, err := from.Open(name)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if err := to.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	dst, err := to.OpenFile(target, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	return clone(ctx, dst, src)
+}

@@ -1,0 +1,83 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"shoal/internal/disk"
+	"shoal/piece"
+)
+
+// staged is a version that was fetched and verified, and lies in stage/.
+type staged struct {
+	version string
+	content string // the path that becomes versions/VERSION
+}
+
+// stage fetches what is offered, from what lies on this disk first, and verifies all of it once more as it lies there.
+func (u *Updater) stage(ctx context.Context, o *Offer) error {
+	if u.staged.version == o.Version && exists(u.staged.content) {
+		return nil
+	}
+	if err := u.clearStage(o.Version); err != nil {
+		return err
+	}
+	u.tell(Report{State: StateStaging, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
+	dir := u.layout.stage(o.Version)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := u.cfg.Source.Fetch(ctx, o, dir, u.old(o.Version))
+	if disk.IsNoSpace(err) { // what came so far is in everybody's way
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return err
+	}
+	if u.layout.inPlace && f.Info.Dir {
+		return errors.Join(fmt.Errorf("%w: %s is a directory, and only a file is replaced in place", ErrLayout, f.Info.Name), os.RemoveAll(dir))
+	}
+	content := filepath.Join(dir, f.Info.Name)
+	report, err := piece.Verify(ctx, f.Info, content, piece.VerifyConfig{})
+	if err != nil {
+		return err
+	}
+	if !report.OK() {
+		return fmt.Errorf("%s@%s as it lies on this disk: %s: %w", o.App, o.Version, report, piece.ErrCorrupt)
+	}
+	if !f.Info.Dir {
+		content = dir
+	}
+	u.staged = staged{o.Version, content}
+	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes, From: f.From})
+	return nil
+}
+
+// clearStage removes what was staged of other versions; "": of all.
+func (u *Updater) clearStage(but string) error {
+	list, err := os.ReadDir(filepath.Dir(u.layout.stage("x")))
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if e.Name() != but {
+			if err := u.drive.remove(u.layout.stage(e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// old is where a version like the one to be fetched lies: itself, if it is still here, or the one that runs; "": there is none.
+func (u *Updater) old(version string) string {
+	for _, v := range []string{version, u.journal.Running} {
+		if v != "" && u.layout.has(v) {
+			return u.layout.version(v)
+		}
+	}
+	return ""
+}

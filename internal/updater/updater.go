@@ -1,0 +1,289 @@
+package updater
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"shoal/internal/disk"
+	"shoal/internal/schedule"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrHeld is that there is another version, and it is not to be installed now. A *HeldError says why.
+	ErrHeld = errors.New("held")
+	// ErrHalted is the same where the fleet's rollout was halted.
+	ErrHalted = errors.New("rollout halted")
+	// ErrRolledBack is that a version was installed, and was found bad: the one before is in place again.
+	ErrRolledBack = errors.New("rolled back")
+	// ErrLayout is that what lies at TO is not what was asked for.
+	ErrLayout = errors.New("not the place for it")
+	// ErrNothing is that there is nothing to go back to, or to pin.
+	ErrNothing = errors.New("no such version here")
+)
+
+// HeldError says why a version is not installed now.
+type HeldError struct {
+	App, Version string
+	Decision     Decision
+}
+
+func (e *HeldError) Error() string {
+	text := fmt.Sprintf("%s@%s is held (%s): %s", e.App, e.Version, e.Decision.Reason, e.Decision.Why)
+	if !e.Decision.Until.IsZero() {
+		text += ", until " + e.Decision.Until.Format(time.RFC3339)
+	}
+	return text
+}
+
+func (e *HeldError) Is(target error) bool {
+	return target == ErrHeld || target == ErrHalted && e.Decision.Reason == HeldHalted
+}
+
+// RolledBackError says why a version is not the one in place.
+type RolledBackError struct {
+	App, Version, Previous string // Previous "": nothing is installed
+	Why                    string
+}
+
+func (e *RolledBackError) Error() string {
+	now := e.Previous + " is in place again"
+	if e.Previous == "" {
+		now = "nothing is installed, as before"
+	}
+	return fmt.Sprintf("%s@%s: %s; %s", e.App, e.Version, e.Why, now)
+}
+
+func (e *RolledBackError) Is(target error) bool { return target == ErrRolledBack }
+
+// Config configures an Updater.
+type Config struct {
+	To      string // where it is installed
+	InPlace bool   // To is a file, which is replaced
+
+	Name    string // what the user calls the source; may be empty for what asks no source
+	App     string // what is installed; "": as it is known from before
+	Channel string
+	Source  Source // nil for what asks none
+
+	Hooks
+	Policy      string        // a command that is asked whether it may be; may be empty
+	HealthEvery time.Duration // zero means a second, or a fifth of HealthTimeout if that is less
+
+	Keep     int              // versions that stay, the one in place included; less than 1 means 2
+	Window   schedule.Windows // when the machine may change; nil: always
+	MaxDefer time.Duration    // after which window and policy count no more; 0: never
+	Every    time.Duration    // how often to ask, for Run; zero means 15 minutes
+
+	Machine string   // stable, and no other's
+	Groups  []string // that it belongs to
+	Lock    Lock     // nil: any number of machines may switch at once
+
+	Reporter Reporter // may be nil
+	Log      *slog.Logger
+	Now      func() time.Time // nil means time.Now
+}
+
+// Hooks are commands for the shell; each may be empty. They are kept in the journal, so that a rollback by hand runs them as well.
+type Hooks struct {
+	Pre           string        `json:"pre,omitempty"`
+	Post          string        `json:"post,omitempty"`
+	Health        string        `json:"health,omitempty"`         // also a URL
+	HookTimeout   time.Duration `json:"hook_timeout,omitempty"`   // of each, in nanoseconds; zero means 5 minutes
+	HealthTimeout time.Duration `json:"health_timeout,omitempty"` // for all checks together; zero means a minute
+}
+
+func (c Config) withDefaults() Config {
+	c.HookTimeout = cmp.Or(c.HookTimeout, 5*time.Minute)
+	c.HealthTimeout = cmp.Or(c.HealthTimeout, time.Minute)
+	c.HealthEvery = cmp.Or(c.HealthEvery, min(time.Second, c.HealthTimeout/5))
+	c.Every = cmp.Or(c.Every, 15*time.Minute)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	if c.Keep < 1 {
+		c.Keep = 2
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Updater keeps one app on this machine up to date. It is for one goroutine.
+type Updater struct {
+	cfg     Config
+	layout  *layout
+	drive   drive
+	journal *journal
+	app     string
+
+	begun  time.Time // of the update that is under way
+	staged staged    // what was verified by this process, and waits
+	told   Report    // the last report of being held, which is not told again and again
+}
+
+// New checks what lies at c.To. Each of the methods that change something takes the installation for this process while it lasts; another process that has it is a
+// disk.ErrHeld.
+func New(c Config) (*Updater, error) { return newUpdater(c, nil) }
+
+func newUpdater(c Config, before func(op)) (*Updater, error) {
+	u := &Updater{cfg: c.withDefaults(), drive: drive{before}}
+	var err error
+	u.layout, err = newLayout(c.To, c.InPlace, &u.drive)
+	return u, err
+}
+
+// take takes the installation, and reads what is known of it. Where there is none its directories are made.
+func (u *Updater) take() (done func(), err error) {
+	u.begun = u.cfg.Now()
+	if err := u.layout.make(); err != nil {
+		return nil, err
+	}
+	lock, err := disk.LockDir(u.layout.state)
+	if err != nil {
+		return nil, err
+	}
+	if err := u.read(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return func() { lock.Close() }, nil
+}
+
+func (u *Updater) read() (err error) {
+	if u.journal, err = readJournal(u.layout.journal()); err != nil {
+		return err
+	}
+	j := u.journal
+	if u.app, err = sameApp(j, u.cfg); err != nil {
+		return err
+	}
+	j.App = u.app
+	if u.cfg.Name != "" {
+		j.Source = u.cfg.Name
+	}
+	return nil
+}
+
+// sameApp is the app that is installed. Another one cannot take its place.
+func sameApp(j *journal, c Config) (string, error) {
+	if j.App != "" && c.App != "" && j.App != c.App {
+		return "", fmt.Errorf("%w: %s has %s, not %s", ErrLayout, c.To, j.App, c.App)
+	}
+	return cmp.Or(c.App, j.App), nil
+}
+
+func (u *Updater) save() error {
+	b, err := u.journal.encode()
+	if err != nil {
+		return err
+	}
+	return u.drive.write(u.layout.journal(), b)
+}
+
+// Once brings the machine to where it should be, if that may be now: nil means that it is there. What was interrupted before is brought to an end first.
+func (u *Updater) Once(ctx context.Context) error {
+	done, err := u.take()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := u.recover(ctx); err != nil {
+		return err
+	}
+	o, err := u.cfg.Source.Check(ctx, Ask{Version: u.journal.Pinned, Running: u.journal.Running})
+	if err != nil {
+		return err
+	}
+	if u.journal.Seen.Version != o.Version || u.journal.Hooks != u.cfg.Hooks {
+		if u.journal.Hooks = u.cfg.Hooks; u.journal.Seen.Version != o.Version {
+			u.journal.Seen = seen{o.Version, u.cfg.Now()}
+		}
+		if err := u.save(); err != nil {
+			return err
+		}
+	}
+	d := decide(situation(u.cfg, u.journal, o))
+	if d.Action == Install && u.cfg.Policy != "" {
+		if d, err = u.askPolicy(ctx, o); err != nil {
+			return err
+		}
+	}
+	switch d.Action {
+	case Stay:
+		u.tell(Report{State: StateCurrent, Version: o.Version})
+		return u.prune()
+	case Hold:
+		return u.hold(o, d)
+	}
+	if o.Withdrawn != "" {
+		u.cfg.Log.Warn("the version that runs was withdrawn", "version", u.journal.Running, "why", o.Withdrawn)
+	}
+	if err := u.stage(ctx, o); err != nil {
+		return err
+	}
+	if d, err = u.acquire(ctx); err != nil {
+		return err
+	}
+	if d.Action == Hold {
+		return u.hold(o, d)
+	}
+	return u.update(ctx, o.Version, o.Bytes, false)
+}
+
+// situation is what a decision depends on.
+func situation(c Config, j *journal, o *Offer) Situation {
+	s := Situation{Now: c.Now(), Offer: o, Running: j.Running, Since: j.Seen.At, Bad: j.badVersions(), Machine: c.Machine, Groups: c.Groups, Window: c.Window, MaxDefer: c.MaxDefer}
+	if j.Seen.Version != o.Version {
+		s.Since = s.Now
+	}
+	return s
+}
+
+// askPolicy asks the policy hook, which says no by its exit code. After --max-defer its answer counts no more.
+func (u *Updater) askPolicy(ctx context.Context, o *Offer) (Decision, error) {
+	s := situation(u.cfg, u.journal, o)
+	err := u.runHook(ctx, "policy", u.cfg.Policy, o.Version, u.journal.Running, false)
+	var hook *HookError
+	if errors.As(err, &hook) {
+		s.Refused, err = hook.Error(), nil
+	}
+	return decide(s), err
+}
+
+// hold reports why nothing is installed, once for the same reason, and returns it.
+func (u *Updater) hold(o *Offer, d Decision) error {
+	r := Report{State: StateHeld, Version: o.Version, Previous: u.journal.Running, Reason: d.Reason, Why: d.Why, Until: d.Until, Bytes: o.Bytes}
+	if r.Version != u.told.Version || r.Reason != u.told.Reason {
+		u.told = r
+		u.tell(r)
+	}
+	return &HeldError{u.app, o.Version, d}
+}
+
+// tell tells a step.
+func (u *Updater) tell(r Report) {
+	if u.cfg.Reporter == nil {
+		return
+	}
+	r.Machine, r.App, r.Channel = u.cfg.Machine, u.app, u.cfg.Channel
+	r.Took = u.cfg.Now().Sub(u.begun)
+	u.cfg.Reporter.Report(r)
+}
+
+// prune removes versions that are not needed any more: those in place and pinned stay, and so many that were good before that there are as many as are to be kept.
+func (u *Updater) prune() error {
+	if err := u.clearStage(""); err != nil {
+		return err
+	}
+	keep := []string{u.journal.Running, u.journal.Pinned}
+	for n, v := range u.journal.confirmed() {
+		if n < u.cfg.Keep {
+			keep = append(keep, v)
+		}
+	}
+	return u.layout.prune(func(v string) bool { return slices.Contains(keep, v) })
+}
