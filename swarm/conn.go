@@ -257,7 +257,8 @@ func (c *conn) read(ctx context.Context) error {
 				return errBitfields // not left to the loop: each may be long
 			}
 		default:
-			if !control.take(time.Now()) {
+			aboutPieces := m.Type == wire.Extended && m.ExtID == wire.IDDontHave // an origin takes back many at once
+			if !aboutPieces && !control.take(time.Now()) {
 				return errors.New("flood of messages")
 			}
 		}

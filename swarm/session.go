@@ -64,6 +64,8 @@ type session struct {
 	rnd         *rand.Rand
 
 	fresh      []int // verified since the last HAVEs went out
+	inside     []int // of those before, what was not told beyond the site's border
+	toldAcross time.Time
 	haveSoon   bool  // they go out within haveDelay
 	owed       []int // pieces of a hybrid whose SHA-1 is still to be checked
 	owedSince  time.Time
@@ -84,7 +86,9 @@ type session struct {
 	learned    bool // the metadata has just come: prepare
 	meter      meter
 	slotTurn   uint64
-	siteWait   waits // pieces that another machine of the site should fetch
+	acrossRate float64 // bytes per second over the site's border
+	across     int64   // bytes asked over it and not answered
+	siteWait   waits   // pieces that another machine of the site should fetch
 
 	readers []*reader // that wait, see Transfer.ReadAt
 }
@@ -568,7 +572,11 @@ func (s *session) meterTick(now time.Time) {
 	c.peakUp.Store(max(c.peakUp.Load(), c.upRate.Load()))
 	c.peakDownPerSec.Store(max(c.peakDownPerSec.Load(), c.downRate.Load()))
 	s.meter = meter{now, down, up}
+	s.acrossRate = 0
 	for _, p := range s.conns {
 		p.meterTick(d)
+		if s.crosses(p) {
+			s.acrossRate += p.rateDown
+		}
 	}
 }
