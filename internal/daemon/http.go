@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"shoal/edgecache"
+	"shoal/internal/rollout"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/tracker"
@@ -157,6 +158,8 @@ func (s *Server) public() http.Handler {
 			s.repository.ServeHTTP(w, r)
 		case s.pushes != nil && (path == seeder.PushPath || strings.HasPrefix(path, seeder.PushPath+"/")):
 			s.pushes.ServeHTTP(w, r)
+		case s.slots != nil && (path == rollout.AcquirePath || path == rollout.ReleasePath):
+			(&rollout.Handler{Slots: s.slots, Log: s.cfg.Log}).ServeHTTP(w, r)
 		case path == "/":
 			s.page(w)
 		case path == "/healthz":

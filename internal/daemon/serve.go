@@ -22,6 +22,7 @@ import (
 	"shoal/internal/disk"
 	"shoal/internal/port"
 	"shoal/internal/release"
+	"shoal/internal/rollout"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/swarm/dht"
@@ -53,15 +54,19 @@ type ServeConfig struct {
 	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
 	PushToken string
 	// Edge makes the node an edge: it has no contents of its own. Node, StateDir, Log and the cluster's Port are filled in. Nil: it is none.
-	Edge     *edgecache.Config
-	DHT      DHTConfig
-	WebSeeds []string
-	Swarm    swarm.Config
-	Limits   Limits // instead of those in Swarm
-	Around   Around
-	Progress func(name string) func(done, total int64)
-	Version  string
-	Log      *slog.Logger
+	Edge *edgecache.Config
+	// FleetSlots is how many machines of a group may switch to another version at once, for those that ask (FleetLock); 0: it is not for us to say.
+	FleetSlots int
+	// FleetLease is after how long a slot that was not given back is free; 0 means an hour.
+	FleetLease time.Duration
+	DHT        DHTConfig
+	WebSeeds   []string
+	Swarm      swarm.Config
+	Limits     Limits // instead of those in Swarm
+	Around     Around
+	Progress   func(name string) func(done, total int64)
+	Version    string
+	Log        *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -83,10 +88,11 @@ type Server struct {
 	started time.Time
 	follow  []func(context.Context, *slog.Logger) error // files that may change
 
-	repository http.Handler // nil without one
-	offered    chan error   // what came of the first look at the repository
-	heard      chan []byte  // what peers say of the repository's log
-	pushes     http.Handler // nil: nobody can
+	repository http.Handler   // nil without one
+	offered    chan error     // what came of the first look at the repository
+	heard      chan []byte    // what peers say of the repository's log
+	pushes     http.Handler   // nil: nobody can
+	slots      *rollout.Slots // nil: none are given
 }
 
 // NewServer takes the state directory and the port.
@@ -104,6 +110,12 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 		if err := checkSchema(cfg.StateDir); err != nil {
 			s.lock.Close()
+			return nil, err
+		}
+	}
+	if cfg.FleetSlots > 0 {
+		if s.slots, err = rollout.OpenSlots(filepath.Join(cfg.StateDir, "state.db"), rollout.SlotsConfig{PerGroup: cfg.FleetSlots, Lease: cfg.FleetLease}); err != nil {
+			s.Close()
 			return nil, err
 		}
 	}
@@ -299,6 +311,9 @@ func (s *Server) Close() {
 	}
 	if s.redis != nil {
 		s.redis.Close()
+	}
+	if s.slots != nil {
+		s.slots.Close()
 	}
 	if s.lock != nil {
 		s.lock.Close()
