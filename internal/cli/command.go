@@ -41,6 +41,7 @@ func commands() []*command {
 		publishCommand(),
 		promoteCommand(),
 		withdrawCommand(),
+		rolloutCommand(),
 		pruneCommand(),
 		keyCommand(),
 		logCommand(),

@@ -73,6 +73,7 @@ func failures() []struct {
 		{as[*release.KeysMissingError], failure{exitLocal, "keys-missing", ""}},
 		{is(release.ErrConflict), failure{exitHeld, "conflict", ""}},
 		{as[*deliver.PushError], failure{exitNoSource, "push-refused", ""}},
+		{is(release.ErrSteered), failure{exitHeld, "not-steered", "shoal rollout status APP:CHANNEL shows where it stands"}},
 		{is(disk.ErrHeld), failure{exitHeld, "held", "end the other one, or wait for it"}},
 		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},

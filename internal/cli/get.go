@@ -253,10 +253,12 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 	e.done(staged, r, time.Since(begin))
 	if hold > 0 {
 		e.report.Notice("giving to others for %s; Ctrl-C ends it", hold)
+		stop := e.watch(ctx, r.Release)
 		select {
 		case <-time.After(hold):
 		case <-ctx.Done():
 		}
+		stop()
 		e.stopped(staged.Stats())
 	}
 	return staged.Close()
@@ -300,6 +302,25 @@ func (e *env) keepState(ctx context.Context, node *daemon.Peer, keys []string) (
 		s := deliver.Swarm{Node: node.Node, Items: node.Items(), Peers: e.settings.List("peer")}
 		given := func() { e.log.Info("the repository's state is given to others") }
 		s.KeepState(ctx, keys, dir, given, func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) })
+	})
+	return func() {
+		cancel()
+		g.Wait()
+	}
+}
+
+// watch tells of logs that have forked while a release is given to others, until the function that it returns is called.
+func (e *env) watch(ctx context.Context, t *deliver.Trusted) (stop func()) {
+	if t == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	g.Go(func() {
+		t.Watch(ctx, func(err error) {
+			f := explain(err)
+			e.report.Notice("%s — %s", err, f.hint)
+		})
 	})
 	return func() {
 		cancel()

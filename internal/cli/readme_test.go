@@ -186,17 +186,22 @@ func (o *output) String() string {
 func TestReadmeNamesEverything(t *testing.T) {
 	text := readme(t)
 	flags := map[string]bool{"version": true, "help": true}
-	for _, c := range commands() {
-		if !strings.Contains(text, "`"+c.name) && !strings.Contains(text, "shoal "+c.name) {
-			t.Errorf("the README does not name the command %s", c.name)
-		}
-		for _, o := range c.options {
-			flags[o.name] = true
-			if !regexp.MustCompile("--" + o.name + "\\b").MatchString(text) {
-				t.Errorf("the README does not name --%s of %s", o.name, c.name)
+	var walk func(list []*command)
+	walk = func(list []*command) {
+		for _, c := range list {
+			if !strings.Contains(text, "`"+c.name) && !strings.Contains(text, "shoal "+c.name) && !strings.Contains(text, "|"+c.name) {
+				t.Errorf("the README does not name the command %s", c.name)
 			}
+			for _, o := range c.options {
+				flags[o.name] = true
+				if !regexp.MustCompile("--" + o.name + "\\b").MatchString(text) {
+					t.Errorf("the README does not name --%s of %s", o.name, c.name)
+				}
+			}
+			walk(c.sub)
 		}
 	}
+	walk(commands())
 	for _, line := range strings.Split(text, "\n") {
 		if !strings.Contains(line, "shoal") && !strings.HasPrefix(line, "|") {
 			continue // other programs have flags too

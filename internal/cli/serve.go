@@ -266,11 +266,12 @@ func (e *env) announceRepository(ctx context.Context, s *daemon.Server, r *relea
 		base = "http://" + hostPort(s)
 	}
 	releases := 0
-	var channels []string
+	var channels, magnets []string
 	for _, a := range o.Apps {
 		releases += len(a.Releases)
 		for _, c := range a.Channels {
 			channels = append(channels, base+"/"+a.App+":"+c.Channel)
+			magnets = append(magnets, deliver.ItemMagnet(o.Item, a.App, c.Channel))
 		}
 	}
 	e.report.Result("releases", struct {
@@ -279,10 +280,16 @@ func (e *env) announceRepository(ctx context.Context, s *daemon.Server, r *relea
 		Fingerprint string   `json:"fingerprint"`
 		Releases    int      `json:"releases"`
 		Channels    []string `json:"channels"`
-	}{o.ID, base + "/", o.Fingerprint, releases, orEmpty(channels)}, func(w io.Writer) {
+		Magnets     []string `json:"magnets"`
+	}{o.ID, base + "/", o.Fingerprint, releases, orEmpty(channels), orEmpty(magnets)}, func(w io.Writer) {
 		fmt.Fprintf(w, "serving repository %s: %s\n", o.ID, plural(releases, "release"))
 		for _, c := range channels {
 			fmt.Fprintf(w, "  on another machine:  shoal get %s --root root.json\n", c)
+		}
+		for _, m := range magnets {
+			if s.DHT().Mode != daemon.DHTOff {
+				fmt.Fprintf(w, "  without this origin: shoal get '%s' --root root.json\n", m)
+			}
 		}
 		fmt.Fprintf(w, "  root.json there is:  %s (SHA-256 %s)\n", clean(filepath.Join(r.Dir(), "root.json")), o.Fingerprint)
 	})

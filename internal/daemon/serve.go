@@ -79,6 +79,7 @@ type Server struct {
 
 	repository http.Handler // nil without one
 	offered    chan error   // what came of the first look at the repository
+	heard      chan []byte  // what peers say of the repository's log
 	pushes     http.Handler // nil: nobody can
 }
 
@@ -121,6 +122,15 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		sc.Announce = [][]string{{fmt.Sprintf("http://%s/announce", s.loopback())}}
 		if cfg.PublicURL != "" {
 			sc.Trackers = [][]string{{cfg.PublicURL + "/announce"}}
+		}
+	}
+	if cfg.Repository != nil {
+		s.heard = make(chan []byte, 16)
+		sc.Heard = func(checkpoint []byte) {
+			select {
+			case s.heard <- checkpoint:
+			default: // more than can be looked at says nothing new
+			}
 		}
 	}
 	s.seeder = seeder.New(sc)

@@ -82,14 +82,9 @@ func (r *Request) begin(node *swarm.Node) (*swarm.Transfer, error) {
 		return nil, noSource()
 	}
 	if r.Release != nil {
-		r.heard = make(chan []byte, 4)
+		r.heard = r.Release.heard
 		spec.Note = r.Release.Trust.Checkpoint().Note
-		spec.Heard = func(note []byte) {
-			select {
-			case r.heard <- note:
-			default: // more than can be looked at says nothing new
-			}
-		}
+		spec.Heard = r.Release.hear
 	}
 	return node.Add(spec)
 }

@@ -91,6 +91,7 @@ func (t *Trust) Channel(ctx context.Context, app, channel string) (*Channel, err
 type Found struct {
 	*Release
 	Channel  *Channel // if it was found by its channel
+	Rollout  *Rollout // how far its rollout is, if the channel has one and somebody has steered it
 	LogIndex int64
 	Packed   []byte // its metainfo, where Proof has read it
 	metainfo *metadata.TargetFiles
@@ -110,6 +111,11 @@ func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Foun
 			return nil, err
 		}
 		found.Channel, version = c, c.Version
+		if c.Rollout != nil {
+			if found.Rollout, err = t.rollout(ctx, c); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for _, platform := range platforms {
 		path := releasePath(ref.App, version, platform)

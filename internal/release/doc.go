@@ -12,6 +12,7 @@
 //	public/metadata/timestamp.json, N.ROLE.json   what is signed (TUF 1.0, consistent snapshots)
 //	public/targets/releases/APP/VERSION/HASH.PLATFORM.json
 //	public/targets/channels/APP/HASH.CHANNEL.json
+//	public/targets/rollouts/APP/HASH.CHANNEL.json
 //	public/targets/metainfo/HASH.V2.torrent.zst
 //	public/log/checkpoint, tile/…, index/…        the transparency log (C2SP tlog-tiles)
 //	public/content/V2/NAME…                       web seed

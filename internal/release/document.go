@@ -115,6 +115,7 @@ type Channel struct {
 	Version  string    `json:"version"`
 	Previous []string  `json:"previous,omitempty"` // what it had before, newest first: the versions that a machine may fall back to
 	At       time.Time `json:"at"`                 // when it got this version: UTC, whole seconds
+	Rollout  *Policy   `json:"rollout,omitempty"`  // how it may spread; nil: everywhere at once
 }
 
 func (c *Channel) encode() ([]byte, error) {
@@ -142,6 +143,9 @@ func parseChannel(b []byte) (*Channel, error) {
 		if !ValidVersion(v) {
 			return nil, fmt.Errorf("a channel document with the version %.80q", v)
 		}
+	}
+	if err := c.Rollout.check(); err != nil {
+		return nil, err
 	}
 	return &c, nil
 }

@@ -72,6 +72,8 @@ func releasePath(app, version, platform string) string {
 
 func channelPath(app, channel string) string { return "channels/" + app + "/" + channel + ".json" }
 
+func rolloutPath(app, channel string) string { return "rollouts/" + app + "/" + channel + ".json" }
+
 func metainfoPath(v2 string) string { return "metainfo/" + v2 + ".torrent.zst" }
 
 // parseReleasePath takes releasePath apart.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -268,8 +269,14 @@ func (tx *Tx) Channel(app, channel string) (*Channel, error) {
 	return parseChannel(b)
 }
 
-// Promote has a channel point to a version, which must be published. It reports whether that is new.
+// Promote has a channel point to a version, which must be published, for all machines at once. It reports whether that is new.
 func (tx *Tx) Promote(app, version, channel string) (bool, error) {
+	return tx.Start(app, version, channel, nil)
+}
+
+// Start is Promote by a rollout: machines come in the policy's waves. It may also change the policy of the version that the channel has; the rollout then begins
+// anew, with no machine being sent back.
+func (tx *Tx) Start(app, version, channel string, policy *Policy) (bool, error) {
 	live, _, err := tx.platforms(app, version)
 	if err != nil {
 		return false, err
@@ -284,19 +291,19 @@ func (tx *Tx) Promote(app, version, channel string) (bool, error) {
 	if c == nil {
 		c = &Channel{Format: 1, App: app, Channel: channel}
 	}
-	if c.Version == version {
+	if c.Version == version && reflect.DeepEqual(c.Rollout, policy) {
 		return false, nil
 	}
-	if c.Version != "" {
+	if c.Version != "" && c.Version != version {
 		c.Previous = append([]string{c.Version}, c.Previous...)
 	}
 	c.Previous = slices.DeleteFunc(c.Previous, func(v string) bool { return v == version })
-	return true, tx.point(c, version)
+	return true, tx.point(c, version, policy)
 }
 
-func (tx *Tx) point(c *Channel, version string) error {
+func (tx *Tx) point(c *Channel, version string, policy *Policy) error {
 	c.Previous = c.Previous[:min(len(c.Previous), maxPrevious)]
-	c.Version, c.At = version, tx.now.UTC().Truncate(time.Second)
+	c.Rollout, c.Version, c.At = policy, version, tx.now.UTC().Truncate(time.Second)
 	b, err := c.encode()
 	if err != nil {
 		return err
@@ -341,7 +348,7 @@ func (tx *Tx) Withdraw(app, version, why string) (moved []*Channel, err error) {
 		c.Previous = slices.DeleteFunc(c.Previous, func(v string) bool { return v == version })
 		if c.Version != version {
 			if len(c.Previous) < had {
-				if err := tx.point(c, c.Version); err != nil {
+				if err := tx.point(c, c.Version, c.Rollout); err != nil {
 					return nil, err
 				}
 			}
@@ -352,7 +359,7 @@ func (tx *Tx) Withdraw(app, version, why string) (moved []*Channel, err error) {
 		}
 		back := c.Previous[0]
 		c.Previous = c.Previous[1:]
-		if err := tx.point(c, back); err != nil {
+		if err := tx.point(c, back, nil); err != nil {
 			return nil, err
 		}
 		moved = append(moved, c)
@@ -432,7 +439,7 @@ func (tx *Tx) Prune(app string, keep int, pinned []string) (gone []*Release, err
 		kept := slices.DeleteFunc(slices.Clone(c.Previous), func(v string) bool { return slices.ContainsFunc(gone, func(r *Release) bool { return r.Version == v }) })
 		if len(kept) < len(c.Previous) {
 			c.Previous = kept
-			if err := tx.point(c, c.Version); err != nil {
+			if err := tx.point(c, c.Version, c.Rollout); err != nil {
 				return nil, err
 			}
 		}
@@ -520,11 +527,18 @@ func (r *Repository) Sweep(ctx context.Context) (freed int64, err error) {
 			return 0, err
 		}
 	}
+	if m, err := tx.role(roleRollout); err == nil {
+		for path, f := range m.Signed.Targets {
+			files[targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))] = true
+		}
+	} else if !errors.Is(err, ErrAbsent) {
+		return 0, err
+	}
 	remove := func(path string) error {
 		freed += sizeOf(path)
 		return os.RemoveAll(path)
 	}
-	for _, kind := range []string{"releases", "channels", "metainfo"} {
+	for _, kind := range []string{"releases", "channels", "metainfo", "rollouts"} {
 		root := filepath.Join(r.Public(), "targets", kind)
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {

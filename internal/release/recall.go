@@ -75,7 +75,7 @@ func (t *Trust) recall(ref Ref, platforms []string) *Found {
 		if b, err = t.read("channel-" + ref.App + "-" + ref.Channel + ".json"); err != nil || sha256Hex(b) != r.Channel {
 			return nil
 		}
-		if f.Channel, err = parseChannel(b); err != nil {
+		if f.Channel, err = parseChannel(b); err != nil || f.Channel.Rollout != nil { // how far that is stands elsewhere
 			return nil
 		}
 	}

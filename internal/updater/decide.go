@@ -67,9 +67,9 @@ func decide(s Situation) Decision {
 	if r := o.Rollout; r != nil {
 		switch {
 		case r.Halted:
-			return Decision{Action: Hold, Reason: HeldHalted, Why: "its rollout is halted"}
+			return Decision{Action: Hold, Reason: HeldHalted, Why: because("its rollout is halted", r.Why)}
 		case r.Paused:
-			return Decision{Action: Hold, Reason: HeldPaused, Why: "its rollout is paused"}
+			return Decision{Action: Hold, Reason: HeldPaused, Why: because("its rollout is paused", r.Why)}
 		case !r.Reached(s.Machine, s.Groups, o.V2):
 			return Decision{Action: Hold, Reason: HeldWave, Why: fmt.Sprintf("its rollout is at wave %d of %d, and has not reached this machine", r.Wave+1, len(r.Waves))}
 		}
@@ -96,4 +96,11 @@ func decide(s Situation) Decision {
 		return Decision{Action: Hold, Reason: HeldPolicy, Why: s.Refused, Until: earlier(time.Time{})}
 	}
 	return Decision{Action: Install}
+}
+
+func because(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + why
 }

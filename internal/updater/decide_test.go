@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"shoal/internal/release"
 	"shoal/internal/schedule"
 )
 
@@ -17,7 +18,10 @@ func TestDecide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waves := func(r Rollout) *Rollout { r.Waves = []Wave{{Groups: []string{"canary"}}, {Share: 1}}; return &r }
+	waves := func(r Rollout) *Rollout {
+		r.Waves = []release.Wave{{Groups: []string{"canary"}}, {Share: 1}}
+		return &r
+	}
 	for _, tt := range []struct {
 		name   string
 		s      Situation
@@ -63,7 +67,7 @@ func TestDecide(t *testing.T) {
 
 // Who is in a wave is in all that follow, and a wave of a tenth has about a tenth.
 func TestWavesOnlyGrow(t *testing.T) {
-	r := Rollout{Waves: []Wave{{Share: 0.01}, {Share: 0.1}, {Share: 0.5}, {Share: 1}}}
+	r := Rollout{Waves: []release.Wave{{Share: 0.01}, {Share: 0.1}, {Share: 0.5}, {Share: 1}}}
 	counts := make([]int, len(r.Waves))
 	const machines = 20_000
 	for n := range machines {

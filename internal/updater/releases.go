@@ -87,8 +87,21 @@ func (r *Releases) Check(ctx context.Context, a Ask) (o *Offer, err error) {
 	o = &Offer{App: found.App, Version: found.Version, V2: found.Tree().V2, Bytes: found.Tree().Bytes, Withdrawn: found.Withdrawn}
 	if found.Channel != nil {
 		o.Channel = found.Channel.Channel
+		o.Rollout = rolloutOf(found.Found, time.Now())
 	}
 	return o, nil
+}
+
+// rolloutOf is how far a channel's version may have spread.
+func rolloutOf(f *release.Found, now time.Time) *Rollout {
+	if f.Channel.Rollout == nil {
+		return nil
+	}
+	r := &Rollout{Waves: f.Channel.Rollout.Waves, Wave: f.Channel.Reached(f.Rollout, now)}
+	if f.Rollout != nil {
+		r.Paused, r.Halted, r.Why = f.Rollout.Paused, f.Rollout.Halted, f.Rollout.Why
+	}
+	return r
 }
 
 // Fetch implements Source.

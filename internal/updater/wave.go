@@ -4,20 +4,17 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+
+	"shoal/internal/release"
 )
 
 // Rollout is how far a version may spread: the waves as its publisher has signed them, and where it stands.
 type Rollout struct {
-	Waves  []Wave
+	Waves  []release.Wave
 	Wave   int // the index of the one that it has reached; machines of those before may go on
 	Paused bool
 	Halted bool
-}
-
-// Wave is which machines come together. Each includes those before it.
-type Wave struct {
-	Share  float64  // of all machines, 0 to 1, by their places
-	Groups []string // and all of these groups, wherever their places are
+	Why    string // of either; may be empty
 }
 
 // Reached says whether the rollout of a release has come to a machine.

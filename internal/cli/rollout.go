@@ -1,0 +1,251 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"shoal/internal/release"
+)
+
+func rolloutCommand() *command {
+	channel := option{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel}
+	why := option{name: "reason", value: "TEXT", usage: "what machines that are held say"}
+	steered := func(name, usage, example string, own []option, change func(*env, *release.Rollout)) *command {
+		return &command{
+			name: name, args: "APP:CHANNEL", usage: usage, examples: []string{example}, table: "rollout",
+			options: concat(own, keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
+			run: func(ctx context.Context, e *env, args []string) error {
+				return e.steer(ctx, args[0], func(r *release.Rollout) { change(e, r) })
+			},
+		}
+	}
+	return &command{
+		name:  "rollout",
+		args:  "APP:CHANNEL",
+		usage: "bring a version to a fleet in waves",
+		long: "Alone it shows how far a rollout is. start and promote need the app's key: which waves there are, and how far apart at\n" +
+			"least, is signed with it. The others need the repository's online key alone, and can do no more than that allows.",
+		examples: []string{"shoal rollout start myapp@1.5.0 --channel stable --waves 1%,10%,100% --every 6h", "shoal rollout advance myapp:stable"},
+		options:  concat(keyOptions(), outputOptions()),
+		minArgs:  1, maxArgs: 1,
+		run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStatus(ctx, args[0]) },
+		sub: []*command{
+			{
+				name: "start", args: "APP@VERSION", usage: "have a channel point to a version, for the machines of the first wave", table: "rollout",
+				long:     "Machines have places that differ from rollout to rollout; a wave of 10% is those up to a tenth, so that waves only grow.",
+				examples: []string{"shoal rollout start myapp@1.5.0 --channel stable --waves canary,1%,10%,100% --every 6h"},
+				options: concat([]option{
+					channel,
+					{name: "waves", value: "WAVES", usage: "in their order: shares of all machines, or names of groups", def: "1%,10%,50%,100%", check: checkWaves},
+					{name: "every", kind: kindDuration, value: "TIME", usage: "that lies between two waves at least"},
+				}, keyOptions(), outputOptions()),
+				minArgs: 1, maxArgs: 1,
+				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStart(ctx, args[0]) },
+			},
+			{
+				name: "status", args: "APP:CHANNEL", usage: "show how far a rollout is", examples: []string{"shoal rollout status myapp:stable"}, table: "rollout",
+				options: concat(keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
+				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStatus(ctx, args[0]) },
+			},
+			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable", nil,
+				func(_ *env, r *release.Rollout) { r.Wave++ }),
+			steered("pause", "let no further machine update until it is resumed", "shoal rollout pause myapp:stable --reason 'looking into #12'", []option{why},
+				func(e *env, r *release.Rollout) { r.Paused, r.Why = true, e.settings.String("reason") }),
+			steered("resume", "go on after a pause", "shoal rollout resume myapp:stable", nil,
+				func(_ *env, r *release.Rollout) { r.Paused, r.Why = false, "" }),
+			steered("halt", "let no further machine update, for good", "shoal rollout halt myapp:stable --reason 'loses data'", []option{why},
+				func(e *env, r *release.Rollout) {
+					if !r.Halted { // doing it again changes nothing
+						r.Halted, r.Why = true, e.settings.String("reason")
+					}
+				}),
+			{
+				name: "promote", args: "APP:CHANNEL", usage: "end a rollout: all machines may have the channel's version now", table: "rollout",
+				examples: []string{"shoal rollout promote myapp:stable"},
+				options:  concat(keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
+				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutPromote(ctx, args[0]) },
+			},
+		},
+	}
+}
+
+func checkWaves(text string) error {
+	_, err := parseWaves(text)
+	return err
+}
+
+// parseWaves reads waves: 1% and the like, or the name of a group, which comes on top of those before it.
+func parseWaves(text string) ([]release.Wave, error) {
+	var list []release.Wave
+	var last release.Wave
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		number, isShare := strings.CutSuffix(word, "%")
+		percent, err := strconv.ParseFloat(number, 64)
+		switch {
+		case isShare && (err != nil || !(percent > 100*last.Share) || percent > 100):
+			return nil, fmt.Errorf("%q is no share: they grow, up to 100%%", word)
+		case isShare:
+			last.Share = percent / 100
+		case err == nil || !release.ValidGroup(word):
+			return nil, fmt.Errorf("%q is neither a share such as 10%% nor the name of a group", word)
+		default:
+			last.Groups = append(last.Groups[:len(last.Groups):len(last.Groups)], word)
+		}
+		list = append(list, last)
+	}
+	return list, nil
+}
+
+// formatWave writes a wave for people.
+func formatWave(w release.Wave) string {
+	var parts []string
+	if w.Share > 0 {
+		parts = append(parts, strconv.FormatFloat(math.Round(w.Share*1e6)/1e4, 'f', -1, 64)+"%")
+	}
+	return strings.Join(append(parts, w.Groups...), "+")
+}
+
+// channelRef reads APP:CHANNEL.
+func channelRef(text string) (release.Ref, error) {
+	ref, ok := release.ParseRef(text)
+	if !ok || ref.Channel == "" {
+		return ref, usagef("such as myapp:stable", "%q is not APP:CHANNEL", text)
+	}
+	return ref, nil
+}
+
+func (e *env) rolloutStart(ctx context.Context, arg string) error {
+	channel := e.settings.String("channel")
+	if channel == "" {
+		return usagef("such as --channel stable", "rollout start needs --channel")
+	}
+	ref, err := versioned(arg)
+	if err != nil {
+		return err
+	}
+	waves, err := parseWaves(e.settings.String("waves"))
+	if err != nil {
+		return err
+	}
+	policy := &release.Policy{Waves: waves, Every: int64(e.settings.Duration("every") / time.Second)}
+	return e.rolloutChange(ctx, release.Ref{App: ref.App, Channel: channel}, func(tx *release.Tx) error {
+		_, err := tx.Start(ref.App, ref.Version, channel, policy)
+		return err
+	})
+}
+
+func (e *env) rolloutPromote(ctx context.Context, arg string) error {
+	ref, err := channelRef(arg)
+	if err != nil {
+		return err
+	}
+	return e.rolloutChange(ctx, ref, func(tx *release.Tx) error {
+		c, err := tx.Channel(ref.App, ref.Channel)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			return fmt.Errorf("channel %s %w", ref, release.ErrNoRelease)
+		}
+		_, err = tx.Promote(ref.App, c.Version, ref.Channel)
+		return err
+	})
+}
+
+func (e *env) steer(ctx context.Context, arg string, change func(*release.Rollout)) error {
+	ref, err := channelRef(arg)
+	if err != nil {
+		return err
+	}
+	return e.rolloutChange(ctx, ref, func(tx *release.Tx) error {
+		_, err := tx.Steer(ref.App, ref.Channel, change)
+		return err
+	})
+}
+
+func (e *env) rolloutStatus(ctx context.Context, arg string) error {
+	ref, err := channelRef(arg)
+	if err != nil {
+		return err
+	}
+	return e.rolloutChange(ctx, ref, func(*release.Tx) error { return nil })
+}
+
+// rolloutChange changes a repository, and prints how far the channel's rollout is then.
+func (e *env) rolloutChange(ctx context.Context, ref release.Ref, change func(*release.Tx) error) error {
+	r, err := e.repository(e.signing())
+	if err != nil {
+		return err
+	}
+	var c *release.Channel
+	var at *release.Rollout
+	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
+		if err = change(tx); err == nil {
+			c, at, err = tx.Rollout(ref.App, ref.Channel)
+		}
+		return err
+	})
+	if err != nil {
+		return changeError(err)
+	}
+	if c == nil {
+		return fmt.Errorf("channel %s %w", ref, release.ErrNoRelease)
+	}
+	e.unfinished(done)
+	e.printRollout(c, at)
+	return nil
+}
+
+// printRollout prints how far a rollout is; at is nil where the channel's version is for all machines.
+func (e *env) printRollout(c *release.Channel, at *release.Rollout) {
+	state, wave, why := "everywhere", 0, ""
+	waves := []string{}
+	var next *time.Time
+	if at != nil {
+		state, wave, why = "running", at.Wave+1, at.Why
+		switch {
+		case at.Halted:
+			state = "halted"
+		case at.Paused:
+			state = "paused"
+		}
+		for _, w := range c.Rollout.Waves {
+			waves = append(waves, formatWave(w))
+		}
+		if wave < len(waves) {
+			opens := c.Opens(wave)
+			next = &opens
+		}
+	}
+	e.report.Result("rollout", struct {
+		App     string     `json:"app"`
+		Channel string     `json:"channel"`
+		Version string     `json:"version"`
+		State   string     `json:"state"`
+		Wave    int        `json:"wave"` // from 1 on; 0: there are none
+		Waves   []string   `json:"waves"`
+		Next    *time.Time `json:"next"` // the earliest time of the next wave
+		Since   time.Time  `json:"since"`
+		Why     string     `json:"why"`
+	}{c.App, c.Channel, c.Version, state, wave, waves, next, c.At, why}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s:%s is %s, ", c.App, c.Channel, c.Version)
+		if at == nil {
+			fmt.Fprintln(w, "for all machines")
+			return
+		}
+		fmt.Fprintf(w, "%s: wave %d of %d, %s", state, wave, len(waves), waves[wave-1])
+		if why != "" {
+			fmt.Fprintf(w, ": %s", clean(why))
+		}
+		if next != nil && state == "running" {
+			fmt.Fprintf(w, "; the next, %s, from %s on", waves[wave], next.Local().Format(time.DateTime))
+		}
+		fmt.Fprintln(w)
+	})
+}

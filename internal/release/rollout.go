@@ -1,0 +1,212 @@
+package release
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Policy is how a channel's version may spread over a fleet. It stands in the channel document, so that it is signed with the app's key: whoever steers the rollout
+// can do so within it alone.
+type Policy struct {
+	Waves []Wave `json:"waves"`
+	Every int64  `json:"every_seconds"` // that lie between two waves at least
+}
+
+// Wave is which machines come together, by their places in the rollout. Those of the waves before it belong to it as well.
+type Wave struct {
+	Share  float64  `json:"share,omitempty"`  // of all machines, 0 to 1
+	Groups []string `json:"groups,omitempty"` // and all machines of these groups
+}
+
+// Rollout is a rollout document: how far a rollout is. It is signed online, names no version, and belongs to one channel document: what was steered before is void
+// when the channel gets another version or policy.
+type Rollout struct {
+	Format  int       `json:"format"` // 1
+	App     string    `json:"app"`
+	Channel string    `json:"channel"`
+	Of      string    `json:"of"`   // SHA-256 of the channel document in hex
+	Wave    int       `json:"wave"` // the index of the wave that it has reached
+	Paused  bool      `json:"paused,omitempty"`
+	Halted  bool      `json:"halted,omitempty"` // for good
+	Why     string    `json:"why,omitempty"`    // of pausing or halting
+	At      time.Time `json:"at"`               // when it was steered: UTC, whole seconds
+}
+
+// Bounds of rollouts.
+const (
+	maxWaves  = 32
+	maxGroups = 32
+	maxWhy    = 1 << 10
+	maxEvery  = 366 * 24 * 60 * 60 // seconds
+)
+
+// ErrSteered is that a rollout cannot be steered so: it is over, was halted, or the policy does not allow it yet.
+var ErrSteered = errors.New("not within the rollout's policy")
+
+func (p *Policy) check() error {
+	if p == nil {
+		return nil
+	}
+	if len(p.Waves) == 0 || len(p.Waves) > maxWaves || p.Every < 0 || p.Every > maxEvery {
+		return fmt.Errorf("a rollout of %d waves, %d s apart", len(p.Waves), p.Every)
+	}
+	share := 0.0
+	for i, w := range p.Waves {
+		if !(w.Share >= share && w.Share <= 1) || w.Share == 0 && len(w.Groups) == 0 || len(w.Groups) > maxGroups {
+			return fmt.Errorf("wave %d of a rollout is not one: shares grow, up to 1", i+1)
+		}
+		for _, g := range w.Groups {
+			if !ValidGroup(g) {
+				return fmt.Errorf("wave %d of a rollout has the group %.80q", i+1, g)
+			}
+		}
+		share = w.Share
+	}
+	return nil
+}
+
+// ValidGroup says whether s can be the name of a group of machines.
+func ValidGroup(s string) bool { return isWord(s, lower+upper+digits, lower+upper+digits+"._-", 64) }
+
+func parseRollout(b []byte) (*Rollout, error) {
+	var r Rollout
+	if err := unmarshal(b, &r); err != nil {
+		return nil, err
+	}
+	if r.Format != 1 {
+		return nil, fmt.Errorf("a rollout document of format %d: a newer shoal is needed", r.Format)
+	}
+	if !ValidApp(r.App) || !ValidChannel(r.Channel) || r.Wave < 0 || r.Wave >= maxWaves || len(r.Why) > maxWhy {
+		return nil, fmt.Errorf("a rollout document of %.80q, %.80q at wave %d", r.App, r.Channel, r.Wave)
+	}
+	return &r, nil
+}
+
+// id tells a channel document from those that the channel had before.
+func (c *Channel) id() string {
+	b, err := c.encode()
+	if err != nil { // it was parsed, so that it can be written
+		return ""
+	}
+	return sha256Hex(b)
+}
+
+// Reached is the wave that machines may count on at a time: the one that was steered to, but none that the policy does not allow yet.
+func (c *Channel) Reached(r *Rollout, now time.Time) int {
+	if r == nil || c.Rollout == nil {
+		return 0
+	}
+	wave := min(r.Wave, len(c.Rollout.Waves)-1)
+	for wave > 0 && now.Before(c.Opens(wave)) {
+		wave--
+	}
+	return wave
+}
+
+// Opens is the earliest time of a wave.
+func (c *Channel) Opens(wave int) time.Time {
+	return c.At.Add(time.Duration(wave) * time.Duration(c.Rollout.Every) * time.Second)
+}
+
+// rollout reads how far a channel's rollout is; nil: nobody has steered it since the channel has its version.
+func (t *Trust) rollout(ctx context.Context, c *Channel) (*Rollout, error) {
+	m, err := t.targets(ctx, roleRollout, roleTargets)
+	if err != nil {
+		return nil, err
+	}
+	path := rolloutPath(c.App, c.Channel)
+	f := m.Signed.Targets[path]
+	if f == nil {
+		return nil, nil
+	}
+	b, err := t.target(ctx, path, f, maxDocument, "rollout-"+c.App+"-"+c.Channel+".json")
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRollout(b)
+	if err != nil {
+		return nil, refused(path, err)
+	}
+	if r.App != c.App || r.Channel != c.Channel {
+		return nil, refuse(RuleMismatch, "the rollout document of %s:%s is signed for %s:%s", c.App, c.Channel, r.App, r.Channel)
+	}
+	if r.Of != c.id() {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// Rollout reads a channel and how far its rollout is; of one that was not steered yet it is at the first wave. The channel is nil if there is none, and has no Rollout if
+// its version is for all machines.
+func (tx *Tx) Rollout(app, channel string) (*Channel, *Rollout, error) {
+	c, err := tx.Channel(app, channel)
+	if err != nil || c == nil || c.Rollout == nil {
+		return c, nil, err
+	}
+	fresh := &Rollout{Format: 1, App: app, Channel: channel, Of: c.id(), At: c.At}
+	m, err := tx.role(roleRollout)
+	if err != nil {
+		return nil, nil, err
+	}
+	path := rolloutPath(app, channel)
+	f := m.Signed.Targets[path]
+	if f == nil {
+		return c, fresh, nil
+	}
+	b, err := tx.read(path, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := parseRollout(b)
+	if err != nil || r.Of != c.id() {
+		return c, fresh, err
+	}
+	return c, r, nil
+}
+
+// Steer changes how far a rollout is, with the online key. What the policy does not allow is an ErrSteered; waves are only gone forward, and what is halted stays so.
+// It reports whether anything has changed.
+func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, err error) {
+	c, was, err := tx.Rollout(app, channel)
+	if err != nil {
+		return false, err
+	}
+	if c == nil || c.Rollout == nil {
+		return false, fmt.Errorf("%w: %s:%s has no rollout", ErrSteered, app, channel)
+	}
+	next := *was
+	change(&next)
+	switch {
+	case next == *was:
+		return false, nil
+	case was.Halted:
+		return false, fmt.Errorf("%w: it was halted; promote or start a version", ErrSteered)
+	case next.Wave >= len(c.Rollout.Waves):
+		return false, fmt.Errorf("%w: it has %d waves, and the last is reached", ErrSteered, len(c.Rollout.Waves))
+	case next.Wave < was.Wave:
+		return false, fmt.Errorf("%w: waves only grow", ErrSteered)
+	case next.Wave > was.Wave && tx.now.Before(c.Opens(next.Wave)):
+		return false, fmt.Errorf("%w: wave %d opens at %s", ErrSteered, next.Wave+1, c.Opens(next.Wave).Format(time.RFC3339))
+	}
+	next.At = tx.now.UTC().Truncate(time.Second)
+	b, err := json.Marshal(next)
+	if err != nil {
+		return false, err
+	}
+	b = append(b, '\n')
+	if _, err := parseRollout(b); err != nil { // what we would not read we do not write
+		return false, err
+	}
+	m, err := tx.role(roleRollout)
+	if err != nil {
+		return false, err
+	}
+	path := rolloutPath(app, channel)
+	tx.documents = append(tx.documents, document{path, b})
+	m.Signed.Targets[path] = describeTarget(b)
+	tx.changed(roleRollout)
+	return true, nil
+}
