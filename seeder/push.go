@@ -214,9 +214,10 @@ func (p *Pushes) commit(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := p.accept(r.Context(), roles)
 	var refusal *release.Refusal
+	var missing *release.KeysMissingError
 	switch {
-	case err == nil && done.Unfinished:
-		answer(http.StatusUnprocessableEntity, PushResult{Rule: "keys-missing", Message: "the online keys are not there"})
+	case errors.As(err, &missing):
+		answer(http.StatusUnprocessableEntity, PushResult{Rule: "keys-missing", Message: fmt.Sprintf("a key of %s is not there: bring it to keys/online of the origin's repository first", missing.Role)})
 	case err == nil:
 		result := PushResult{Signed: done.Signed}
 		for _, e := range done.Logged {
@@ -288,6 +289,9 @@ func (p *Pushes) content(ctx context.Context, a *release.Accepted) error {
 		return nil // it was verified when it came here
 	}
 	came := filepath.Join(p.incoming(), "content", v2)
+	if err := removeOthers(t, came); err != nil {
+		return err
+	}
 	if err := completeTree(t, came); err != nil {
 		return err
 	}
@@ -296,6 +300,10 @@ func (p *Pushes) content(ctx context.Context, a *release.Accepted) error {
 		return err
 	}
 	if !report.OK() {
+		// What is wrong must be sent anew, and not be taken for what is there already.
+		if err := os.RemoveAll(came); err != nil {
+			return err
+		}
 		return fmt.Errorf("the content of %s for %s: %w", a.Ref(), a.Platform, piece.ErrCorrupt)
 	}
 	if err := os.MkdirAll(filepath.Dir(public), 0o755); err != nil {
@@ -305,6 +313,26 @@ func (p *Pushes) content(ctx context.Context, a *release.Accepted) error {
 		return err
 	}
 	return disk.SyncDir(filepath.Dir(public))
+}
+
+// removeOthers removes files that are not the torrent's: whoever knows the token could have them published unsigned.
+func removeOthers(t *piece.Torrent, dir string) error {
+	names := map[string]bool{}
+	for i := range t.Files {
+		names[t.Files[i].Name(t.Info)] = true
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if rel, err := filepath.Rel(dir, path); err != nil || names[filepath.ToSlash(rel)] {
+			return err
+		}
+		return os.Remove(path)
+	})
 }
 
 // completeTree adds what is not sent because the torrent tells all of it: empty files, symlinks, who may run what. Names are the torrent's, which were checked.

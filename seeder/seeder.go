@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/webseed"
 	"shoal/piece"
@@ -248,16 +249,9 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 		return nil, fmt.Errorf("offering %s: %w", t.Name, err)
 	}
 	c.Transfer = tr
-	w := webseed.Content{Key: c.Key(), Name: t.Name, Dir: t.Dir, Path: rec.Path, Plain: plain,
-		Gone: func(i int, why error) { s.changed(c, why) }, Admit: c.admit, Unsent: c.Ration.Return}
-	var index []int // of w.Files in t.Files
-	for i := range t.Files {
-		f := &t.Files[i]
-		if f.Symlink == nil {
-			w.Files = append(w.Files, webseed.File{Path: strings.Join(f.Path, "/"), Length: f.Length, Root: f.Root})
-			index = append(index, i)
-		}
-	}
+	w, index := deliver.WebSeed(t.Info, c.Key(), rec.Path)
+	w.Plain, w.Admit, w.Unsent = plain, c.admit, c.Ration.Return
+	w.Gone = func(i int, why error) { s.changed(c, why) }
 	w.Unchanged = func(i int, f *os.File) error {
 		now, err := disk.StampOf(f)
 		if err != nil {

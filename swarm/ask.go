@@ -50,7 +50,7 @@ func (c *conn) maxAsk() int64 {
 	case c.near:
 		n = wire.MaxBlock
 	}
-	if l := c.down().Rate(); l > 0 {
+	if l := c.s.rateIn(c.lane.Load()); l > 0 {
 		n = min(n, l/20)
 	}
 	return min(max(n/piece.BlockSize*piece.BlockSize, piece.BlockSize), wire.MaxBlock)
@@ -59,7 +59,7 @@ func (c *conn) maxAsk() int64 {
 // mostAsked bounds what is asked of all sources of a lane together: with a limit on what comes in,
 // more would only lie in queues, and a source would seem slow that is not.
 func (s *session) mostAsked(l lane) int64 {
-	if l := s.t.node.down[l].Rate(); l > 0 {
+	if l := s.rateIn(l); l > 0 {
 		return max(l/2, 2*piece.BlockSize)
 	}
 	return 1 << 62
@@ -130,7 +130,11 @@ func (s *session) choose(c *conn) *openPiece {
 		return orphan
 	}
 	if c.fresh > 0 && !c.dry {
-		p := s.pick.pick(func(p int) bool { return s.mayAsk(c, p) })
+		may := func(p int) bool { return s.mayAsk(c, p) }
+		p := s.urgent(may)
+		if p < 0 {
+			p = s.pick.pick(may)
+		}
 		if p >= 0 {
 			op := s.begin(p)
 			s.own(c, op)

@@ -183,15 +183,24 @@ func (s *session) dialSome() {
 	if s.complete() && s.fetch != nil && s.placed {
 		room = min(room, 8) // nothing to get: leave it to those who want
 	}
+	if room <= 0 {
+		return
+	}
+	far := s.farWanted()
+	near := func(a netip.AddrPort) bool { return s.t.node.links.attached(a.Addr()) }
 	var ready []netip.AddrPort
 	for a, e := range s.book.known {
-		if e.ready(now) && (e.fails <= 8 || now.Sub(e.heard) <= time.Minute) {
+		if e.ready(now) && (e.fails <= 8 || now.Sub(e.heard) <= time.Minute) && (far > 0 || near(a)) {
 			ready = append(ready, a)
 		}
 	}
 	slices.SortFunc(ready, netip.AddrPort.Compare)
 	if len(ready) > room { // not all: those that both ends prefer (BEP 40)
-		slices.SortStableFunc(ready, func(a, b netip.AddrPort) int { return cmp.Compare(priority(s.self, b), priority(s.self, a)) })
+		prefer := make(map[netip.AddrPort]uint32, len(ready))
+		for _, a := range ready {
+			prefer[a] = priority(s.self, a)
+		}
+		slices.SortStableFunc(ready, func(a, b netip.AddrPort) int { return cmp.Compare(prefer[b], prefer[a]) })
 	} else {
 		s.rnd.Shuffle(len(ready), func(i, k int) { ready[i], ready[k] = ready[k], ready[i] })
 	}
@@ -199,8 +208,26 @@ func (s *session) dialSome() {
 		if s.book.dialing >= min(maxDials, room) {
 			return
 		}
+		if far--; far < 0 && !near(a) {
+			continue
+		}
 		s.dial(a.String(), "", s.book.known[a])
 	}
+}
+
+// enoughPeers is how many Shoal peers that are not near suffice a machine: each lets it ask at any time, and each
+// costs a HAVE of every piece and a look at every turn. More come in by themselves, from those who have fewer.
+const enoughPeers = 40
+
+// farWanted is how many of them are still to be dialled.
+func (s *session) farWanted() int {
+	n := enoughPeers
+	for _, c := range s.conns {
+		if c.shoal && !c.near && !c.home {
+			n--
+		}
+	}
+	return n
 }
 
 // dial opens a connection beside the loop.

@@ -108,6 +108,7 @@ type conn struct {
 	choking        bool          // we choke it
 	granted        map[int]int64 // bytes of pieces that it may ask for while choked
 	wants          bool          // it is interested
+	sets           [setIDs]int32 // where it stands in each connSet, from 1; 0: it does not
 	queue          []upRequest
 	queuedBytes    int64     // of it
 	wire           gauge     // its socket, when last looked at
@@ -294,8 +295,10 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 		}
 		return nil
 	}
-	if err := c.spend(ctx, c.down(), int64(len(m.Payload))); err != nil {
-		return err
+	for _, p := range s.inbound(c.lane.Load()) {
+		if err := c.spend(ctx, p, int64(len(m.Payload))); err != nil {
+			return err
+		}
 	}
 	r := s.ingest(q.op, q.begin, m.Payload)
 	if !s.do(func() { s.arrived(c, q, r) }) {

@@ -69,7 +69,7 @@ func (s *session) recordPiece(p int, kind byte) bool {
 
 // checkDone ends the fetch when everything that is wanted is verified.
 func (s *session) checkDone() {
-	if s.fetch == nil || s.placing || s.failed != nil || !s.complete() || s.checksV1 > 0 {
+	if s.fetch == nil || s.placing || s.failed != nil || !s.complete() || s.checksV1 > 0 || len(s.owed) > 0 {
 		return
 	}
 	s.placing = true

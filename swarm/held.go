@@ -124,10 +124,8 @@ func (s *session) seedHeld() Hold {
 	if s.spent {
 		return HoldBudget
 	}
-	for _, o := range s.conns {
-		if len(o.queue) > 0 || o.inflight > 0 {
-			return HoldPeers
-		}
+	if s.gives() {
+		return HoldPeers
 	}
 	return HoldUnasked
 }

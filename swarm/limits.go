@@ -62,8 +62,26 @@ func (c *conn) laneOf() lane {
 	return away
 }
 
+// inbound are the paces that content has to pass which comes in over a lane.
+func (s *session) inbound(l lane) []*Pace {
+	down := &s.t.node.down[l]
+	if p := s.t.spec.Pace; p != nil {
+		return []*Pace{p, down}
+	}
+	return []*Pace{down}
+}
+
+// rateIn is the least of their rates; 0: none.
+func (s *session) rateIn(l lane) (least int64) {
+	for _, p := range s.inbound(l) {
+		if r := p.Rate(); r > 0 && (least == 0 || r < least) {
+			least = r
+		}
+	}
+	return least
+}
+
 func (c *conn) up() *Pace           { return &c.s.t.node.up[c.lane.Load()] }
-func (c *conn) down() *Pace         { return &c.s.t.node.down[c.lane.Load()] }
 func (c *conn) governor() *governor { return c.s.t.node.governors[c.lane.Load()] }
 
 // upRate is what holds writes to c back, by the limit or for a queue that was seen; 0: nothing.

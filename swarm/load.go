@@ -35,6 +35,11 @@ func (s *session) ours(c *conn) wire.Load {
 func (s *session) asks(c *conn, n int64) {
 	c.queuedBytes += n
 	s.queued[c.lane.Load()] += n
+	if c.queuedBytes > 0 {
+		s.asking.add(c)
+	} else {
+		s.asking.remove(c)
+	}
 }
 
 // moveQueue counts what c has asked for on another lane.

@@ -79,6 +79,11 @@ func (s *session) exchange(now time.Time) {
 	}
 }
 
+// shields says whether we stand between others and a peer: an edge does not lead its machines to its origin.
+func (s *session) shields(o *conn) bool {
+	return s.t.node.cfg.Role == RoleEdge && o.role == RoleOrigin
+}
+
 // pexNews is what has changed for c since it was last told, and is noted as told. Those of its own
 // site come first.
 func (c *conn) pexNews(all []*conn) (x wire.Pex) {
@@ -89,7 +94,7 @@ func (c *conn) pexNews(all []*conn) (x wire.Pex) {
 	for _, own := range []bool{true, false} {
 		for _, o := range all {
 			a, ok := o.dialable()
-			if !ok || o == c || o.id == c.id || own != (o.site != "" && o.site == c.site) || !plausible(c.addr.Addr(), a.Addr()) {
+			if !ok || o == c || o.id == c.id || c.s.shields(o) || own != (o.site != "" && o.site == c.site) || !plausible(c.addr.Addr(), a.Addr()) {
 				continue
 			}
 			now[a] = true

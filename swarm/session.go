@@ -45,9 +45,11 @@ type session struct {
 	queued      [lanes]int64 // bytes that peers have asked for and writers were not handed
 	outstanding [lanes]int64 // bytes asked of all peers and not answered
 	conns       []*conn      // in the order they joined; one that leaves is missing in a new slice, so that this one can be ranged over
-	lan         []*conn      // conns of our site
-	lanStale    bool         // lan is to be made anew
-	seeds       int          // conns that have everything
+	asking      connSet
+	writing     connSet
+	lan         []*conn // conns of our site
+	lanStale    bool    // lan is to be made anew
+	seeds       int     // conns that have everything
 	book        *book
 	self        netip.AddrPort // as others see us, if they said
 	metas       map[*conn]*metaFetch
@@ -62,7 +64,9 @@ type session struct {
 
 	fresh      []int // verified since the last HAVEs went out
 	haveSoon   bool  // they go out within haveDelay
-	checksV1   int   // SHA-1 checks of hybrids under way
+	owed       []int // pieces of a hybrid whose SHA-1 is still to be checked
+	owedSince  time.Time
+	checksV1   int // such checks under way
 	placing    bool
 	placed     bool
 	failed     error
@@ -80,6 +84,8 @@ type session struct {
 	meter      meter
 	slotTurn   uint64
 	siteWait   waits // pieces that another machine of the site should fetch
+
+	readers []*reader // that wait, see Transfer.ReadAt
 }
 
 func newSession(t *Transfer, x *piece.Torrent) *session {
@@ -89,6 +95,7 @@ func newSession(t *Transfer, x *piece.Torrent) *session {
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
 		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), extras: make(map[int]*extra),
 		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: w.now(),
+		asking: connSet{id: asking}, writing: connSet{id: writing},
 	}
 }
 
@@ -196,7 +203,7 @@ func (s *session) run(ctx context.Context) {
 				f()
 			}
 			if s.collectHaves() {
-				haves.Reset(haveDelay)
+				haves.Reset(s.haveDelay())
 			}
 		case <-haves.C:
 			s.flushHaves()
@@ -228,12 +235,12 @@ func (s *session) quiet() bool {
 	if !s.complete() || s.fetch != nil && !s.placed || s.reveal != nil && s.reveal.exclusive || s.book.dialing > 0 {
 		return false
 	}
-	for _, c := range s.conns {
-		if len(c.queue) > 0 || c.inflight > 0 {
-			return false
-		}
-	}
-	return true
+	return !s.gives()
+}
+
+// gives says whether somebody waits for content of ours.
+func (s *session) gives() bool {
+	return len(s.asking.conns) > 0 || slices.ContainsFunc(s.writing.conns, func(c *conn) bool { return c.inflight > 0 })
 }
 
 // drain empties the inbox after the end, so that blocks' buffers are not lost sight of.
@@ -329,6 +336,7 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
+	s.payOwed(now)
 	s.countIdle(now)
 	s.tickRation(now)
 	s.exchange(now)
@@ -497,6 +505,7 @@ func (s *session) leave(c *conn) {
 	}
 	s.asks(c, -c.queuedBytes)
 	c.queue = nil
+	s.writing.remove(c)
 	s.releaseAll(c)
 	if s.reveal != nil {
 		s.reveal.gone(c)

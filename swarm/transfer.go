@@ -59,6 +59,8 @@ type Spec struct {
 	// Note is told to peers of this torrent, and Heard, called by the loop, hears theirs: it must return at once. See SetNote.
 	Note  []byte
 	Heard func(note []byte)
+	// Pace, if it is set, bounds what is fetched of this torrent, beside the node's limits.
+	Pace *Pace
 	// Local, if it is set, answers for OriginSeeds in place of the network: content that lies on this machine.
 	Local http.RoundTripper
 	Peers []string // HOST:PORT, dialled again and again

@@ -102,15 +102,15 @@ func (s *session) serve(now time.Time) {
 			return
 		}
 		busy := 0
-		for _, c := range s.conns {
+		for _, c := range s.writing.conns {
 			if c.inflight > 0 && now.Sub(c.lastSent) < stalledTime {
 				busy++
 			}
 		}
 		var best *conn
 		at, rank := 0, upRank{}
-		for _, c := range s.conns {
-			if len(c.queue) == 0 || !room[c.lane.Load()] {
+		for _, c := range s.asking.conns {
+			if !room[c.lane.Load()] {
 				continue
 			}
 			if l := c.line(); l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now) {
@@ -138,6 +138,7 @@ func (s *session) serve(now time.Time) {
 			}
 		}
 		best.inflight += int64(r.length)
+		s.writing.add(best)
 		best.line().onWay += int64(r.length)
 		best.out.block(r)
 	}

@@ -109,7 +109,7 @@ func (s *session) verified(op *openPiece, leaves []piece.Hash32, bySHA1 bool) {
 	s.gained(p)
 	s.withdraw(op)
 	if owed {
-		s.owedSHA1(p)
+		s.oweSHA1(p)
 	} else {
 		s.v1ok.add(p)
 	}
@@ -118,38 +118,13 @@ func (s *session) verified(op *openPiece, leaves []piece.Hash32, bySHA1 bool) {
 	s.checkDone()
 }
 
-// owedSHA1 has a hybrid's piece that its leaves have proven checked against SHA-1 as well: v1
-// peers get it only then, and a torrent whose halves disagree is found out.
-func (s *session) owedSHA1(p int) {
-	s.checksV1++
-	s.check(p, onlySHA1, func(r checkResult) {
-		if r.err != nil {
-			s.fail(fmt.Errorf("reading back piece %d: %w", p, r.err))
-			return
-		}
-		if !r.ok { // whose fault is it?
-			s.check(p, allHashes, func(r checkResult) {
-				s.fetch.distrust()
-				s.fail(fmt.Errorf("piece %d on disk is not what was written there: %w", p, ErrChanged))
-			})
-			return
-		}
-		s.checksV1--
-		if !s.recordPiece(p, 'R') {
-			return
-		}
-		s.v1ok.add(p)
-		s.fresh = append(s.fresh, p)
-		s.checkDone()
-	})
-}
-
 // gained counts a piece that is verified and here.
 func (s *session) gained(p int) {
 	s.have.add(p)
 	if s.wanted.has(p) {
 		s.t.counts.have.Add(s.contentOf(p))
 	}
+	s.wakeReaders()
 	for _, c := range s.conns {
 		if c.introduced && c.have.has(p) {
 			c.useful--

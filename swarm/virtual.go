@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/piece"
@@ -30,6 +31,7 @@ type Virtual struct {
 	done   bool
 	lanes  [lanes]virtualLane
 	ticks  int // the ticks that were ordered last; those before are void
+	coarse int // VirtualSpec.Coarse, 1 at least
 }
 
 // Fabric is what a simulation gives to its nodes.
@@ -65,6 +67,9 @@ type VirtualSpec struct {
 	Near []netip.Prefix
 	// Ration is how many copies it gives away in a day; 0: any number.
 	Ration float64
+	// Coarse has its writers paced, and its lines looked at when they are full, in steps that are so many times
+	// longer, so that less happens in a large simulation; 0: as in production.
+	Coarse int
 	// Seed1 and Seed2 are all the chance there is.
 	Seed1, Seed2 uint64
 }
@@ -72,7 +77,7 @@ type VirtualSpec struct {
 // NewVirtual makes a node; cfg.PeerID must be set.
 func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
 	cfg.boot = "virtual"
-	v := &Virtual{fabric: f, liar: spec.Liar, leaves: spec.Leaves, rnd: rand.New(rand.NewPCG(spec.Seed1, spec.Seed2)), buf: &bytesReader{}}
+	v := &Virtual{fabric: f, liar: spec.Liar, leaves: spec.Leaves, rnd: rand.New(rand.NewPCG(spec.Seed1, spec.Seed2)), buf: &bytesReader{}, coarse: max(spec.Coarse, 1)}
 	v.reader = wire.NewReader(v.buf)
 	n := New(cfg)
 	n.world = v
@@ -144,14 +149,14 @@ func (v *Virtual) turn() {
 		v.tickIn(tickTime)
 	}
 	if v.s.holdSoon() {
-		v.fabric.After(v, holdTime, func() {
+		v.fabric.After(v, holdTime*time.Duration(v.coarse), func() {
 			v.s.holding = false
 			v.s.serve(v.s.now())
 			v.turn()
 		})
 	}
 	if v.s.collectHaves() {
-		v.fabric.After(v, haveDelay, func() {
+		v.fabric.After(v, v.s.haveDelay(), func() {
 			if v.s.haveSoon {
 				v.s.flushHaves()
 			}
@@ -226,6 +231,16 @@ func (v *Virtual) hash(s *session, p int, which hashes) (checkResult, bool) {
 	return r, true
 }
 
+func (v *Virtual) hashV1(s *session, pieces []int) (all []checkResult, ok bool) {
+	for _, p := range pieces {
+		r, _ := v.hash(s, p, onlySHA1)
+		all = append(all, r)
+	}
+	return all, true
+}
+
+func (v *Virtual) sums() int { return 1 }
+
 func (v *Virtual) dial(s *session, addr, pin string, e *entry) {
 	v.fabric.Dial(v, netip.MustParseAddrPort(addr), func(vc *VirtualConn, err error) {
 		if err != nil {
@@ -285,26 +300,61 @@ func (*virtualDisk) inPlace(int) bool               { return true }
 
 // virtualLane is a governor's goroutine, and the pace of a lane.
 type virtualLane struct {
-	conns []*VirtualConn // those that write
-	free  time.Time      // when the next byte may pass
-	looks bool
+	conns   []*VirtualConn // those that write
+	free    time.Time      // when the next byte may pass
+	looks   bool
+	waiting []*VirtualConn // writers that wait for that, in turn
+	woken   time.Time      // when one of them last went on,
+	first   int            // and how many have begun to wait at that moment: they go first
+	timed   bool           // a timer runs for the first of them
 }
 
-// paces says how long a connection's writer has to wait before it may write n bytes.
-func (vc *VirtualConn) paces(n int64) time.Duration {
-	v, rate := vc.v, vc.c.upRate()
-	l, now := &v.lanes[vc.c.lane.Load()], v.now()
+// await has a connection's writer wait for its turn. Who went on last keeps it.
+func (v *Virtual) await(l *virtualLane, vc *VirtualConn) {
+	vc.waits = true
+	if l.woken.Equal(v.now()) {
+		l.waiting = slices.Insert(l.waiting, l.first, vc)
+		l.first++
+	} else {
+		l.waiting = append(l.waiting, vc)
+	}
+	v.wake(l, l.free.Sub(v.now()))
+}
+
+// wake has the writers of a lane go on one after the other, from when the next byte may pass.
+func (v *Virtual) wake(l *virtualLane, in time.Duration) {
+	if l.timed || len(l.waiting) == 0 {
+		return
+	}
+	l.timed = true
+	v.fabric.After(v, in, func() {
+		l.timed = false
+		if wait := l.free.Sub(v.now()); wait > 0 {
+			v.wake(l, wait)
+			return
+		}
+		vc := l.waiting[0]
+		l.waiting = slices.Delete(l.waiting, 0, 1)
+		l.woken, l.first, vc.waits = v.now(), 0, false
+		v.fabric.Poke(vc)
+		v.wake(l, 0)
+	})
+}
+
+// paces says whether a connection's writer may write n bytes now, and counts them if so.
+func (vc *VirtualConn) paces(l *virtualLane, n int64) bool {
+	rate, now := vc.c.upRate(), vc.v.now()
 	if rate == 0 {
-		return 0
+		return true
 	}
 	if slack := vc.c.governor().pace.slack; l.free.Before(now.Add(-slack)) {
 		l.free = now.Add(-slack)
 	}
-	if wait := l.free.Sub(now); wait > 0 {
-		return wait
+	if l.free.After(now) {
+		return false
 	}
 	l.free = l.free.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
-	return 0
+	return true
 }
 
 // writes takes note that a connection writes content.
@@ -482,13 +532,9 @@ func (vc *VirtualConn) Pull() (m VirtualMessage, ok bool) {
 			return m, false
 		}
 		n := int64(vc.blocks[0].length) - vc.begun // written in slices, where writes are paced
-		n = vc.c.governor().pace.slice(vc.c.up().slice(n))
-		if wait := vc.paces(n); wait > 0 {
-			vc.waits = true
-			vc.v.fabric.After(vc.v, wait, func() {
-				vc.waits = false
-				vc.v.fabric.Poke(vc)
-			})
+		n = min(n, int64(vc.v.coarse)*vc.c.governor().pace.slice(vc.c.up().slice(n)))
+		if l := &vc.v.lanes[vc.c.lane.Load()]; !vc.paces(l, n) {
+			vc.v.await(l, vc)
 			return m, false
 		}
 		vc.writes()

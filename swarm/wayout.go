@@ -96,6 +96,9 @@ func (c *conn) look(now time.Time) {
 		c.moved = now
 	}
 	c.wire = m
+	if m.queued > 0 && !c.gone {
+		c.s.writing.add(c)
+	}
 }
 
 // onWay is how much of what c was handed counts as being in our line.
@@ -137,8 +140,13 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 		return true
 	}
 	l.onWay = 0
-	for _, o := range s.conns {
-		if o.line() != l || o.wire.queued == 0 && o.inflight == 0 && o.sent == o.looked {
+	for i := len(s.writing.conns) - 1; i >= 0; i-- {
+		o := s.writing.conns[i]
+		if o.line() != l {
+			continue
+		}
+		if o.wire.queued == 0 && o.inflight == 0 && o.sent == o.looked {
+			s.writing.remove(o)
 			continue
 		}
 		o.look(now)

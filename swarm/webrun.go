@@ -244,7 +244,10 @@ func (a *assembler) flush() error {
 		return nil
 	}
 	s, op, begin, n := a.s, a.op, a.begin, int64(len(a.buf))
-	if down := &s.t.node.down[away]; down.Rate() > 0 {
+	for _, down := range s.inbound(away) {
+		if down.Rate() == 0 {
+			continue
+		}
 		a.run.moved.Store(math.MaxInt64) // it waits for us
 		if err := spend(a.ctx, down, n); err != nil {
 			return err

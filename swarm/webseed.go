@@ -251,9 +251,11 @@ func (s *session) webPieces(w *webSeed, company bool, now time.Time) (ops []*ope
 			left = op
 		}
 	}
-	first := 0
-	for first < s.have.n && !(s.pick.waits(first) && s.mayWeb(w, first)) {
-		first++
+	first := s.urgent(func(p int) bool { return s.mayWeb(w, p) })
+	if first < 0 {
+		for first = 0; first < s.have.n && !(s.pick.waits(first) && s.mayWeb(w, first)); {
+			first++
+		}
 	}
 	switch {
 	case w.whole:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"shoal/piece"
 )
 
 // world is what a session decides in: its clock, its chance, and all that takes time or reaches
@@ -19,6 +21,10 @@ type world interface {
 	beside(s *session, work func() (then func()))
 	// hash compares a piece that is on disk with its hashes; false when the session has ended meanwhile.
 	hash(s *session, p int, which hashes) (checkResult, bool)
+	// hashV1 compares the SHA-1 of pieces that are on disk, sums of them at most; false as before.
+	hashV1(s *session, pieces []int) ([]checkResult, bool)
+	// sums is how many pieces are worth waiting for to have their SHA-1 computed side by side.
+	sums() int
 	// dial opens a connection and tells the loop by dialled, runs it, and at its end tells by hungUp.
 	dial(s *session, addr, pin string, e *entry)
 }
@@ -55,14 +61,30 @@ func (realWorld) beside(s *session, work func() (then func())) {
 	})
 }
 
-func (realWorld) hash(s *session, p int, which hashes) (checkResult, bool) {
+// verifying does work that keeps a processor busy once there is one; false when the session has ended meanwhile.
+func (s *session) verifying(work func()) bool {
 	select {
 	case s.t.node.verifying <- struct{}{}:
 	case <-s.ended:
-		return checkResult{}, false
+		return false
 	}
-	r := checkPiece(s.store, s.torrent.Info, p, which)
+	work()
 	<-s.t.node.verifying
+	return true
+}
+
+func (realWorld) sums() int { return piece.MaxSums }
+
+func (realWorld) hashV1(s *session, pieces []int) (r []checkResult, ok bool) {
+	ok = s.verifying(func() { r = checkV1(s.store, s.torrent.Info, pieces) })
+	return r, ok
+}
+
+func (realWorld) hash(s *session, p int, which hashes) (checkResult, bool) {
+	var r checkResult
+	if !s.verifying(func() { r = checkPiece(s.store, s.torrent.Info, p, which) }) {
+		return r, false
+	}
 	if r.ok && len(r.leaves) > 0 {
 		s.leaves.put(s.torrent.FirstLeaf(p), r.leaves)
 	}

@@ -13,6 +13,7 @@ import (
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/release"
+	"shoal/internal/units"
 	"shoal/internal/updater"
 	"shoal/piece"
 )
@@ -174,17 +175,22 @@ func (e *env) fail(err error) int {
 	if f.rule == "interrupted" {
 		message = "interrupted"
 	}
+	lost := [][2]int{}
+	if x := (*deliver.LostError)(nil); errors.As(err, &x) {
+		lost = units.Runs(x.Pieces)
+	}
 	e.report.Stop()
 	if f.code == exitClosed {
 		return f.code
 	}
 	if e.report.json {
 		e.report.Event("error", struct {
-			Code    int    `json:"code"`
-			Rule    string `json:"rule"`
-			Message string `json:"message"`
-			Hint    string `json:"hint"`
-		}{f.code, f.rule, message, f.hint})
+			Code    int      `json:"code"`
+			Rule    string   `json:"rule"`
+			Message string   `json:"message"`
+			Hint    string   `json:"hint"`
+			Lost    [][2]int `json:"lost,omitempty"` // first and last of each run of pieces
+		}{f.code, f.rule, message, f.hint, lost})
 		return f.code
 	}
 	line := "shoal: " + message

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"shoal/internal/deliver"
+	"shoal/internal/units"
 	"shoal/piece"
 )
 
@@ -227,7 +228,7 @@ func inspectMagnet(e *env, link string) error {
 		if i > 0 {
 			d.Files += ","
 		}
-		d.Files += formatRange(r.First, r.Last)
+		d.Files += units.FormatRun(r.First, r.Last)
 	}
 	e.report.Result("magnet", d, func(w io.Writer) {
 		row := func(name, text string) {
@@ -271,12 +272,4 @@ func plural(n int, word string) string {
 		return "1 " + word
 	}
 	return fmt.Sprintf("%d %ss", n, word)
-}
-
-// formatRange writes first and last (included): 3 or 3-5.
-func formatRange(first, last int) string {
-	if first == last {
-		return fmt.Sprint(first)
-	}
-	return fmt.Sprintf("%d-%d", first, last)
 }

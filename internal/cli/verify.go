@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"shoal/internal/deliver"
+	"shoal/internal/units"
 	"shoal/piece"
 )
 
@@ -74,7 +75,7 @@ func verify(ctx context.Context, e *env, in *piece.Info, path string) (verified,
 func (v verified) print(e *env, in *piece.Info, path string, took time.Duration) {
 	for _, f := range v.Files {
 		name := in.Files[f.File].Name(in)
-		pieces := runs(f.Pieces)
+		pieces := units.Runs(f.Pieces)
 		var reason string
 		if f.Err != nil {
 			reason = f.Err.Error()
@@ -87,7 +88,7 @@ func (v verified) print(e *env, in *piece.Info, path string, took time.Duration)
 		}{name, f.State.String(), pieces, reason}, func(w io.Writer) {
 			fmt.Fprintf(w, "%-8s %s", f.State, clean(name))
 			if len(pieces) > 0 {
-				fmt.Fprintf(w, "  %s %s", pluralWord(len(f.Pieces), "piece"), formatRuns(pieces))
+				fmt.Fprintf(w, "  %s %s", pluralWord(len(f.Pieces), "piece"), units.FormatRuns(pieces))
 			}
 			if reason != "" {
 				fmt.Fprintf(w, "  %s", clean(reason))
@@ -210,27 +211,6 @@ func countFiles(in *piece.Info, dir string) int {
 		}
 	}
 	return found
-}
-
-// runs joins ascending numbers to runs of first and last.
-func runs(numbers []int) [][2]int {
-	joined := [][2]int{}
-	for _, n := range numbers {
-		if last := len(joined) - 1; last >= 0 && joined[last][1]+1 == n {
-			joined[last][1] = n
-			continue
-		}
-		joined = append(joined, [2]int{n, n})
-	}
-	return joined
-}
-
-func formatRuns(runs [][2]int) string {
-	texts := make([]string, len(runs))
-	for i, r := range runs {
-		texts[i] = formatRange(r[0], r[1])
-	}
-	return strings.Join(texts, ", ")
 }
 
 func pluralWord(n int, word string) string {

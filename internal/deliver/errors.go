@@ -1,6 +1,11 @@
 package deliver
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"shoal/internal/units"
+)
 
 // How a delivery can end short. Each is wrapped by an *Error that says it in the user's words;
 // internal/cli has the table from these to exit codes.
@@ -28,3 +33,18 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 func (e *Error) Unwrap() error { return e.Kind }
+
+// LostError is the end of a delivery of which pieces are with nobody any more.
+type LostError struct {
+	Ended  *Error
+	Pieces []int // in ascending order
+}
+
+func (e *LostError) Error() string {
+	if len(e.Pieces) == 1 {
+		return fmt.Sprintf("%s; nobody here has piece %d", e.Ended.Message, e.Pieces[0])
+	}
+	return fmt.Sprintf("%s; nobody here has %d pieces: %s", e.Ended.Message, len(e.Pieces), units.FormatRuns(units.Runs(e.Pieces)))
+}
+
+func (e *LostError) Unwrap() error { return e.Ended }

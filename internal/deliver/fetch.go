@@ -146,7 +146,7 @@ func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
 				return err
 			}
 		case <-deadline:
-			return &Error{ErrDeadline, "the deadline passed: " + situation(t), "what is verified is kept: run it again to go on"}
+			return unfinished(ErrDeadline, "the deadline passed", t)
 		case now := <-tick.C:
 			s := t.Stats()
 			if r.Progress != nil {
@@ -182,7 +182,16 @@ func (r *Request) gaveUp(t *swarm.Transfer, s swarm.Stats) error {
 	if fetched == 0 && s.Connected == 0 {
 		return &Error{ErrNoSource, fmt.Sprintf("nobody has it: no answer in %s; %s", r.Stall, situation(t)), "does the origin run, and is its port reachable? --peer HOST:PORT names one"}
 	}
-	return &Error{ErrStalled, fmt.Sprintf("no byte came for %s: %s", r.Stall, situation(t)), "what is verified is kept: run it again to go on"}
+	return unfinished(ErrStalled, fmt.Sprintf("no byte came for %s", r.Stall), t)
+}
+
+// unfinished says how far a delivery came that ends short, and which pieces nobody has any more.
+func unfinished(kind error, what string, t *swarm.Transfer) error {
+	e := &Error{kind, what + ": " + situation(t), "what is verified is kept: run it again to go on"}
+	if lost := t.Lost(); len(lost) > 0 {
+		return &LostError{e, lost}
+	}
+	return e
 }
 
 // situation is a line about who was asked.

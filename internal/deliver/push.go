@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -60,7 +59,7 @@ type pusher struct {
 // Push brings what was published in a repository to its origin. It goes on where one before was interrupted; the origin checks everything before any of it takes
 // effect. If somebody else has published the same app meanwhile, nothing is changed there, and the error is a release.ErrConflict.
 func Push(ctx context.Context, r *release.Repository, c PushConfig) (*Pushed, error) {
-	root, err := os.ReadFile(filepath.Join(r.Dir(), "root.json"))
+	root, err := r.FirstRoot(ctx) // the origin may be behind, or ahead
 	if err != nil {
 		return nil, err
 	}

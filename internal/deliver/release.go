@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -294,17 +293,7 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 	case r.opener != nil:
 		f.Origin, f.Local = []string{localSeed(v2)}, local{r.opener}
 	case r.web != nil:
-		f.Origin = []string{r.web.base.JoinPath("content", v2).String() + "/"}
-		if r.web.shoal.Load() {
-			f.Trackers = [][]string{{r.web.base.JoinPath("announce").String()}}
-			if r.web.base.Scheme == "http" {
-				port := r.web.base.Port()
-				if port == "" {
-					port = "80"
-				}
-				f.Peers = []string{net.JoinHostPort(r.web.base.Hostname(), port)}
-			}
-		}
+		r.web.sources(f, v2)
 	}
 	return f, nil
 }

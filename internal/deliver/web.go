@@ -20,6 +20,7 @@ type web struct {
 	client *http.Client
 	agent  string
 	shoal  atomic.Bool // a Shoal node has answered
+	edge   atomic.Bool // it is an edge
 }
 
 // fileTime bounds the way of one file of a repository.
@@ -55,8 +56,9 @@ func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]
 		return nil, "", w.failed(ctx, u, err)
 	}
 	defer resp.Body.Close()
-	if strings.HasPrefix(resp.Header.Get("Server"), "Shoal/") {
+	if server := resp.Header.Get("Server"); strings.HasPrefix(server, "Shoal/") {
 		w.shoal.Store(true)
+		w.edge.Store(strings.HasSuffix(server, EdgeServer))
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
@@ -104,3 +106,6 @@ func (w *web) failed(ctx context.Context, u *url.URL, err error) error {
 	}
 	return &Error{ErrNoSource, fmt.Sprintf("asking %s: %v", u.Redacted(), err), "is the address right, and does the server run?"}
 }
+
+// EdgeServer ends the Server header of an edge: a copy of repositories, and not their origin.
+const EdgeServer = " (edge)"

@@ -1,17 +1,13 @@
 package release
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // ErrConflict says that somebody else has published meanwhile: what was to be published does not follow from what is.
@@ -22,6 +18,7 @@ type PushedRole struct {
 	Role    string `json:"role"`
 	Version int64  `json:"version"`
 	// Base is the SHA-256 in hex of the version before that the publisher began with, which must still be the newest here; "" if there was none.
+	// Of the role root the versions between come along: each must follow from the one before.
 	Base string `json:"base"`
 	// BaseVersion is its number; 0 if there was none.
 	BaseVersion int64 `json:"base_version"`
@@ -36,24 +33,31 @@ type Accepted struct {
 // Accept takes over roles that were signed elsewhere, whose files and documents lie in incoming under their public paths. It checks all of them, and that they follow
 // from what is here, and returns the releases that are new. Nothing is written before the Update ends well.
 func (tx *Tx) Accept(incoming Files, pushed []PushedRole) ([]*Accepted, error) {
-	rank := func(p PushedRole) int {
-		if p.Role == roleTargets {
-			return 0
-		}
-		if _, bin := binApp(p.Role); bin {
-			return 2
-		}
-		return 1
-	}
 	pushed = slices.Clone(pushed)
-	slices.SortFunc(pushed, func(a, b PushedRole) int { return rank(a) - rank(b) }) // who delegates comes first
-	before := map[string]*targetsMeta{}
+	slices.SortFunc(pushed, func(a, b PushedRole) int { return readRank(a.Role) - readRank(b.Role) })
+	before := map[string]*targetsMeta{} // read first: under what is pushed their keys may count no more
 	for _, p := range pushed {
-		was, err := tx.acceptRole(incoming, p)
-		if err != nil {
+		if isPushed(p.Role) && tx.newest[p.Role] > 0 {
+			m, err := tx.role(p.Role)
+			if err != nil {
+				return nil, err
+			}
+			before[p.Role] = m
+		}
+	}
+	for _, p := range pushed {
+		if p.Role == roleRoot {
+			if err := tx.acceptRoot(incoming, p); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := tx.acceptRole(incoming, p); err != nil {
 			return nil, err
 		}
-		before[p.Role] = was
+	}
+	if err := tx.verify(roleTargets, tx.roles[roleTargets]); err != nil { // under another root it may count no more
+		return nil, err
 	}
 	// What moved from a role to its bins is not new.
 	old := map[string]*metadata.TargetFiles{}
@@ -85,51 +89,70 @@ func (tx *Tx) Accept(incoming Files, pushed []PushedRole) ([]*Accepted, error) {
 			}
 		}
 	}
-	return accepted, tx.withMetainfo(accepted)
+	if err := tx.withMetainfo(accepted); err != nil {
+		return nil, err
+	}
+	return accepted, tx.canPublish()
 }
 
-// acceptRole checks a role and puts it in place of the one that is here, which it returns.
-func (tx *Tx) acceptRole(incoming Files, p PushedRole) (was *targetsMeta, err error) {
-	_, isBin := binApp(p.Role)
-	if !isBin && p.Role != roleTargets && !strings.HasPrefix(p.Role, "app-") {
-		return nil, refuse(RuleMalformed, "%.80q is not a role that is pushed", p.Role)
+// isPushed says whether a role is signed by publishers, besides root.
+func isPushed(role string) bool {
+	_, bin := binApp(role)
+	return bin || role == roleTargets || strings.HasPrefix(role, "app-")
+}
+
+// readRank is the order in which roles are read: who delegates comes first.
+func readRank(role string) int {
+	_, bin := binApp(role)
+	switch {
+	case role == roleRoot:
+		return 0
+	case role == roleTargets:
+		return 1
+	case bin:
+		return 3
+	}
+	return 2
+}
+
+// acceptRole checks a role and puts it in place of the one that is here.
+func (tx *Tx) acceptRole(incoming Files, p PushedRole) error {
+	if !isPushed(p.Role) {
+		return refuse(RuleMalformed, "%.80q is not a role that is pushed", p.Role)
 	}
 	here := tx.newest[p.Role]
 	if p.BaseVersion != here {
-		return nil, fmt.Errorf("%s: %w: version %d is here, and version %d was what this one follows", p.Role, ErrConflict, here, p.BaseVersion)
+		return fmt.Errorf("%s: %w: version %d is here, and version %d was what this one follows", p.Role, ErrConflict, here, p.BaseVersion)
 	}
 	if here > 0 {
-		if was, err = tx.role(p.Role); err != nil {
-			return nil, err
-		}
 		b, err := readFile(tx.ctx, tx.r.Files(), metaName(p.Role, here), maxTargets)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if sha256Hex(b) != p.Base {
-			return nil, fmt.Errorf("%s: %w: there is another version %d", p.Role, ErrConflict, here)
+			return fmt.Errorf("%s: %w: there is another version %d", p.Role, ErrConflict, here)
 		}
 	}
 	b, err := readFile(tx.ctx, incoming, metaName(p.Role, p.Version), maxTargets)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Role, err)
+		return fmt.Errorf("%s: %w", p.Role, err)
 	}
 	m, err := parseMeta[metadata.TargetsType](b, maxTargets)
 	if err != nil {
-		return nil, refused(p.Role, err)
+		return refused(p.Role, err)
 	}
 	if m.Signed.Version != p.Version || p.Version <= here {
-		return nil, refuse(RuleRollback, "%s is version %d, and version %d is here", p.Role, m.Signed.Version, here)
+		return refuse(RuleRollback, "%s is version %d, and version %d is here", p.Role, m.Signed.Version, here)
 	}
 	if m.Signed.IsExpired(tx.now) {
-		return nil, refused(p.Role, &metadata.ErrExpiredMetadata{Msg: "it has expired"})
+		return refused(p.Role, &metadata.ErrExpiredMetadata{Msg: "it has expired"})
 	}
 	if err := tx.verify(p.Role, m); err != nil {
-		return nil, err
+		return err
 	}
 	tx.roles[p.Role] = m
 	tx.accepted = append(tx.accepted, acceptedFile{p.Role, p.Version, b})
-	return was, nil
+	return nil
 }
 
 type acceptedFile struct {
@@ -182,6 +205,9 @@ func (tx *Tx) acceptTarget(incoming Files, app, path string, f, was *metadata.Ta
 	if was != nil {
 		return nil, fmt.Errorf("%s for %s %w", rel.Ref(), platform, ErrPublished)
 	}
+	if customOf(f).Withdrawn != "" {
+		return nil, nil // taken back before it was ever here: nobody gets its content
+	}
 	return &Accepted{Release: rel}, nil
 }
 
@@ -201,138 +227,4 @@ func (tx *Tx) withMetainfo(list []*Accepted) error {
 		}
 	}
 	return nil
-}
-
-// Outgoing is what a publisher's repository has that another one has not.
-type Outgoing struct {
-	Roles []PushedRole
-	Files []string // documents, metainfo and roles, by their public path
-	// Releases are all that the roles have; which content is missing there is for the other side to say.
-	Releases []*Live
-}
-
-// Compare finds out what has to be pushed to the repository that t has just refreshed. That something newer lies there is an ErrConflict.
-func (r *Repository) Compare(ctx context.Context, t *Trust) (*Outgoing, error) {
-	if t.ID() != r.ID() {
-		return nil, refuse(RuleOtherRoot, "that is repository %s, and this is %s", t.ID(), r.ID())
-	}
-	tx := r.newTx(ctx)
-	if err := tx.load(); err != nil {
-		return nil, err
-	}
-	if err := t.complete(ctx); err != nil {
-		return nil, err
-	}
-	if there, here := t.set.Root.Signed.Version, tx.root.Signed.Version; there != here {
-		return nil, fmt.Errorf("the root there is version %d, and here it is %d: bring root and keys to the origin by hand: %w", there, here, ErrConflict)
-	}
-	o := &Outgoing{}
-	apps := map[string]bool{}
-	for _, role := range slices.Sorted(maps.Keys(tx.newest)) {
-		app, ok := strings.CutPrefix(role, "app-")
-		if !ok {
-			app, ok = binApp(role)
-		}
-		if !ok && role != roleTargets {
-			continue
-		}
-		p := PushedRole{Role: role, Version: tx.newest[role]}
-		if there := t.set.Snapshot.Signed.Meta[role+".json"]; there != nil {
-			p.BaseVersion = there.Version
-			p.Base = fmt.Sprintf("%x", []byte(there.Hashes["sha256"]))
-			b, err := readFile(ctx, r.Files(), metaName(role, there.Version), maxTargets)
-			if err != nil && !errors.Is(err, ErrAbsent) {
-				return nil, err
-			}
-			if err != nil || sha256Hex(b) != p.Base {
-				return nil, fmt.Errorf("%s: %w: version %d there is not one of ours", role, ErrConflict, there.Version)
-			}
-		}
-		if p.Version == p.BaseVersion {
-			continue
-		}
-		m, err := tx.role(role)
-		if err != nil {
-			return nil, err
-		}
-		o.Roles = append(o.Roles, p)
-		o.Files = append(o.Files, metaName(role, p.Version))
-		for _, path := range slices.Sorted(maps.Keys(m.Signed.Targets)) {
-			o.Files = append(o.Files, targetFile(path, fmt.Sprintf("%x", []byte(m.Signed.Targets[path].Hashes["sha256"]))))
-		}
-		if ok {
-			apps[app] = true
-		}
-	}
-	live, err := r.Live(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range live {
-		if apps[l.App] {
-			o.Releases = append(o.Releases, l)
-		}
-	}
-	return o, nil
-}
-
-// Adopt takes over log, snapshot and timestamp as they are in the repository that t has just refreshed, after a push: who has the online keys has signed them.
-func (r *Repository) Adopt(ctx context.Context, t *Trust) error {
-	l, err := r.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	if err := t.complete(ctx); err != nil {
-		return err
-	}
-	size := t.checkpoint.Size
-	var paths []string
-	for _, tile := range tlog.NewTiles(tileHeight, 0, size) {
-		paths = append(paths, tilePath(tile))
-	}
-	for n := int64(0); n*tileWidth < size; n++ {
-		paths = append(paths, bundlePath(n, bundleWidth(n, size)))
-	}
-	shards := map[string]bool{}
-	if err := t.Log(ctx, func(_ int64, e LogEntry) error { shards[indexPath(e.hash())] = true; return nil }); err != nil {
-		return err
-	}
-	paths = append(paths, slices.Sorted(maps.Keys(shards))...)
-	// Tiles of a log that is the begin of that one are the same.
-	same := false
-	if old, err := readCheckpoint(ctx, r.Files(), t.extra); err == nil {
-		same = continues(ctx, t.cfg.Files, old, t.checkpoint) == nil
-	}
-	for _, path := range paths {
-		limit := int64(maxIndexShard)
-		if _, err := os.Stat(filepath.Join(r.Public(), filepath.FromSlash(path))); err == nil && same && !strings.HasPrefix(path, "log/index/") {
-			continue
-		}
-		b, err := readFile(ctx, t.cfg.Files, path, limit)
-		if errors.Is(err, ErrAbsent) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := writePublic(r.Public(), path, b); err != nil {
-			return err
-		}
-	}
-	if err := writePublic(r.Public(), "log/checkpoint", t.checkpoint.Note); err != nil {
-		return err
-	}
-	snapshot, err := t.file(ctx, metaName(roleSnapshot, t.snapshotVersion()), t.set.Timestamp.Signed.Meta[roleSnapshot+".json"], maxSnapshot)
-	if err != nil {
-		return err
-	}
-	timestamp, err := readFile(ctx, t.cfg.Files, timestampName, maxTimestamp)
-	if err != nil {
-		return err
-	}
-	if err := writePublic(r.Public(), metaName(roleSnapshot, t.snapshotVersion()), snapshot); err != nil {
-		return err
-	}
-	return writePublic(r.Public(), timestampName, timestamp)
 }

@@ -69,18 +69,19 @@ func Proof(ctx context.Context, files Files, root []byte, refs []Ref, platforms 
 			return nil, nil, refuse(RuleUnknown, "%s is not published for %s", ref, orList(platforms))
 		}
 	}
-	return rec.Seen, found, t.proveAround(ctx, rec)
+	return rec.Seen, found, t.ReadAround(ctx)
 }
 
-// proveAround reads what clients may need besides: they may begin with any root, and may have seen any state of the log.
-func (t *Trust) proveAround(ctx context.Context, rec *Recorder) error {
+// ReadAround reads from Files what other clients may need besides what this one does, so that a Files that remembers has it: they may begin with any root,
+// and may have seen any state of the log. Refresh comes first.
+func (t *Trust) ReadAround(ctx context.Context) error {
 	for version := int64(1); version <= t.set.Root.Signed.Version; version++ {
-		if _, err := readFile(ctx, rec, metaName(roleRoot, version), maxRoot); err != nil {
+		if _, err := readFile(ctx, t.cfg.Files, metaName(roleRoot, version), maxRoot); err != nil {
 			return err
 		}
 	}
 	for _, tile := range tlog.NewTiles(tileHeight, 0, t.checkpoint.Size) {
-		if _, err := readFile(ctx, rec, tilePath(tile), int64(tile.W*tlog.HashSize)); err != nil && !errors.Is(err, ErrAbsent) {
+		if _, err := readFile(ctx, t.cfg.Files, tilePath(tile), int64(tile.W*tlog.HashSize)); err != nil && !errors.Is(err, ErrAbsent) {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func parseMetaName(name string) (role string, version int64, ok bool) {
 //  2. N.ROLE.json: targets, then the bins of apps, then apps and rollout: nobody reads them before a snapshot names them;
 //  3. the log: tiles, index, checkpoint;
 //  4. N.snapshot.json and timestamp.json: now it is published;
-//  5. N.root.json. Roles that got other keys were signed with the old ones too, so that they are good under either root.
+//  5. N.root.json. Roles that got other keys were signed with the old ones too, and are for a while, so that they are good under either root.
 //
 // A next Update finishes 3 and 4 for roles that were written and not published.
 func (tx *Tx) commit() error {
@@ -70,14 +70,22 @@ func (tx *Tx) commit() error {
 		return err
 	}
 	if rootBytes != nil {
-		if err := tx.write(metaName(roleRoot, tx.root.Signed.Version), rootBytes); err != nil {
+		tx.roots = append(tx.roots, acceptedFile{roleRoot, tx.root.Signed.Version, rootBytes})
+	}
+	return tx.writeRoots()
+}
+
+// writeRoots writes the roots that are new.
+func (tx *Tx) writeRoots() error {
+	for _, a := range tx.roots {
+		if err := tx.write(metaName(roleRoot, a.version), a.data); err != nil {
 			return err
 		}
 		if err := tx.sync(); err != nil {
 			return err
 		}
-		tx.signed(roleRoot, tx.root.Signed.Version)
-		if err := disk.WriteFile(filepath.Join(tx.r.dir, "root.json"), rootBytes, 0o644); err != nil {
+		tx.signed(roleRoot, a.version)
+		if err := disk.WriteFile(filepath.Join(tx.r.dir, "root.json"), a.data, 0o644); err != nil {
 			return err
 		}
 	}
@@ -309,11 +317,9 @@ func (tx *Tx) compare(s *snapshotMeta) (files map[string]*metadata.MetaFiles, ch
 func (tx *Tx) log(changed []string) error {
 	files := tx.r.Files()
 	known := *tx.extra
-	if was := tx.oldExtra(); was != nil {
-		known.Log = slices.Concat(known.Log, was.Log)
-		slices.Sort(known.Log)
-		known.Log = slices.Compact(known.Log)
-	}
+	known.Log = slices.Concat(known.Log, tx.retiredLog)
+	slices.Sort(known.Log)
+	known.Log = slices.Compact(known.Log)
 	c, err := readCheckpoint(tx.ctx, files, &known)
 	if err != nil {
 		return err
@@ -363,12 +369,14 @@ func (tx *Tx) log(changed []string) error {
 	return w.tidy(tree.N)
 }
 
-// logKeys are the newest log key and, while that is new, those that the root before knows: so the checkpoint is good under either root.
+// logKeys are the newest log key, and those that clients with a root from before know.
 func (tx *Tx) logKeys() ([]*Key, error) {
 	newest := tx.extra.Log[len(tx.extra.Log)-1]
 	known := []string{newest}
-	if was := tx.oldExtra(); was != nil && !slices.Contains(was.Log, newest) {
-		known = append(known, was.Log...)
+	for _, vkey := range tx.retiredLog {
+		if vkey != newest {
+			known = append(known, vkey)
+		}
 	}
 	var keys []*Key
 	for _, vkey := range known {
@@ -384,18 +392,6 @@ func (tx *Tx) logKeys() ([]*Key, error) {
 		}
 	}
 	return keys, nil
-}
-
-// oldExtra is what the root said before this change.
-func (tx *Tx) oldExtra() *extra {
-	if tx.oldRoot == nil {
-		return nil
-	}
-	x, err := extraOf(tx.oldRoot)
-	if err != nil {
-		return nil
-	}
-	return x
 }
 
 func (tx *Tx) writeSnapshot(files map[string]*metadata.MetaFiles) (*snapshotMeta, error) {

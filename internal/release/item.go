@@ -120,7 +120,7 @@ func (r *Repository) WriteState(ctx context.Context, w io.Writer) (version int64
 			}
 		}
 	}
-	if err := t.proveAround(ctx, rec); err != nil {
+	if err := t.ReadAround(ctx); err != nil {
 		return 0, err
 	}
 	b, err := NewBundle(w, r.id, Ref{}, rec.Seen)

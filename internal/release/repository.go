@@ -75,6 +75,11 @@ func (r *Repository) ID() string { return r.id }
 // Public is the directory of what the world may see.
 func (r *Repository) Public() string { return filepath.Join(r.dir, "public") }
 
+// FirstRoot is the root that the repository began with: from it all others follow.
+func (r *Repository) FirstRoot(ctx context.Context) ([]byte, error) {
+	return readFile(ctx, r.Files(), metaName(roleRoot, 1), maxRoot)
+}
+
 // Files are the public files.
 func (r *Repository) Files() Files { return Dir(r.Public()) }
 
@@ -307,7 +312,12 @@ type Tx struct {
 	documents []document
 	written   []string       // public files that may not be durable yet
 	accepted  []acceptedFile // roles that were signed elsewhere
+	roots     []acceptedFile // roots to write, the newest last
 	done      Done
+
+	// Keys that roots named until lately: see overlap. Those that the newest one names may be among them.
+	retired    map[string][]string // key ids, by role
+	retiredLog []string            // verifier keys of the log
 }
 
 type document struct {
@@ -352,6 +362,10 @@ func (tx *Tx) load() (err error) {
 		return err
 	}
 	tx.oldRoot = again
+	if err := tx.readRetired(); err != nil {
+		return err
+	}
+	tx.retire(tx.oldRoot, tx.extra)
 	_, err = tx.role(roleTargets)
 	return err
 }
@@ -439,10 +453,13 @@ func (tx *Tx) signers(role string) ([]*Key, error) {
 	counting := 0
 	for _, k := range tx.keys {
 		counts := slices.Contains(ids, k.ID)
-		if !counts && !slices.Contains(tx.also[role], k.ID) || slices.ContainsFunc(found, func(f *Key) bool { return f.ID == k.ID }) {
+		if !counts && !slices.Contains(tx.also[role], k.ID) && !slices.Contains(tx.retired[role], k.ID) || slices.ContainsFunc(found, func(f *Key) bool { return f.ID == k.ID }) {
 			continue
 		}
 		if err := tx.open(k); err != nil {
+			if !counts {
+				continue // retired, under a passphrase from before
+			}
 			return nil, err
 		}
 		if found = append(found, k); counts {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,12 @@ import (
 
 // latency is how long a packet is on the wires of the lab, one way.
 const latency = 100 * time.Microsecond
+
+const (
+	packet = 1448 // bytes of content in one, at most
+	// exactHosts is up to how many machines simulate as they would run, but for packets that travel together.
+	exactHosts = 2000
+)
 
 // simulation is the scenario for the simulator: the engine's own decisions under a virtual clock.
 func (s *scenario) simulation() (sim.Scenario, error) {
@@ -33,8 +40,11 @@ func (s *scenario) simulation() (sim.Scenario, error) {
 	case s.Origin.Up == 0:
 		return x, errors.New("an origin that is not shaped is bound by the processor, which is not simulated")
 	}
-	if s.hosts() > maxHosts { // coarser: ten packets travel as one
-		x.Quantum = 10 * 1448
+	switch n := s.hosts(); {
+	case n > exactHosts:
+		x.Quantum, x.Coarse = 20*packet, 4
+	case n > maxHosts:
+		x.Quantum = 10 * packet
 	}
 	for _, site := range s.Sites {
 		x.Sites[site.Name] = sim.Pipe{Up: float64(site.Up), Down: float64(site.Down)}
@@ -81,6 +91,9 @@ func (s *scenario) simulate(out io.Writer, asJSON bool) error {
 	x, err := s.simulation()
 	if err != nil {
 		return err
+	}
+	if x.Coarse > 0 { // memory is what bounds it
+		defer debug.SetGCPercent(debug.SetGCPercent(50))
 	}
 	content, err := sim.NewContent(x.Size, x.PieceLength)
 	if err != nil {

@@ -226,7 +226,7 @@ func (r *run) start(m *Machine, s1, s2 uint64) {
 	copy(cfg.PeerID[:], swarm.PeerIDPrefix+"0100-")
 	binary.BigEndian.PutUint64(cfg.PeerID[8:], s1)
 	binary.BigEndian.PutUint32(cfg.PeerID[16:], uint32(m.Index))
-	spec := swarm.VirtualSpec{Torrent: r.content.torrent, Seed: m.Seed || m.Liar, Liar: m.Liar, Leaves: r.content.leaves, Ration: m.Copies, Seed1: s1, Seed2: s2}
+	spec := swarm.VirtualSpec{Torrent: r.content.torrent, Seed: m.Seed || m.Liar, Liar: m.Liar, Leaves: r.content.leaves, Ration: m.Copies, Coarse: r.Coarse, Seed1: s1, Seed2: s2}
 	switch {
 	case r.sites[m.Site] != nil:
 		spec.Near = []netip.Prefix{r.sites[m.Site].prefix}

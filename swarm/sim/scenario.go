@@ -25,6 +25,8 @@ type Scenario struct {
 	MaxPeers, TrackerPeers int
 	// Quantum is how many bytes of a stream travel as one, at most. Zero: 4 packets.
 	Quantum int
+	// Coarse is that of [swarm.VirtualSpec].
+	Coarse int
 	// Bound is T_min. Zero: the formula of [Scenario.Least].
 	Bound time.Duration
 	// OneNetwork says that all machines of no site are on one network, as they are on the lab's bridge.

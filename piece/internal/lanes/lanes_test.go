@@ -37,6 +37,28 @@ func TestSHA1(t *testing.T) {
 	}
 }
 
+func TestSHA1s(t *testing.T) {
+	r := rand.NewChaCha8([32]byte{3})
+	var h SHA1s
+	for n := 0; n <= 64*40; n += 64 {
+		var all, first, rest [Many][]byte
+		cut := n / 128 * 64
+		for i := range all {
+			all[i] = make([]byte, n)
+			r.Read(all[i])
+			first[i], rest[i] = all[i][:cut], all[i][cut:]
+		}
+		h.Reset()
+		h.Write(&first)
+		h.Write(&rest)
+		for i, x := range h.Sums() {
+			if want := sha1.Sum(all[i]); x != want {
+				t.Fatalf("message %d of %d bytes: got %x, want %x", i, n, x, want)
+			}
+		}
+	}
+}
+
 func FuzzLanes(f *testing.F) {
 	f.Add([]byte("a"), []byte("b"), 3)
 	f.Fuzz(func(t *testing.T, a, b []byte, n int) {
@@ -52,6 +74,18 @@ func FuzzLanes(f *testing.F) {
 		h.Write(x[:n], y[:n])
 		if p, q := h.Sum(); p != sha1.Sum(x[:n]) || q != sha1.Sum(y[:n]) {
 			t.Fatal("SHA-1 is wrong")
+		}
+		var many [Many][]byte
+		for i := range many {
+			many[i] = [2][]byte{x[:n], y[:n]}[i%2]
+		}
+		var m SHA1s
+		m.Reset()
+		m.Write(&many)
+		for i, p := range m.Sums() {
+			if p != sha1.Sum(many[i]) {
+				t.Fatalf("SHA-1 of message %d is wrong", i)
+			}
 		}
 	})
 }
@@ -90,5 +124,18 @@ func BenchmarkOneSHA1(b *testing.B) {
 	b.SetBytes(LeafSize)
 	for b.Loop() {
 		h.Write(x[:])
+	}
+}
+
+func BenchmarkSHA1s(b *testing.B) {
+	var many [Many][]byte
+	for i := range many {
+		many[i] = make([]byte, LeafSize)
+	}
+	var h SHA1s
+	h.Reset()
+	b.SetBytes(Many * LeafSize)
+	for b.Loop() {
+		h.Write(&many)
 	}
 }

@@ -1,0 +1,246 @@
+package delta
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"shoal/piece"
+)
+
+// Options say how to make a patch. The zero value is usable.
+type Options struct {
+	// Memory bounds, in bytes, what Diff takes. Where an old file needs more than that (10 bytes for each of its own), it is looked at in parts. Zero
+	// means 2 GiB; less than 64 MiB is refused.
+	Memory int64
+	// Workers is how many goroutines look for old bytes. Zero means GOMAXPROCS.
+	Workers int
+	// Progress is told how many bytes of changed and added files are done, never concurrently.
+	Progress func(done, total int64)
+
+	section limits // for tests
+}
+
+const minMemory = 64 << 20
+
+// Stats is what a patch is made of.
+type Stats struct {
+	Same, Renamed, Changed, Added, Removed int // files
+	ReusedBytes, PatchedBytes              int64
+	Bytes                                  int64 // of the patch
+	InfoBytes                              int64 // of these, for the new info dictionary
+}
+
+// Diff writes a patch that makes new from old. It is the same each time for the same versions and Memory. Changed and added files are read once; a file
+// whose content does not match its Info gives a patch that does not lead to what Info says.
+func Diff(ctx context.Context, old, new Tree, w io.Writer, o Options) (Stats, error) {
+	if o.Memory == 0 {
+		o.Memory = 2 << 30
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Memory < minMemory {
+		return Stats{}, fmt.Errorf("%d bytes of memory for a patch: at least %d", o.Memory, minMemory)
+	}
+	if !old.Info.HasV2 || !new.Info.HasV2 {
+		return Stats{}, errors.New("a patch needs v2 or hybrid torrents")
+	}
+	changes := Compare(old.Info, new.Info)
+	stats := countChanges(new.Info, &changes)
+	out := &counter{w: w}
+	if err := writeHead(out, old.Info, new.Info); err != nil {
+		return Stats{}, err
+	}
+	stats.InfoBytes = out.n
+	d := differ{old: old, new: new, o: o, changes: changes, space: newSpace(old.Info), out: out, limits: cmp.Or(o.section, sectionLimits), total: stats.PatchedBytes}
+	err := d.run(ctx)
+	stats.Bytes = out.n
+	return stats, err
+}
+
+func countChanges(new *piece.Info, c *Changes) Stats {
+	s := Stats{Removed: len(c.Removed)}
+	for i := range new.Files {
+		switch c.Files[i].Kind {
+		case Same:
+			s.Same++
+		case Renamed:
+			s.Renamed++
+		case Changed:
+			s.Changed++
+		case Added:
+			s.Added++
+		}
+		if c.needsBytes(new, i) {
+			s.PatchedBytes += new.Files[i].Length
+		} else if hasContent(new, i) {
+			s.ReusedBytes += new.Files[i].Length
+		}
+	}
+	return s
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// writeHead writes a patch up to its first section of content.
+func writeHead(w io.Writer, old, new *piece.Info) error {
+	head := append([]byte(magic), old.V2[:]...)
+	head = binary.AppendUvarint(head, uint64(len(new.Bytes)))
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	s := newSectionEncoder(w, sectionLimits)
+	p := newPool([]stretch{{n: len(old.Bytes)}})
+	var err error
+	if p.index, err = newIndex(old.Bytes); err != nil {
+		return err
+	}
+	f := filePart{n: len(new.Bytes), bytes: new.Bytes}
+	p.index.match(new.Bytes, 0, func(o op) { f.ops = append(f.ops, o) })
+	if err := s.addPart(&f, p, byteSource(old.Bytes), &track{}, int64(len(new.Bytes))); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// differ is one run of Diff.
+type differ struct {
+	old, new Tree
+	o        Options
+	changes  Changes
+	space    space
+	out      io.Writer
+	limits   limits
+
+	mu          sync.Mutex
+	done, total int64
+}
+
+// run lets workers match the jobs, and writes what they found in the order of the jobs.
+func (d *differ) run(ctx context.Context) error {
+	jobs := d.plan()
+	memory := semaphore.NewWeighted(d.o.Memory)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		workers, inner := errgroup.WithContext(ctx)
+		workers.SetLimit(d.o.Workers)
+		for _, j := range jobs {
+			// In the order in which they are given back, or the writer could wait for a job that waits for memory.
+			if err := memory.Acquire(inner, j.acquire); err != nil {
+				break
+			}
+			workers.Go(func() error { return d.match(inner, j) })
+		}
+		return errors.Join(workers.Wait(), ctx.Err())
+	})
+	g.Go(func() error { return d.write(ctx, jobs, memory) })
+	return g.Wait()
+}
+
+// match looks for the bytes of a job.
+func (d *differ) match(ctx context.Context, j *job) error {
+	if j.pool != nil {
+		if err := j.pool.load(&d.old, d.space); err != nil {
+			return err
+		}
+	}
+	for i := range j.parts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p := &j.parts[i]
+		p.bytes = make([]byte, p.n)
+		if err := d.new.readFile(p.file, p.bytes, p.off); err != nil {
+			return err
+		}
+		if j.pool == nil {
+			p.ops = []op{{new: p.n}}
+		} else {
+			j.pool.index.match(p.bytes, j.pool.at(p.expect), func(o op) { p.ops = append(p.ops, o) })
+		}
+		d.progress(int64(p.n))
+	}
+	close(j.matched)
+	return nil
+}
+
+func (d *differ) progress(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done += n; d.o.Progress != nil {
+		d.o.Progress(d.done, d.total)
+	}
+}
+
+func (d *differ) write(ctx context.Context, jobs []*job, memory *semaphore.Weighted) error {
+	s := newSectionEncoder(d.out, d.limits)
+	var t track
+	for _, j := range jobs {
+		select {
+		case <-j.matched:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for i := range j.parts {
+			p := &j.parts[i]
+			if p.off == 0 {
+				t = begin(&d.changes, d.space, p.file)
+			}
+			if err := s.addPart(p, j.pool, d.space, &t, d.new.Info.Files[p.file].Length-p.off); err != nil {
+				return err
+			}
+			p.ops, p.bytes = nil, nil
+		}
+		j.pool = nil
+		memory.Release(j.release)
+	}
+	return s.flush()
+}
+
+type bounded interface {
+	bounds(pos int64) (start, end int64)
+}
+
+// addPart encodes a part of a file, which has left bytes from its beginning on.
+func (s *sectionEncoder) addPart(p *filePart, from *pool, all bounded, t *track, left int64) (err error) {
+	b := p.bytes
+	each := func(o op, old []byte) {
+		n := o.copied + o.new
+		if err == nil && s.full() {
+			err = s.flush()
+		}
+		at := place{pos: o.pos, offset: t.made}
+		if o.copied > 0 {
+			at.start, at.stop = all.bounds(o.pos)
+		}
+		s.add(o, left, *t, at, old, b[:n])
+		t.after(o)
+		b, left = b[n:], left-int64(n)
+	}
+	for _, o := range p.ops {
+		if from == nil {
+			each(o, nil)
+		} else {
+			from.global(o, each)
+		}
+	}
+	return err
+}

@@ -1,0 +1,201 @@
+package delta
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// An op makes the next bytes of the new content: copied from the old content at pos, with differences, and then extra ones that are new.
+type op struct {
+	pos         int64 // where the copy begins; of no meaning if copied is 0
+	copied, new int   // bytes
+}
+
+// index finds bytes in old content. It is safe for concurrent use.
+type index struct {
+	old    []byte
+	sorted []int32 // the suffix array of old
+	first  []int32 // where suffixes begin that start with these two bytes or later ones; 65537 entries
+}
+
+func newIndex(old []byte) (*index, error) {
+	sorted, err := suffixArray(old)
+	if err != nil {
+		return nil, err
+	}
+	x := &index{old: old, sorted: sorted, first: make([]int32, 1<<16+1)}
+	// A suffix of one byte sorts before those with that byte and another; it is counted with the pair whose second byte is 0, where it is
+	// the first and does no harm.
+	for i := range old {
+		x.first[x.pair(i)+1]++
+	}
+	for i := range 1 << 16 {
+		x.first[i+1] += x.first[i]
+	}
+	return x, nil
+}
+
+func (x *index) pair(i int) int {
+	p := int(x.old[i]) << 8
+	if i+1 < len(x.old) {
+		p |= int(x.old[i+1])
+	}
+	return p
+}
+
+// longest is the place in old that has the most bytes in common with the beginning of b.
+func (x *index) longest(b []byte) (pos, n int) {
+	if len(b) < 2 {
+		return 0, 0
+	}
+	p := int(b[0])<<8 | int(b[1])
+	low, high := int(x.first[p]), int(x.first[p+1])
+	// All suffixes before low are smaller than b, all from high on are larger. What is between two suffixes shares with b what both do.
+	nLow, nHigh := 0, 0
+	posLow, posHigh := 0, 0
+	for low < high {
+		mid := int(uint(low+high) >> 1)
+		at := int(x.sorted[mid])
+		skip := min(nLow, nHigh)
+		common := skip + commonPrefix(x.old[at+skip:], b[skip:])
+		switch {
+		case common == len(b):
+			return at, common
+		case at+common == len(x.old) || x.old[at+common] < b[common]:
+			low, nLow, posLow = mid+1, common, at
+		default:
+			high, nHigh, posHigh = mid, common, at
+		}
+	}
+	if nLow > nHigh {
+		return posLow, nLow
+	}
+	return posHigh, nHigh
+}
+
+// commonPrefix is how many bytes a and b begin with in common.
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x != 0 {
+			return i + bits.TrailingZeros64(x)>>3
+		}
+	}
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
+}
+
+const (
+	gain    = 8  // bytes that another place must have in common beyond those that the present one has, to be worth an op
+	onTrack = 24 // bytes in common at the present place with which no better one is looked for
+)
+
+// match describes b by ops on x.old, as bsdiff does (C. Percival, "Naive differences of executable code", 2003): it looks for places that have much in
+// common with b, and extends them in both directions as long as more than half of the bytes agree. expect is where the first op may begin at no cost.
+// emit gets the ops in order; their lengths sum up to len(b).
+func (x *index) match(b []byte, expect int, emit func(op)) {
+	if bytes.Equal(b, x.old[min(expect, len(x.old)):min(expect+len(b), len(x.old))]) {
+		emit(op{pos: int64(expect), copied: len(b)})
+		return
+	}
+	var (
+		old      = x.old
+		scan, n  int
+		pos      int
+		lastScan = 0
+		lastPos  = expect
+		shift    = expect // of the present place: old[i+shift] is beside b[i]
+	)
+	agrees := func(i int) bool { return i+shift >= 0 && i+shift < len(old) && old[i+shift] == b[i] }
+	for scan < len(b) {
+		score := 0 // how many of the n bytes agree at the present place as well
+		scan += n
+		for scored := scan; scan < len(b); scan++ {
+			if at := scan + shift; at >= 0 && at < len(old) {
+				if c := commonPrefix(old[at:], b[scan:]); c >= onTrack || c > 0 && scan+c == len(b) {
+					pos, n, score = at, c, c
+					break
+				}
+			}
+			pos, n = x.longest(b[scan:])
+			for ; scored < scan+n; scored++ {
+				if agrees(scored) {
+					score++
+				}
+			}
+			if n == score && n != 0 || n > score+gain {
+				break
+			}
+			if agrees(scan) {
+				score--
+			}
+		}
+		if n == score && scan < len(b) {
+			continue // still the present place
+		}
+		forward := extendForward(old, lastPos, b[lastScan:scan])
+		backward := 0
+		if scan < len(b) {
+			backward = extendBackward(old[:pos], b[lastScan:scan])
+		}
+		if overlap := lastScan + forward - (scan - backward); overlap > 0 {
+			keep := splitOverlap(b[lastScan+forward-overlap:][:overlap], old[lastPos+forward-overlap:], old[pos-backward:])
+			forward += keep - overlap
+			backward -= keep
+		}
+		o := op{pos: int64(lastPos), copied: forward, new: scan - backward - (lastScan + forward)}
+		if o.copied+o.new > 0 {
+			emit(o)
+		}
+		lastScan, lastPos, shift = scan-backward, pos-backward, pos-scan
+	}
+}
+
+// extendForward is how much of b to copy from old[pos:], so that bytes that agree outweigh the others most.
+func extendForward(old []byte, pos int, b []byte) (length int) {
+	agree, best := 0, 0
+	for i := range min(len(b), max(len(old)-pos, 0)) {
+		if old[pos+i] == b[i] {
+			agree++
+		}
+		if s := 2*agree - (i + 1); s > best {
+			best, length = s, i+1
+		}
+	}
+	return length
+}
+
+// extendBackward is how much of the end of b to copy from the end of old.
+func extendBackward(old, b []byte) (length int) {
+	agree, best := 0, 0
+	for i := 1; i <= min(len(old), len(b)); i++ {
+		if old[len(old)-i] == b[len(b)-i] {
+			agree++
+		}
+		if s := 2*agree - i; s > best {
+			best, length = s, i
+		}
+	}
+	return length
+}
+
+// splitOverlap is how many bytes of b to take from before, and the rest from after, so that most agree.
+func splitOverlap(b, before, after []byte) (keep int) {
+	s, best := 0, 0
+	for i, c := range b {
+		if before[i] == c {
+			s++
+		}
+		if after[i] == c {
+			s--
+		}
+		if s > best {
+			best, keep = s, i+1
+		}
+	}
+	return keep
+}

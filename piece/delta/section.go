@@ -1,0 +1,271 @@
+package delta
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+)
+
+// limits are when a section ends, by what it has so far. Decoders hold its codes in memory.
+type limits struct {
+	output int64 // bytes that it makes
+	ops    int   // bytes of code
+	fresh  int   // new bytes, before they are coded
+}
+
+var sectionLimits = limits{output: 256 << 20, ops: 4 << 20, fresh: 12 << 20}
+
+const (
+	maxCopied = 4 << 20  // of one op
+	maxCode   = 20 << 20 // what a decoder accepts of either code: a section may exceed its limits by an op
+)
+
+// sectionEncoder collects ops until flush writes them as a section.
+type sectionEncoder struct {
+	w      io.Writer
+	limits limits
+	codec  *codec
+	ops    *rangeEncoder
+	fresh  []byte
+	output int64
+	old    []byte // scratch
+}
+
+func newSectionEncoder(w io.Writer, l limits) *sectionEncoder {
+	return &sectionEncoder{w: w, limits: l, codec: newCodec(), ops: newRangeEncoder()}
+}
+
+// add takes an op of a file of which left bytes are to be made. old are the bytes that it copies, from p, and new those that it makes.
+func (s *sectionEncoder) add(o op, left int64, t track, p place, old, new []byte) {
+	s.codec.encodeOp(s.ops, o, left, t)
+	s.old = append(s.old[:0], old...)
+	s.codec.encodeCopy(s.ops, p, s.old, new[:o.copied])
+	s.fresh = append(s.fresh, new[o.copied:]...)
+	s.output += int64(len(new))
+}
+
+// full says that the section should end.
+func (s *sectionEncoder) full() bool {
+	return s.output >= s.limits.output || len(s.ops.out) >= s.limits.ops || len(s.fresh) >= s.limits.fresh
+}
+
+// flush writes the section, if it is not empty, and begins a new one.
+func (s *sectionEncoder) flush() error {
+	if s.output == 0 {
+		return nil
+	}
+	ops := s.ops.finish()
+	var fresh []byte
+	if len(s.fresh) > 0 {
+		e := newRangeEncoder()
+		encodeFresh(e, s.fresh)
+		fresh = e.finish()
+	}
+	b := binary.AppendUvarint(nil, uint64(s.output))
+	b = binary.AppendUvarint(b, uint64(len(ops)))
+	b = binary.AppendUvarint(b, uint64(len(fresh)))
+	for _, part := range [][]byte{b, ops, fresh} {
+		if _, err := s.w.Write(part); err != nil {
+			return err
+		}
+	}
+	s.codec, s.ops, s.fresh, s.output = newCodec(), newRangeEncoder(), s.fresh[:0], 0
+	return nil
+}
+
+// source is old content.
+type source interface {
+	read(b []byte, pos int64) error      // fills b; the range is within what there is
+	bounds(pos int64) (start, end int64) // of the file that pos is in
+	end() int64
+}
+
+type byteSource []byte
+
+func (s byteSource) read(b []byte, pos int64) error {
+	copy(b, s[pos:])
+	return nil
+}
+
+func (s byteSource) bounds(int64) (start, end int64) { return 0, s.end() }
+func (s byteSource) end() int64                      { return int64(len(s)) }
+
+// sectionDecoder makes the bytes of a section after the other.
+type sectionDecoder struct {
+	r   *byteReader
+	old source
+
+	total int64 // bytes that sections to come are to make
+	left  int64 // bytes that the present section still makes
+	codec *codec
+	ops   *rangeDecoder
+	fresh *freshDecoder
+	buf   []byte
+}
+
+// byteReader reads single bytes and no more than is asked for.
+type byteReader struct {
+	io.Reader
+	one [1]byte
+}
+
+func (r *byteReader) ReadByte() (byte, error) {
+	_, err := io.ReadFull(r.Reader, r.one[:])
+	return r.one[0], err
+}
+
+func newSectionDecoder(r *byteReader, old source) *sectionDecoder {
+	return &sectionDecoder{r: r, old: old, buf: make([]byte, copyBytes)}
+}
+
+// next reads a section.
+func (s *sectionDecoder) next() error {
+	var head [3]uint64
+	for i := range head {
+		var err error
+		if head[i], err = binary.ReadUvarint(s.r); err != nil {
+			return readErr(err)
+		}
+	}
+	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], head[2]) > maxCode {
+		return badf("a section of %d bytes from %d and %d, where %d are left", head[0], head[1], head[2], s.total)
+	}
+	var code bytes.Buffer // grows with what comes, not with what is said
+	if _, err := io.CopyN(&code, s.r, int64(head[1]+head[2])); err != nil {
+		return readErr(err)
+	}
+	s.left = int64(head[0])
+	s.total -= s.left
+	s.codec, s.ops = newCodec(), newRangeDecoder(code.Bytes()[:head[1]])
+	s.fresh = newFreshDecoder(newRangeDecoder(code.Bytes()[head[1]:]), s.left)
+	return nil
+}
+
+// op makes the next bytes of a file, of which left are missing, and goes on from t.
+func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err error) {
+	o, err := s.codec.decodeOp(s.ops, left, *t, s.old.end())
+	if err != nil {
+		return 0, err
+	}
+	n = int64(o.copied) + int64(o.new)
+	if n > s.left {
+		return 0, badf("%d bytes where the section has %d left", n, s.left)
+	}
+	if o.copied > 0 {
+		if err := s.copy(w, o, t.made); err != nil {
+			return 0, err
+		}
+	}
+	for left := o.new; left > 0; {
+		b := s.buf[:min(left, len(s.buf))]
+		if _, err := s.fresh.Read(b); err != nil {
+			return 0, err
+		}
+		if _, err := w.Write(b); err != nil {
+			return 0, err
+		}
+		left -= len(b)
+	}
+	t.after(o)
+	s.left -= n
+	return n, nil
+}
+
+// copy writes the old bytes of o, changed where they differ, from offset on in the new file.
+func (s *sectionDecoder) copy(w io.Writer, o op, offset int64) error {
+	c := copier{codec: s.codec, ops: s.ops, end: o.copied}
+	c.codec.row = 0
+	if err := c.find(0); err != nil {
+		return err
+	}
+	p := place{pos: o.pos, offset: offset}
+	p.start, p.stop = s.old.bounds(o.pos)
+	for done := 0; done < o.copied; {
+		b := s.buf[:min(o.copied-done, copyBytes)]
+		if err := s.old.read(b, p.pos); err != nil {
+			return err
+		}
+		if err := c.change(b, done, p); err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		done, p = done+len(b), p.advance(len(b))
+	}
+	return nil
+}
+
+// A copier is in the middle of a copy.
+type copier struct {
+	codec *codec
+	ops   *rangeDecoder
+	end   int  // of the copy
+	at    int  // of the next byte that differs, or end
+	value byte // by how much
+}
+
+// find looks for the first byte that differs and is not before from.
+func (c *copier) find(from int) error {
+	c.at = c.end
+	if from == c.end {
+		return nil
+	}
+	run, value, ok := c.codec.decodeDifference(c.ops)
+	if !ok {
+		return nil
+	}
+	if run >= c.end-from {
+		return badf("a difference behind the end of its copy")
+	}
+	c.at, c.value = from+run, value
+	return nil
+}
+
+// change makes b new, which are old bytes from p, and done bytes into the copy.
+func (c *copier) change(b []byte, done int, p place) error {
+	shift := p.shift()
+	for i := 2; i+fieldBytes <= len(b); {
+		if c.at < done+i {
+			if err := c.differ(b, done, i); err != nil {
+				return err
+			}
+		}
+		if endsOpcode[b[i-1]] == 0 {
+			i++
+			continue
+		}
+		field := b[i : i+fieldBytes]
+		target, ok := p.target(b[i-2:i], field, i)
+		if !ok {
+			i++
+			continue
+		}
+		g := c.codec.refs.correct(field, target, shift)
+		i += fieldBytes
+		if err := c.differ(b, done, i); err != nil {
+			return err
+		}
+		c.codec.refs.settle(g, field)
+	}
+	return c.differ(b, done, len(b))
+}
+
+// differ changes the bytes of b before i that differ.
+func (c *copier) differ(b []byte, done, i int) error {
+	for c.at < done+i {
+		b[c.at-done] += c.value
+		if err := c.find(c.at + 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end checks that the section says no more than was made of it.
+func (s *sectionDecoder) end() error {
+	if s.left > 0 {
+		return badf("%d bytes of a section are left", s.left)
+	}
+	return nil
+}

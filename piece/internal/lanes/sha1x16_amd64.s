@@ -1,0 +1,271 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// Sixteen messages, one in each 32-bit lane. The state is in Z0–Z4, the sixteen words of the message schedule in Z16–Z31, the four constants in Z12–Z15;
+// Z5–Z8 are spare.
+
+// ROW reads and swaps 64 bytes of one message.
+#define ROW(i, z) \
+	MOVQ      (8*i)(SI), AX; \
+	VMOVDQU32 (AX)(BX*1), z; \
+	VPSHUFB   Z8, z, z
+
+// FOUR has the words of four messages stand in fours: what was in lane 4L+k of r0 to r3 is in lanes 4L to 4L+3 of rk.
+#define FOUR(r0, r1, r2, r3) \
+	VPUNPCKLDQ  r1, r0, Z5; \
+	VPUNPCKHDQ  r1, r0, Z6; \
+	VPUNPCKLDQ  r3, r2, Z7; \
+	VPUNPCKHDQ  r3, r2, Z8; \
+	VPUNPCKLQDQ Z7, Z5, r0; \
+	VPUNPCKHQDQ Z7, Z5, r1; \
+	VPUNPCKLQDQ Z8, Z6, r2; \
+	VPUNPCKHQDQ Z8, Z6, r3
+
+// ALL brings the fours of all messages together.
+#define ALL(u0, u1, u2, u3) \
+	VSHUFI32X4 $0x44, u1, u0, Z5; \
+	VSHUFI32X4 $0xee, u1, u0, Z6; \
+	VSHUFI32X4 $0x44, u3, u2, Z7; \
+	VSHUFI32X4 $0xee, u3, u2, Z8; \
+	VSHUFI32X4 $0x88, Z7, Z5, u0; \
+	VSHUFI32X4 $0xdd, Z7, Z5, u1; \
+	VSHUFI32X4 $0x88, Z8, Z6, u2; \
+	VSHUFI32X4 $0xdd, Z8, Z6, u3
+
+// ROUND is one round with the function f of b, c and d, as a table, and the constant k.
+#define ROUND(f, k, a, b, c, d, e, w) \
+	VMOVDQA32  b, Z5; \
+	VPADDD     w, k, Z6; \
+	VPTERNLOGD $f, d, c, Z5; \
+	VPROLD     $5, a, Z7; \
+	VPADDD     Z6, e, e; \
+	VPADDD     Z5, Z7, Z7; \
+	VPROLD     $30, b, b; \
+	VPADDD     Z7, e, e
+
+// WORD makes the next word in the place of w, the one of 16 rounds ago; w3, w8 and w14 are of so many ago.
+#define WORD(w, w14, w8, w3) \
+	VPTERNLOGD $0x96, w14, w8, w; \
+	VPXORD     w3, w, w; \
+	VPROLD     $1, w, w
+
+#define CHOOSE(a, b, c, d, e, w) ROUND(0xca, Z12, a, b, c, d, e, w)
+#define FIRST(a, b, c, d, e, w)  ROUND(0x96, Z13, a, b, c, d, e, w)
+#define MOST(a, b, c, d, e, w)   ROUND(0xe8, Z14, a, b, c, d, e, w)
+#define LAST(a, b, c, d, e, w)   ROUND(0x96, Z15, a, b, c, d, e, w)
+
+DATA reverse<>+0(SB)/8, $0x0405060700010203
+DATA reverse<>+8(SB)/8, $0x0c0d0e0f08090a0b
+GLOBL reverse<>(SB), RODATA|NOPTR, $16
+
+// func blocks16(state *[5][16]uint32, from *[16]*byte, n int)
+TEXT ·blocks16(SB), NOSPLIT, $0-24
+	MOVQ state+0(FP), DI
+	MOVQ from+8(FP), SI
+	MOVQ n+16(FP), CX
+	XORQ BX, BX
+
+	MOVL         $0x5a827999, AX
+	VPBROADCASTD AX, Z12
+	MOVL         $0x6ed9eba1, AX
+	VPBROADCASTD AX, Z13
+	MOVL         $0x8f1bbcdc, AX
+	VPBROADCASTD AX, Z14
+	MOVL         $0xca62c1d6, AX
+	VPBROADCASTD AX, Z15
+
+	VMOVDQU32 0(DI), Z0
+	VMOVDQU32 64(DI), Z1
+	VMOVDQU32 128(DI), Z2
+	VMOVDQU32 192(DI), Z3
+	VMOVDQU32 256(DI), Z4
+
+loop:
+	VBROADCASTI32X4 reverse<>(SB), Z8
+	ROW(0, Z16)
+	ROW(1, Z17)
+	ROW(2, Z18)
+	ROW(3, Z19)
+	ROW(4, Z20)
+	ROW(5, Z21)
+	ROW(6, Z22)
+	ROW(7, Z23)
+	ROW(8, Z24)
+	ROW(9, Z25)
+	ROW(10, Z26)
+	ROW(11, Z27)
+	ROW(12, Z28)
+	ROW(13, Z29)
+	ROW(14, Z30)
+	ROW(15, Z31)
+	FOUR(Z16, Z17, Z18, Z19)
+	FOUR(Z20, Z21, Z22, Z23)
+	FOUR(Z24, Z25, Z26, Z27)
+	FOUR(Z28, Z29, Z30, Z31)
+	ALL(Z16, Z20, Z24, Z28)
+	ALL(Z17, Z21, Z25, Z29)
+	ALL(Z18, Z22, Z26, Z30)
+	ALL(Z19, Z23, Z27, Z31)
+
+	CHOOSE(Z0, Z1, Z2, Z3, Z4, Z16)
+	CHOOSE(Z4, Z0, Z1, Z2, Z3, Z17)
+	CHOOSE(Z3, Z4, Z0, Z1, Z2, Z18)
+	CHOOSE(Z2, Z3, Z4, Z0, Z1, Z19)
+	CHOOSE(Z1, Z2, Z3, Z4, Z0, Z20)
+	CHOOSE(Z0, Z1, Z2, Z3, Z4, Z21)
+	CHOOSE(Z4, Z0, Z1, Z2, Z3, Z22)
+	CHOOSE(Z3, Z4, Z0, Z1, Z2, Z23)
+	CHOOSE(Z2, Z3, Z4, Z0, Z1, Z24)
+	CHOOSE(Z1, Z2, Z3, Z4, Z0, Z25)
+	CHOOSE(Z0, Z1, Z2, Z3, Z4, Z26)
+	CHOOSE(Z4, Z0, Z1, Z2, Z3, Z27)
+	CHOOSE(Z3, Z4, Z0, Z1, Z2, Z28)
+	CHOOSE(Z2, Z3, Z4, Z0, Z1, Z29)
+	CHOOSE(Z1, Z2, Z3, Z4, Z0, Z30)
+	CHOOSE(Z0, Z1, Z2, Z3, Z4, Z31)
+	WORD(Z16, Z18, Z24, Z29)
+	CHOOSE(Z4, Z0, Z1, Z2, Z3, Z16)
+	WORD(Z17, Z19, Z25, Z30)
+	CHOOSE(Z3, Z4, Z0, Z1, Z2, Z17)
+	WORD(Z18, Z20, Z26, Z31)
+	CHOOSE(Z2, Z3, Z4, Z0, Z1, Z18)
+	WORD(Z19, Z21, Z27, Z16)
+	CHOOSE(Z1, Z2, Z3, Z4, Z0, Z19)
+	WORD(Z20, Z22, Z28, Z17)
+	FIRST(Z0, Z1, Z2, Z3, Z4, Z20)
+	WORD(Z21, Z23, Z29, Z18)
+	FIRST(Z4, Z0, Z1, Z2, Z3, Z21)
+	WORD(Z22, Z24, Z30, Z19)
+	FIRST(Z3, Z4, Z0, Z1, Z2, Z22)
+	WORD(Z23, Z25, Z31, Z20)
+	FIRST(Z2, Z3, Z4, Z0, Z1, Z23)
+	WORD(Z24, Z26, Z16, Z21)
+	FIRST(Z1, Z2, Z3, Z4, Z0, Z24)
+	WORD(Z25, Z27, Z17, Z22)
+	FIRST(Z0, Z1, Z2, Z3, Z4, Z25)
+	WORD(Z26, Z28, Z18, Z23)
+	FIRST(Z4, Z0, Z1, Z2, Z3, Z26)
+	WORD(Z27, Z29, Z19, Z24)
+	FIRST(Z3, Z4, Z0, Z1, Z2, Z27)
+	WORD(Z28, Z30, Z20, Z25)
+	FIRST(Z2, Z3, Z4, Z0, Z1, Z28)
+	WORD(Z29, Z31, Z21, Z26)
+	FIRST(Z1, Z2, Z3, Z4, Z0, Z29)
+	WORD(Z30, Z16, Z22, Z27)
+	FIRST(Z0, Z1, Z2, Z3, Z4, Z30)
+	WORD(Z31, Z17, Z23, Z28)
+	FIRST(Z4, Z0, Z1, Z2, Z3, Z31)
+	WORD(Z16, Z18, Z24, Z29)
+	FIRST(Z3, Z4, Z0, Z1, Z2, Z16)
+	WORD(Z17, Z19, Z25, Z30)
+	FIRST(Z2, Z3, Z4, Z0, Z1, Z17)
+	WORD(Z18, Z20, Z26, Z31)
+	FIRST(Z1, Z2, Z3, Z4, Z0, Z18)
+	WORD(Z19, Z21, Z27, Z16)
+	FIRST(Z0, Z1, Z2, Z3, Z4, Z19)
+	WORD(Z20, Z22, Z28, Z17)
+	FIRST(Z4, Z0, Z1, Z2, Z3, Z20)
+	WORD(Z21, Z23, Z29, Z18)
+	FIRST(Z3, Z4, Z0, Z1, Z2, Z21)
+	WORD(Z22, Z24, Z30, Z19)
+	FIRST(Z2, Z3, Z4, Z0, Z1, Z22)
+	WORD(Z23, Z25, Z31, Z20)
+	FIRST(Z1, Z2, Z3, Z4, Z0, Z23)
+	WORD(Z24, Z26, Z16, Z21)
+	MOST(Z0, Z1, Z2, Z3, Z4, Z24)
+	WORD(Z25, Z27, Z17, Z22)
+	MOST(Z4, Z0, Z1, Z2, Z3, Z25)
+	WORD(Z26, Z28, Z18, Z23)
+	MOST(Z3, Z4, Z0, Z1, Z2, Z26)
+	WORD(Z27, Z29, Z19, Z24)
+	MOST(Z2, Z3, Z4, Z0, Z1, Z27)
+	WORD(Z28, Z30, Z20, Z25)
+	MOST(Z1, Z2, Z3, Z4, Z0, Z28)
+	WORD(Z29, Z31, Z21, Z26)
+	MOST(Z0, Z1, Z2, Z3, Z4, Z29)
+	WORD(Z30, Z16, Z22, Z27)
+	MOST(Z4, Z0, Z1, Z2, Z3, Z30)
+	WORD(Z31, Z17, Z23, Z28)
+	MOST(Z3, Z4, Z0, Z1, Z2, Z31)
+	WORD(Z16, Z18, Z24, Z29)
+	MOST(Z2, Z3, Z4, Z0, Z1, Z16)
+	WORD(Z17, Z19, Z25, Z30)
+	MOST(Z1, Z2, Z3, Z4, Z0, Z17)
+	WORD(Z18, Z20, Z26, Z31)
+	MOST(Z0, Z1, Z2, Z3, Z4, Z18)
+	WORD(Z19, Z21, Z27, Z16)
+	MOST(Z4, Z0, Z1, Z2, Z3, Z19)
+	WORD(Z20, Z22, Z28, Z17)
+	MOST(Z3, Z4, Z0, Z1, Z2, Z20)
+	WORD(Z21, Z23, Z29, Z18)
+	MOST(Z2, Z3, Z4, Z0, Z1, Z21)
+	WORD(Z22, Z24, Z30, Z19)
+	MOST(Z1, Z2, Z3, Z4, Z0, Z22)
+	WORD(Z23, Z25, Z31, Z20)
+	MOST(Z0, Z1, Z2, Z3, Z4, Z23)
+	WORD(Z24, Z26, Z16, Z21)
+	MOST(Z4, Z0, Z1, Z2, Z3, Z24)
+	WORD(Z25, Z27, Z17, Z22)
+	MOST(Z3, Z4, Z0, Z1, Z2, Z25)
+	WORD(Z26, Z28, Z18, Z23)
+	MOST(Z2, Z3, Z4, Z0, Z1, Z26)
+	WORD(Z27, Z29, Z19, Z24)
+	MOST(Z1, Z2, Z3, Z4, Z0, Z27)
+	WORD(Z28, Z30, Z20, Z25)
+	LAST(Z0, Z1, Z2, Z3, Z4, Z28)
+	WORD(Z29, Z31, Z21, Z26)
+	LAST(Z4, Z0, Z1, Z2, Z3, Z29)
+	WORD(Z30, Z16, Z22, Z27)
+	LAST(Z3, Z4, Z0, Z1, Z2, Z30)
+	WORD(Z31, Z17, Z23, Z28)
+	LAST(Z2, Z3, Z4, Z0, Z1, Z31)
+	WORD(Z16, Z18, Z24, Z29)
+	LAST(Z1, Z2, Z3, Z4, Z0, Z16)
+	WORD(Z17, Z19, Z25, Z30)
+	LAST(Z0, Z1, Z2, Z3, Z4, Z17)
+	WORD(Z18, Z20, Z26, Z31)
+	LAST(Z4, Z0, Z1, Z2, Z3, Z18)
+	WORD(Z19, Z21, Z27, Z16)
+	LAST(Z3, Z4, Z0, Z1, Z2, Z19)
+	WORD(Z20, Z22, Z28, Z17)
+	LAST(Z2, Z3, Z4, Z0, Z1, Z20)
+	WORD(Z21, Z23, Z29, Z18)
+	LAST(Z1, Z2, Z3, Z4, Z0, Z21)
+	WORD(Z22, Z24, Z30, Z19)
+	LAST(Z0, Z1, Z2, Z3, Z4, Z22)
+	WORD(Z23, Z25, Z31, Z20)
+	LAST(Z4, Z0, Z1, Z2, Z3, Z23)
+	WORD(Z24, Z26, Z16, Z21)
+	LAST(Z3, Z4, Z0, Z1, Z2, Z24)
+	WORD(Z25, Z27, Z17, Z22)
+	LAST(Z2, Z3, Z4, Z0, Z1, Z25)
+	WORD(Z26, Z28, Z18, Z23)
+	LAST(Z1, Z2, Z3, Z4, Z0, Z26)
+	WORD(Z27, Z29, Z19, Z24)
+	LAST(Z0, Z1, Z2, Z3, Z4, Z27)
+	WORD(Z28, Z30, Z20, Z25)
+	LAST(Z4, Z0, Z1, Z2, Z3, Z28)
+	WORD(Z29, Z31, Z21, Z26)
+	LAST(Z3, Z4, Z0, Z1, Z2, Z29)
+	WORD(Z30, Z16, Z22, Z27)
+	LAST(Z2, Z3, Z4, Z0, Z1, Z30)
+	WORD(Z31, Z17, Z23, Z28)
+	LAST(Z1, Z2, Z3, Z4, Z0, Z31)
+
+	VPADDD    0(DI), Z0, Z0
+	VMOVDQU32 Z0, 0(DI)
+	VPADDD    64(DI), Z1, Z1
+	VMOVDQU32 Z1, 64(DI)
+	VPADDD    128(DI), Z2, Z2
+	VMOVDQU32 Z2, 128(DI)
+	VPADDD    192(DI), Z3, Z3
+	VMOVDQU32 Z3, 192(DI)
+	VPADDD    256(DI), Z4, Z4
+	VMOVDQU32 Z4, 256(DI)
+
+	ADDQ $64, BX
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
