@@ -39,6 +39,8 @@ type Config struct {
 	// Progress, asked once for each path that is hashed, returns what is told how far that has come, from
 	// many goroutines.
 	Progress func(name string) func(done, total int64)
+	// Heard is told what peers of a release say of its repository's log, by the node's loops: it must return at once. Nil: nobody is.
+	Heard func(checkpoint []byte)
 	// Log receives the seeder's log. Nil discards it.
 	Log *slog.Logger
 }
@@ -242,6 +244,9 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 		if p := s.file(c.Key(), "leaves"); exists(p) {
 			spec.Leaves = p
 		}
+	}
+	if rec.released {
+		spec.Heard = s.cfg.Heard
 	}
 	s.allow(t) // before the node announces: a tracker's refusal is not asked about again soon
 	tr, err := s.cfg.Node.Add(spec)

@@ -243,6 +243,7 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 		hold = e.settings.Duration("seed-for")
 	}
 	var tr *swarm.Transfer
+	stop := func() {}
 	if hold > 0 && r.Release != nil && node.Items() != nil {
 		defer e.keepState(ctx, node, r.Release.Trust.Items())()
 	}
@@ -251,8 +252,10 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 		e.done(x, r, time.Since(begin))
 		if hold > 0 {
 			e.report.Notice("giving to others for %s; Ctrl-C ends it", hold)
+			stop = e.watch(ctx, r.Release)
 		}
 	})
+	stop()
 	if err != nil {
 		return interruptible(err, "what is verified is kept: run it again to go on")
 	}
@@ -300,6 +303,25 @@ func (e *env) keepState(ctx context.Context, node *daemon.Peer, keys []string) (
 		s := deliver.Swarm{Node: node.Node, Items: node.Items(), Peers: e.settings.List("peer")}
 		given := func() { e.log.Info("the repository's state is given to others") }
 		s.KeepState(ctx, keys, dir, given, func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) })
+	})
+	return func() {
+		cancel()
+		g.Wait()
+	}
+}
+
+// watch tells of logs that have forked while a release is given to others, until the function that it returns is called.
+func (e *env) watch(ctx context.Context, t *deliver.Trusted) (stop func()) {
+	if t == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	g.Go(func() {
+		t.Watch(ctx, func(err error) {
+			f := explain(err)
+			e.report.Notice("%s — %s", err, f.hint)
+		})
 	})
 	return func() {
 		cancel()

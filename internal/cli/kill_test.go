@@ -15,11 +15,12 @@ import (
 // was not is never taken for good. CI asks for fifty rounds (SHOAL_REQUIRE=interop).
 func TestKilledGetGoesOn(t *testing.T) {
 	// What a kill costs is the pieces that it leaves unfinished. A web seed is asked four things at once, each of
-	// which is at a piece of its own; of peers' pieces the blocks that are there count, so that it is less.
+	// which is at a piece of its own, and the origin counts what waits in sockets, which on a busy computer is as
+	// much again; of peers' pieces the blocks that are there count, so that it is less.
 	for name, tt := range map[string]struct {
 		args   []string
 		pieces int64
-	}{"from peers": {nil, 2}, "from a web seed": {[]string{"--peers", "off"}, 4}} {
+	}{"from peers": {nil, 2}, "from a web seed": {[]string{"--peers", "off"}, 8}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			killAgainAndAgain(t, tt.args, tt.pieces)

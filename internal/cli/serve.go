@@ -42,6 +42,8 @@ func serveCommand() *command {
 			budgetOption(),
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			{name: "fleet-slots", kind: kindInt, value: "N", usage: "let so many machines of each group switch at once that ask with shoal update --fleet-lock; 0 is none of our business"},
+			{name: "fleet-lease", kind: kindDuration, value: "TIME", usage: "after so long a slot is free that was not given back", def: "1h"},
 			tokenOption("take pushes into the repository from those who know the token in this file's first line"),
 		}, swarmOptions(":7070"), peerOptions(), dhtOptions(), trackerOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs, complete: "file",
@@ -98,6 +100,7 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	config := daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
 		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
+		FleetSlots: int(e.settings.Int("fleet-slots")), FleetLease: e.settings.Duration("fleet-lease"),
 		Swarm: node, DHT: e.dht(false), Around: around,
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
 	}
@@ -266,11 +269,12 @@ func (e *env) announceRepository(ctx context.Context, s *daemon.Server, r *relea
 		base = "http://" + hostPort(s)
 	}
 	releases := 0
-	var channels []string
+	var channels, magnets []string
 	for _, a := range o.Apps {
 		releases += len(a.Releases)
 		for _, c := range a.Channels {
 			channels = append(channels, base+"/"+a.App+":"+c.Channel)
+			magnets = append(magnets, deliver.ItemMagnet(o.Item, a.App, c.Channel))
 		}
 	}
 	e.report.Result("releases", struct {
@@ -279,10 +283,16 @@ func (e *env) announceRepository(ctx context.Context, s *daemon.Server, r *relea
 		Fingerprint string   `json:"fingerprint"`
 		Releases    int      `json:"releases"`
 		Channels    []string `json:"channels"`
-	}{o.ID, base + "/", o.Fingerprint, releases, orEmpty(channels)}, func(w io.Writer) {
+		Magnets     []string `json:"magnets"`
+	}{o.ID, base + "/", o.Fingerprint, releases, orEmpty(channels), orEmpty(magnets)}, func(w io.Writer) {
 		fmt.Fprintf(w, "serving repository %s: %s\n", o.ID, plural(releases, "release"))
 		for _, c := range channels {
 			fmt.Fprintf(w, "  on another machine:  shoal get %s --root root.json\n", c)
+		}
+		for _, m := range magnets {
+			if s.DHT().Mode != daemon.DHTOff {
+				fmt.Fprintf(w, "  without this origin: shoal get '%s' --root root.json\n", m)
+			}
 		}
 		fmt.Fprintf(w, "  root.json there is:  %s (SHA-256 %s)\n", clean(filepath.Join(r.Dir(), "root.json")), o.Fingerprint)
 	})

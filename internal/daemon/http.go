@@ -15,6 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"shoal/internal/rollout"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/tracker"
@@ -150,6 +151,8 @@ func (s *Server) public() http.Handler {
 			s.repository.ServeHTTP(w, r)
 		case s.pushes != nil && (path == seeder.PushPath || strings.HasPrefix(path, seeder.PushPath+"/")):
 			s.pushes.ServeHTTP(w, r)
+		case s.slots != nil && (path == rollout.AcquirePath || path == rollout.ReleasePath):
+			(&rollout.Handler{Slots: s.slots, Log: s.cfg.Log}).ServeHTTP(w, r)
 		case path == "/":
 			s.page(w)
 		case path == "/healthz":

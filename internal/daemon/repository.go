@@ -65,7 +65,21 @@ func (s *Server) keepRepository(ctx context.Context) error {
 			s.sign(ctx)
 		case <-item.C:
 			point()
+		case checkpoint := <-s.heard:
+			s.witness(ctx, checkpoint)
 		}
+	}
+}
+
+// witness holds what a peer has seen of the log against the log that is here. That they differ is what only somebody with the log's key can do.
+func (s *Server) witness(ctx context.Context, checkpoint []byte) {
+	err := s.cfg.Repository.Witness(ctx, checkpoint, filepath.Join(s.cfg.StateDir, "trust"))
+	var refusal *release.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		s.cfg.Log.Error("somebody was shown another log of this repository: its keys have been stolen, or two origins sign", "err", err, "evidence", refusal.Hint)
+	case err != nil && ctx.Err() == nil:
+		s.cfg.Log.Warn("a peer's checkpoint cannot be compared", "err", err)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"shoal/internal/disk"
 	"shoal/internal/port"
 	"shoal/internal/release"
+	"shoal/internal/rollout"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/swarm/dht"
@@ -50,14 +51,18 @@ type ServeConfig struct {
 	Repository *release.Repository
 	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
 	PushToken string
-	DHT       DHTConfig
-	WebSeeds  []string
-	Swarm     swarm.Config
-	Limits    Limits // instead of those in Swarm
-	Around    Around
-	Progress  func(name string) func(done, total int64)
-	Version   string
-	Log       *slog.Logger
+	// FleetSlots is how many machines of a group may switch to another version at once, for those that ask (FleetLock); 0: it is not for us to say.
+	FleetSlots int
+	// FleetLease is after how long a slot that was not given back is free; 0 means an hour.
+	FleetLease time.Duration
+	DHT        DHTConfig
+	WebSeeds   []string
+	Swarm      swarm.Config
+	Limits     Limits // instead of those in Swarm
+	Around     Around
+	Progress   func(name string) func(done, total int64)
+	Version    string
+	Log        *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -77,9 +82,11 @@ type Server struct {
 	started time.Time
 	follow  []func(context.Context, *slog.Logger) error // files that may change
 
-	repository http.Handler // nil without one
-	offered    chan error   // what came of the first look at the repository
-	pushes     http.Handler // nil: nobody can
+	repository http.Handler   // nil without one
+	offered    chan error     // what came of the first look at the repository
+	heard      chan []byte    // what peers say of the repository's log
+	pushes     http.Handler   // nil: nobody can
+	slots      *rollout.Slots // nil: none are given
 }
 
 // NewServer takes the state directory and the port.
@@ -97,6 +104,12 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 		if err := checkSchema(cfg.StateDir); err != nil {
 			s.lock.Close()
+			return nil, err
+		}
+	}
+	if cfg.FleetSlots > 0 {
+		if s.slots, err = rollout.OpenSlots(filepath.Join(cfg.StateDir, "state.db"), rollout.SlotsConfig{PerGroup: cfg.FleetSlots, Lease: cfg.FleetLease}); err != nil {
+			s.Close()
 			return nil, err
 		}
 	}
@@ -121,6 +134,15 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		sc.Announce = [][]string{{fmt.Sprintf("http://%s/announce", s.loopback())}}
 		if cfg.PublicURL != "" {
 			sc.Trackers = [][]string{{cfg.PublicURL + "/announce"}}
+		}
+	}
+	if cfg.Repository != nil {
+		s.heard = make(chan []byte, 16)
+		sc.Heard = func(checkpoint []byte) {
+			select {
+			case s.heard <- checkpoint:
+			default: // more than can be looked at says nothing new
+			}
 		}
 	}
 	s.seeder = seeder.New(sc)
@@ -283,6 +305,9 @@ func (s *Server) Close() {
 	}
 	if s.redis != nil {
 		s.redis.Close()
+	}
+	if s.slots != nil {
+		s.slots.Close()
 	}
 	if s.lock != nil {
 		s.lock.Close()

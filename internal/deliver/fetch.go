@@ -62,14 +62,9 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 		return nil, noSource()
 	}
 	if r.Release != nil {
-		r.heard = make(chan []byte, 4)
+		r.heard = r.Release.heard
 		spec.Note = r.Release.Trust.Checkpoint().Note
-		spec.Heard = func(note []byte) {
-			select {
-			case r.heard <- note:
-			default: // more than can be looked at says nothing new
-			}
-		}
+		spec.Heard = r.Release.hear
 	}
 	t, err := node.Add(spec)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"shoal/internal/release"
 )
 
 // Magnet is a parsed magnet link: BEP 9 (xt, dn, tr, x.pe), BEP 52 (btmh), BEP 53 (so), and the
@@ -356,4 +358,9 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 		return s, false
 	}
 	return s[len(prefix):], true
+}
+
+// ItemMagnet is the magnet link of a channel, for machines that have its repository's root: it leads to the item of a key (in hex) in the DHT.
+func ItemMagnet(key, app, channel string) string {
+	return "magnet:?xs=urn:btpk:" + key + "&s=" + hex.EncodeToString([]byte(release.ItemSalt)) + "&dn=" + app + ":" + channel
 }

@@ -46,6 +46,31 @@ type Trusted struct {
 	Name  string // what its repository is called
 	// Withdrawn is why ReleaseConfig.Running was taken back; "": it was not.
 	Withdrawn string
+
+	heard chan []byte // checkpoints that peers have seen of the log
+}
+
+// hear takes a checkpoint that a peer has told. It returns at once.
+func (t *Trusted) hear(checkpoint []byte) {
+	select {
+	case t.heard <- checkpoint:
+	default: // more than can be looked at says nothing new
+	}
+}
+
+// Watch compares what peers tell of the log with what this machine has seen, until ctx is done. It is for who gives a release to others; while it is fetched Fetch does
+// it. A fork is told to forked, each time one is heard of.
+func (t *Trusted) Watch(ctx context.Context, forked func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case seen := <-t.heard:
+			if err := t.Trust.Witness(ctx, seen); err != nil && ctx.Err() == nil {
+				forked(err)
+			}
+		}
+	}
 }
 
 // repository is where the files of a repository come from.
@@ -261,7 +286,7 @@ func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Tr
 	if err != nil {
 		return nil, err
 	}
-	trusted := &Trusted{Found: found, Trust: t, Name: r.name}
+	trusted := &Trusted{Found: found, Trust: t, Name: r.name, heard: make(chan []byte, 4)}
 	if c.Running != "" && c.Running != found.Version {
 		trusted.Withdrawn, err = t.Withdrawn(ctx, release.Ref{App: found.App, Version: c.Running}, platforms)
 	}

@@ -19,11 +19,12 @@ type web struct {
 	base   *url.URL // ends in a slash
 	client *http.Client
 	agent  string
-	shoal  atomic.Bool // a Shoal node has answered
-	edge   atomic.Bool // it is an edge
+	shoal  atomic.Bool   // a Shoal node has answered
+	edge   atomic.Bool   // it is an edge
+	time   time.Duration // how long a file may take
 }
 
-// fileTime bounds the way of one file of a repository.
+// fileTime bounds the way of one file of a repository: who sends it byte by byte holds nobody up for long (TUF's slow retrieval).
 const fileTime = 60 * time.Second
 
 func newWeb(base *url.URL, userAgent string) *web {
@@ -32,7 +33,7 @@ func newWeb(base *url.URL, userAgent string) *web {
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression: true, // a length that is promised is that of the bytes that come
 	}
-	return &web{base: base, client: &http.Client{Transport: tr}, agent: userAgent}
+	return &web{base: base, client: &http.Client{Transport: tr}, agent: userAgent, time: fileTime}
 }
 
 // Close lets go of the connections.
@@ -40,7 +41,7 @@ func (w *web) Close() { w.client.CloseIdleConnections() }
 
 // Get implements release.Files; tags are ETags.
 func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]byte, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, fileTime)
+	ctx, cancel := context.WithTimeout(ctx, w.time)
 	defer cancel()
 	u := w.base.JoinPath(path)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"shoal/internal/release"
 	"shoal/piece"
@@ -68,6 +69,20 @@ func TestWeb(t *testing.T) {
 				t.Errorf("got %q", b)
 			}
 		})
+	}
+}
+
+// A file that comes byte by byte is given up.
+func TestSlowRetrieval(t *testing.T) {
+	w := webOf(t, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			fmt.Fprint(w, "x")
+			w.(http.Flusher).Flush()
+		}
+	})
+	w.time = 50 * time.Millisecond
+	if b, _, err := w.Get(t.Context(), "metadata/timestamp.json", 1<<40, ""); !errors.Is(err, ErrNoSource) {
+		t.Errorf("got %d bytes, %v, want ErrNoSource", len(b), err)
 	}
 }
 

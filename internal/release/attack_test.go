@@ -172,6 +172,29 @@ func TestRollback(t *testing.T) {
 	c.gets(r.Files(), "app:stable", "2")
 }
 
+// Who has stolen the online keys signs versions so high that nothing honest could follow. With new keys what he has signed counts for nothing, and
+// machines that have seen it go on.
+func TestFastForward(t *testing.T) {
+	r, c := seen(t)
+	m := r.copy()
+	ts := parse[metadata.TimestampType](t, m.files[timestampName])
+	sn := parse[metadata.SnapshotType](t, m.files[metaName(roleSnapshot, 2)])
+	sn.Signed.Version = 1 << 50
+	b := sign(t, sn, r.key(roleSnapshot))
+	m.files[metaName(roleSnapshot, sn.Signed.Version)] = b
+	ts.Signed.Version = 1 << 50
+	ts.Signed.Meta["snapshot.json"] = describeMeta(sn.Signed.Version, b)
+	m.files[timestampName] = sign(t, ts, r.key(roleTimestamp))
+	c.gets(m, "app:stable", "1")
+	r.publish("app", "2", "stable")
+	c.refuses(r.Files(), "app:stable", RuleRollback)
+	for _, role := range []string{roleTimestamp, roleSnapshot} {
+		r.update(func(tx *Tx) error { _, _, err := tx.RotateKey(role, ""); return err })
+	}
+	c.gets(r.Files(), "app:stable", "2")
+	c.refuses(m, "app:stable", RuleSignature)
+}
+
 func TestIndefiniteFreeze(t *testing.T) {
 	r, c := seen(t)
 	frozen := r.copy()
@@ -434,6 +457,19 @@ func TestWitness(t *testing.T) {
 	if err := trust.Witness(t.Context(), []byte("rubbish")); err != nil {
 		t.Errorf("rubbish from a peer: %v", err)
 	}
+	// The origin itself notices, too.
+	dir := t.TempDir()
+	refusal := wantRefusal(t, "another history at the origin", r.Witness(t.Context(), other.Checkpoint().Note, dir), RuleFork)
+	if evidence := filepath.Join(dir, r.ID(), "fork-2-2.txt"); !strings.Contains(refusal.Hint, evidence) {
+		t.Errorf("hint %q does not name %s", refusal.Hint, evidence)
+	} else if _, err := os.Stat(evidence); err != nil {
+		t.Error(err)
+	}
+	for what, note := range map[string][]byte{"its own": trust.Checkpoint().Note, "rubbish": []byte("rubbish")} {
+		if err := r.Witness(t.Context(), note, dir); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 	r.publish("app", "3", "stable")
 	if err := mine.ahead(r, trust); err != nil {
 		t.Errorf("a checkpoint that is ahead: %v", err)
@@ -523,18 +559,23 @@ func TestFlippedByte(t *testing.T) {
 			flipped[at] ^= 1 << (at % 8)
 			m := good.clone()
 			m.files[path] = flipped
-			c := &client{t, "", old.root, r.clock} // keeps nothing
-			f, metainfo, err := c.get(m, "app:stable")
-			if err != nil {
-				var refusal *Refusal
-				if !errors.As(err, &refusal) {
-					t.Fatalf("%s with byte %d flipped: %v, want a refusal or success", path, at, err)
-				}
-				refusals[refusal.Rule]++
-				continue
+			clients := []*client{{t, "", old.root, r.clock}} // keeps nothing
+			if at%8 == 0 {                                   // one that has seen version 1 asks the disk as well: an eighth will do
+				clients = append(clients, old.clone())
 			}
-			if want := content("app", "2", AnyPlatform); f.Version != "2" || *f.Tree() != *want.Tree() || string(metainfo) != string(metainfoOf(want)) {
-				t.Fatalf("%s with byte %d flipped gives %+v", path, at, f)
+			for _, c := range clients {
+				f, metainfo, err := c.get(m, "app:stable")
+				if err != nil {
+					var refusal *Refusal
+					if !errors.As(err, &refusal) {
+						t.Fatalf("%s with byte %d flipped: %v, want a refusal or success", path, at, err)
+					}
+					refusals[refusal.Rule]++
+					continue
+				}
+				if want := content("app", "2", AnyPlatform); f.Version != "2" || *f.Tree() != *want.Tree() || string(metainfo) != string(metainfoOf(want)) {
+					t.Fatalf("%s with byte %d flipped gives %+v", path, at, f)
+				}
 			}
 		}
 	}

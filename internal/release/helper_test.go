@@ -132,6 +132,12 @@ type client struct {
 
 func (r *testRepo) client() *client { return &client{r.t, r.t.TempDir(), r.root(), r.clock} }
 
+// withRoot pins another root: c has seen nothing yet.
+func (c *client) withRoot(root []byte) *client {
+	c.root = root
+	return c
+}
+
 func (c *client) trust(files Files) (*Trust, error) {
 	t, err := NewTrust(c.t.Context(), TrustConfig{Files: files, Dir: c.dir, Root: c.root, Name: "test", Now: c.clock.now})
 	if err != nil {

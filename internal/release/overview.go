@@ -107,6 +107,7 @@ type ReleaseInfo struct {
 type Overview struct {
 	ID          string
 	Fingerprint string // of the newest root
+	Item        string // key of the DHT's item, in hex
 	Roles       []RoleInfo
 	Keys        []KeyInfo
 	Apps        []AppInfo
@@ -128,7 +129,7 @@ func (tx *Tx) overview() (*Overview, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Overview{ID: tx.extra.Repository, Fingerprint: Fingerprint(rootBytes), Keys: tx.keyList()}
+	o := &Overview{ID: tx.extra.Repository, Fingerprint: Fingerprint(rootBytes), Item: tx.extra.Item[len(tx.extra.Item)-1], Keys: tx.keyList()}
 	t, s, err := tx.current()
 	if err != nil {
 		return nil, err

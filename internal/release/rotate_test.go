@@ -1,10 +1,12 @@
 package release
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,7 +72,7 @@ func TestRotation(t *testing.T) {
 	sleeper.gets(r.Files(), "app:stable", "last")
 }
 
-// A client that was asleep during three rotations of the root and all online keys still updates.
+// A client that was asleep during three rotations of each role's key still updates.
 func TestSleptThroughThreeRotations(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t, InitConfig{})
@@ -79,7 +81,7 @@ func TestSleptThroughThreeRotations(t *testing.T) {
 	c.gets(r.Files(), "app:stable", "1")
 	for range 3 {
 		r.clock.at = r.clock.at.AddDate(0, 1, 0)
-		for _, role := range []string{"root", "timestamp", "snapshot", "targets", "log", "app"} {
+		for _, role := range []string{"root", "timestamp", "snapshot", "targets", "rollout", "log", "item", "app"} {
 			r.update(func(tx *Tx) error { _, _, err := tx.RotateKey(role, ""); return err })
 		}
 	}
@@ -291,4 +293,55 @@ func TestOnlineKeysElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.gets(r.Files(), "app:stable", "2")
+}
+
+// A repository is copied file by file in the documented order, after keys of all roles were rotated and more was published: at each moment a machine that was there
+// before, and one that is new, get the state before or the one after.
+func TestCopiedFileByFile(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t, InitConfig{})
+	r.publish("app", "1", "stable")
+	there, old := r.copy(), r.client()
+	old.gets(there, "app:stable", "1")
+	for _, role := range []string{"root", "timestamp", "snapshot", "targets", "rollout", "log", "item", "app"} {
+		r.update(func(tx *Tx) error { _, _, err := tx.RotateKey(role, ""); return err })
+	}
+	r.publish("app", "2", "stable")
+	r.publish("app", "3", "stable")
+	r.publish("other", "1", "stable")
+	after := r.copy()
+	step := func(path string) int { // as the README has it
+		switch {
+		case strings.HasSuffix(path, ".root.json"):
+			return 3
+		case path == timestampName:
+			return 2
+		case path == "log/checkpoint" || strings.HasPrefix(path, "metadata/"):
+			return 1
+		}
+		return 0
+	}
+	var changed []string
+	for path, b := range after.files {
+		if string(there.files[path]) != string(b) {
+			changed = append(changed, path)
+		}
+	}
+	slices.SortFunc(changed, func(a, b string) int { // within a step rsync goes by names
+		return cmp.Or(step(a)-step(b), strings.Compare(a, b))
+	})
+	newest := "1"
+	for _, path := range changed {
+		there.files[path] = after.files[path]
+		if path == timestampName {
+			newest = "3"
+		}
+		old.clone().gets(there, "app:stable", newest)
+		r.client().withRoot(after.files[metaName(roleRoot, 1)]).gets(there, "app:stable", newest)
+		if step(path) == 3 {
+			old.gets(there, "app:stable", newest)
+		}
+	}
+	old.gets(there, "app@1", "1")
+	r.client().gets(there, "other:stable", "1")
 }

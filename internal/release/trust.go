@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -294,7 +293,7 @@ func (t *Trust) keep(name string, b []byte) error {
 	}
 	// What is lost with the power can be had again, but for the root that was pinned, and the checkpoint that a fork is told by.
 	write := disk.ReplaceFile
-	if name == "root.json" || name == "checkpoint" || strings.HasPrefix(name, "fork-") {
+	if name == "root.json" || name == "checkpoint" {
 		write = disk.WriteFile
 	}
 	return write(filepath.Join(t.dir, name), b, 0o644)
@@ -608,39 +607,11 @@ func (t *Trust) refreshCheckpoint(ctx context.Context) error {
 		return err
 	}
 	if err := continues(ctx, t.cfg.Files, old, now); err != nil {
-		return t.evidence(err, old, now)
+		return evidence(t.dir, err, old, now)
 	}
 	t.checkpoint, t.known.Logged = now, t.snapshotVersion()
 	return t.keep("checkpoint", b)
 }
 
-// evidence keeps what proves that a log has forked: two signed checkpoints of which one does not continue the other.
-func (t *Trust) evidence(why error, old, now *Checkpoint) error {
-	var r *Refusal
-	if !errors.As(why, &r) || r.Rule != RuleFork || t.dir == "" {
-		return why
-	}
-	name := fmt.Sprintf("fork-%d-%d.txt", old.Size, now.Size)
-	text := fmt.Sprintf("%s\n\nThis machine had seen:\n\n%s\nThen it was shown:\n\n%s", r.Message, old.Note, now.Note)
-	if err := t.keep(name, []byte(text)); err != nil {
-		return err
-	}
-	r.Hint = "both signed checkpoints are in " + filepath.Join(t.dir, name) + ": show them to the publisher"
-	return r
-}
-
 // Checkpoint is the log's, as Refresh has verified it.
 func (t *Trust) Checkpoint() *Checkpoint { return t.checkpoint }
-
-// Witness holds a checkpoint that somebody else has seen, such as another peer, against this machine's. What is not signed by the log's key says nothing and
-// is ignored; a signed one that does not fit is a fork, with its evidence kept.
-func (t *Trust) Witness(ctx context.Context, seen []byte) error {
-	other, err := openCheckpoint(seen, t.extra)
-	if err != nil || t.checkpoint == nil {
-		return nil
-	}
-	if other.Size <= t.checkpoint.Size {
-		return t.evidence(continues(ctx, t.cfg.Files, other, t.checkpoint), other, t.checkpoint)
-	}
-	return nil // it is ahead: this machine will see for itself at its next refresh
-}

@@ -216,6 +216,16 @@ func (p *Process) expect(what string, is func(line string) bool) {
 	}
 }
 
+// ExpectStderr waits for a text on stderr.
+func (p *Process) ExpectStderr(text string) {
+	p.t.Helper()
+	for late := time.Now().Add(patience); !strings.Contains(p.Stderr(), text); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(late) {
+			p.t.Fatalf("%s does not say %q on stderr\n%s", p.what, text, p.Output())
+		}
+	}
+}
+
 // Events are the events of one name so far.
 func (p *Process) Events(event string) (found []Event) {
 	p.t.Helper()

@@ -113,7 +113,7 @@ func newMachine(t testing.TB, inPlace bool) *machine {
 	dir := tempDir(t)
 	m := &machine{t: t, shelf: newShelf(t, filepath.Join(dir, "shelf"), !inPlace, "1", "2", "3")}
 	m.cfg = Config{To: filepath.Join(dir, "machine", "opt"), InPlace: inPlace, Name: "somewhere/app:stable", App: "app", Channel: "stable", Source: m.shelf, Machine: "here",
-		HealthEvery: time.Millisecond, Reporter: m}
+		HealthEvery: time.Millisecond, Reporter: m, Log: testLog(t)}
 	m.cfg.HealthTimeout = time.Minute
 	return m
 }

@@ -220,7 +220,7 @@ func TestPowerCutAtEachStep(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.has(s.want)
-			states, stride := 0, 7
+			states, stride := 0, 11
 			if swarmtest.Required("interop") {
 				stride = 1
 			}

@@ -89,9 +89,16 @@ func (r *Releases) Check(ctx context.Context, a Ask) (o *Offer, err error) {
 	o = &Offer{App: found.App, Version: found.Version, V2: found.Tree().V2, Bytes: found.Tree().Bytes, Withdrawn: found.Withdrawn}
 	if found.Channel != nil {
 		o.Channel = found.Channel.Channel
-		o.Rollout = rolloutOf(found.Found, time.Now())
+		o.Rollout = rolloutOf(found.Found, r.now())
 	}
 	return o, nil
+}
+
+func (r *Releases) now() time.Time {
+	if r.Config.Now != nil {
+		return r.Config.Now()
+	}
+	return time.Now()
 }
 
 // rolloutOf is how far a channel's version may have spread.

@@ -18,7 +18,7 @@ import (
 
 // Options say how to make a patch. The zero value is usable.
 type Options struct {
-	// Memory bounds, in bytes, what Diff takes. Where an old file needs more than that (10 bytes for each of its own), it is looked at in parts. Zero
+	// Memory bounds, in bytes, what Diff takes. Where an old file needs more than that (12 bytes for each of its own), it is looked at in parts. Zero
 	// means 2 GiB; less than 64 MiB is refused.
 	Memory int64
 	// Workers is how many goroutines look for old bytes. Zero means GOMAXPROCS.

@@ -1,9 +1,6 @@
 package delta
 
-import (
-	"encoding/binary"
-	"io"
-)
+import "encoding/binary"
 
 // The new bytes of a section follow each other as one text, and are coded as literals and as repeats of what came before in this text, like in LZMA
 // (I. Pavlov): a repeat is at a distance, or at one of the last four distances. Machine code in small amounts is where zstd loses most: esbuild's
@@ -213,8 +210,9 @@ type freshDecoder struct {
 	length int    // of a repeat that is not read to its end, at the last distance
 }
 
-func newFreshDecoder(d *rangeDecoder, most int64) *freshDecoder {
-	return &freshDecoder{d: d, c: newFreshCodec(), window: make([]byte, min(most, freshWindow))}
+// newFreshDecoder takes the code of at most most bytes.
+func newFreshDecoder(code []byte, most int64) *freshDecoder {
+	return &freshDecoder{d: newRangeDecoder(code), c: newFreshCodec(), window: make([]byte, min(most, freshWindow))}
 }
 
 // Read fills p; it fails if a repeat is at a distance where nothing is.
@@ -269,5 +267,3 @@ func (f *freshDecoder) repeat() error {
 	f.length = int(length)
 	return nil
 }
-
-var _ io.Reader = (*freshDecoder)(nil)

@@ -17,6 +17,7 @@ type index struct {
 	old    []byte
 	sorted []int32 // the suffix array of old
 	first  []int32 // where suffixes begin that start with these two bytes or later ones; 65537 entries
+	grams  grams
 }
 
 func newIndex(old []byte) (*index, error) {
@@ -24,7 +25,7 @@ func newIndex(old []byte) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &index{old: old, sorted: sorted, first: make([]int32, 1<<16+1)}
+	x := &index{old: old, sorted: sorted, first: make([]int32, 1<<16+1), grams: newGrams(old)}
 	// A suffix of one byte sorts before those with that byte and another; it is counted with the pair whose second byte is 0, where it is
 	// the first and does no harm.
 	for i := range old {
@@ -121,13 +122,15 @@ func (x *index) match(b []byte, expect int, emit func(op)) {
 					break
 				}
 			}
-			pos, n = x.longest(b[scan:])
-			for ; scored < scan+n; scored++ {
+			if pos, n = 0, 0; x.grams.mayHave(b[scan:]) {
+				pos, n = x.longest(b[scan:])
+			}
+			for ; scored < scan+max(n, 1); scored++ {
 				if agrees(scored) {
 					score++
 				}
 			}
-			if n == score && n != 0 || n > score+gain {
+			if n > 0 && (n == score || n > score+gain) {
 				break
 			}
 			if agrees(scan) {

@@ -78,13 +78,26 @@ func encodeTree(e *rangeEncoder, nodes []bit, v uint32, n int) {
 	}
 }
 
+// decodeTree is what Apply does most of the time: it is decode in a loop, with the state in registers.
 func decodeTree(d *rangeDecoder, nodes []bit, n int) uint32 {
+	low, high, code := d.low, d.high, d.code
 	node := uint32(1)
 	for range n {
+		b := &nodes[node]
+		mid := low + uint32(uint64(high-low)*uint64(b.chance())>>16)
+		one := code <= mid
+		b.learn(one)
 		node <<= 1
-		if d.decode(&nodes[node>>1]) {
+		if one {
+			high = mid
 			node |= 1
+		} else {
+			low = mid + 1
+		}
+		for (low^high)>>24 == 0 {
+			low, high, code = low<<8, high<<8|0xFF, code<<8|d.next()
 		}
 	}
+	d.low, d.high, d.code = low, high, code
 	return node - 1<<n
 }

@@ -7,7 +7,7 @@ import (
 
 const (
 	partBytes    = 32 << 20 // of new content that one worker matches at a time
-	bytesPerOld  = 10       // of memory for a byte of old content with its index
+	bytesPerOld  = 12       // of memory for a byte of old content with its index
 	bytesPerNew  = 3        // of memory for a byte of new content with its ops
 	poolBaseMost = 16 << 20 // the longest old file that is put into a pool for the sake of a small new one
 )
@@ -197,9 +197,6 @@ func (d *differ) base(file int) int {
 
 // likeness of two paths: how many characters they have in common at both ends, where digits are all the same. It is 0 for files of other kinds.
 func likeness(a, b string) int {
-	if path.Ext(a) != path.Ext(b) && path.Base(a) != path.Base(b) {
-		return 0
-	}
 	same := func(r rune) rune {
 		if r >= '0' && r <= '9' {
 			return '0'
@@ -207,6 +204,9 @@ func likeness(a, b string) int {
 		return r
 	}
 	a, b = strings.Map(same, a), strings.Map(same, b)
+	if path.Ext(a) != path.Ext(b) && path.Base(a) != path.Base(b) {
+		return 0
+	}
 	front := commonPrefix([]byte(a), []byte(b))
 	a, b = a[front:], b[front:]
 	back := 0

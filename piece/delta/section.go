@@ -99,7 +99,8 @@ type sectionDecoder struct {
 	left  int64 // bytes that the present section still makes
 	codec *codec
 	ops   *rangeDecoder
-	fresh *freshDecoder
+	code  []byte        // of the new bytes
+	fresh *freshDecoder // of these, made when it is needed
 	buf   []byte
 }
 
@@ -137,7 +138,7 @@ func (s *sectionDecoder) next() error {
 	s.left = int64(head[0])
 	s.total -= s.left
 	s.codec, s.ops = newCodec(), newRangeDecoder(code.Bytes()[:head[1]])
-	s.fresh = newFreshDecoder(newRangeDecoder(code.Bytes()[head[1]:]), s.left)
+	s.code, s.fresh = code.Bytes()[head[1]:], nil
 	return nil
 }
 
@@ -155,6 +156,9 @@ func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err err
 		if err := s.copy(w, o, t.made); err != nil {
 			return 0, err
 		}
+	}
+	if o.new > 0 && s.fresh == nil {
+		s.fresh = newFreshDecoder(s.code, s.left)
 	}
 	for left := o.new; left > 0; {
 		b := s.buf[:min(left, len(s.buf))]
@@ -225,14 +229,18 @@ func (c *copier) find(from int) error {
 // change makes b new, which are old bytes from p, and done bytes into the copy.
 func (c *copier) change(b []byte, done int, p place) error {
 	shift := p.shift()
-	for i := 2; i+fieldBytes <= len(b); {
+	for i := 2; ; {
+		// Nearly all of the time goes by here.
+		for stop := min(len(b)-fieldBytes, c.at-done); i <= stop && endsOpcode[b[i-1]] == 0; {
+			i++
+		}
+		if i+fieldBytes > len(b) {
+			break
+		}
 		if c.at < done+i {
 			if err := c.differ(b, done, i); err != nil {
 				return err
 			}
-		}
-		if endsOpcode[b[i-1]] == 0 {
-			i++
 			continue
 		}
 		field := b[i : i+fieldBytes]

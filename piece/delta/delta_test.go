@@ -1,0 +1,139 @@
+package delta
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	"shoal/piece"
+)
+
+// TestRealPair: a patch between real releases leads to the new one, and is as small as it was once seen to be.
+func TestRealPair(t *testing.T) {
+	old, new := describe(t, "testdata/pair/old"), describe(t, "testdata/pair/new")
+	patch := diff(t, old, new, Options{})
+	mustApply(t, old, new, patch)
+	if most := 9000; len(patch) > most {
+		t.Errorf("the patch has %d bytes, want at most %d", len(patch), most)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	dir := t.TempDir()
+	one, two, three := pattern(100, 1), pattern(100, 2), pattern(200, 3)
+	old := version(t, dir, map[string][]byte{"same": one, "changed": two, "was": three, "gone": pattern(50, 4), "empty": nil, "link@": []byte("same"), "becomes": nil})
+	new := version(t, dir, map[string][]byte{"same": one, "changed": one[:99], "is": three, "again": one, "added": pattern(50, 5), "empty": nil, "link@": []byte("same"), "becomes": one[:98], "nothing": nil})
+	c := Compare(old.Info, new.Info)
+	got := map[string]Change{}
+	for i := range new.Info.Files {
+		got[pathOf(new.Info, i)] = c.Files[i]
+	}
+	at := func(name string) int {
+		return slices.IndexFunc(old.Info.Files, func(f piece.File) bool { return f.Path[0] == name })
+	}
+	for name, want := range map[string]Change{
+		"same": {Same, at("same")}, "changed": {Changed, at("changed")}, "is": {Renamed, at("was")}, "again": {Renamed, at("same")}, "added": {Added, -1},
+		"empty": {Same, at("empty")}, "link": {Same, at("link")}, "becomes": {Changed, at("becomes")}, "nothing": {Added, -1},
+	} {
+		if got[name] != want {
+			t.Errorf("%s: %+v, want %+v", name, got[name], want)
+		}
+	}
+	if want := []int{at("gone")}; !slices.Equal(c.Removed, want) {
+		t.Errorf("removed %v, want %v", c.Removed, want)
+	}
+}
+
+// TestLittleMemory: where old files do not fit, they are looked at in parts, and the patch still leads to the new version.
+func TestLittleMemory(t *testing.T) {
+	dir := t.TempDir()
+	big := pattern(5<<20, 1)
+	shifted := slices.Concat(pattern(1000, 2), big[:3<<20], pattern(500, 3), big[3<<20:])
+	old := version(t, dir, map[string][]byte{"big": big, "lib-1.0": pattern(1<<20, 4)})
+	new := version(t, dir, map[string][]byte{"big": shifted, "lib-1.1": append(pattern(1<<20, 4), "more"...)})
+	patch := diff(t, old, new, Options{Memory: minMemory})
+	mustApply(t, old, new, patch)
+	if most := 10_000; len(patch) > most {
+		t.Errorf("the patch has %d bytes, want at most %d", len(patch), most)
+	}
+	if _, err := Diff(ctx, old, new, io.Discard, Options{Memory: minMemory - 1}); err == nil {
+		t.Error("less memory than can do is no error")
+	}
+}
+
+// TestRefused: what was not signed, and what does not fit, is refused before the sink hears of it.
+func TestRefused(t *testing.T) {
+	dir := t.TempDir()
+	old := version(t, dir, map[string][]byte{"a": []byte("one")})
+	new := version(t, dir, map[string][]byte{"a": []byte("two")})
+	other := version(t, dir, map[string][]byte{"a": []byte("three")})
+	patch := diff(t, old, new, Options{})
+	for _, c := range []struct {
+		name  string
+		old   Tree
+		patch []byte
+		want  Want
+		err   error
+	}{
+		{"for another old version", other, patch, wanted(new.Info), ErrWrongOld},
+		{"to another new version", old, patch, wanted(other.Info), ErrBadPatch},
+		{"of another length", old, patch, Want{new.Info.V2, new.Info.Length + 1}, ErrBadPatch},
+		{"empty", old, nil, wanted(new.Info), ErrBadPatch},
+		{"something else", old, bytes.Repeat([]byte("x"), 500), wanted(new.Info), ErrBadPatch},
+	} {
+		m := &memory{}
+		if err := Apply(ctx, c.old, bytes.NewReader(c.patch), c.want, m); !errors.Is(err, c.err) || m.info != nil {
+			t.Errorf("%s: %v, began: %v; want %v before it begins", c.name, err, m.info != nil, c.err)
+		}
+	}
+	for _, broken := range [][]byte{patch[:len(patch)-3], append(bytes.Clone(patch), 0)} {
+		if err := Apply(ctx, old, bytes.NewReader(broken), wanted(new.Info), &memory{}); !errors.Is(err, ErrBadPatch) {
+			t.Errorf("%d of %d bytes: %v, want ErrBadPatch", len(broken), len(patch), err)
+		}
+	}
+}
+
+// skipping is a sink that has every file already.
+type skipping struct{ memory }
+
+func (s *skipping) Create(int) (io.WriteCloser, error) { return nil, nil }
+
+// full is a sink on a full disk.
+type full struct{ memory }
+
+var errFull = errors.New("disk full")
+
+func (f *full) Create(int) (io.WriteCloser, error) { return nopCloser{f}, nil }
+func (f *full) Write([]byte) (int, error)          { return 0, errFull }
+
+func TestSinks(t *testing.T) {
+	dir := t.TempDir()
+	old := version(t, dir, map[string][]byte{"a": pattern(300, 1)})
+	new := version(t, dir, map[string][]byte{"a": pattern(300, 1)[1:], "b": pattern(300, 2)})
+	patch := diff(t, old, new, Options{})
+	if err := Apply(ctx, old, bytes.NewReader(patch), wanted(new.Info), &skipping{}); err != nil {
+		t.Errorf("skipping every file: %v", err)
+	}
+	err := Apply(ctx, old, bytes.NewReader(patch), wanted(new.Info), &full{})
+	if !errors.Is(err, errFull) || errors.Is(err, ErrBadPatch) {
+		t.Errorf("with a full disk: %v, want %v alone", err, errFull)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	dir := t.TempDir()
+	old := version(t, dir, map[string][]byte{"a": pattern(300, 1)})
+	new := version(t, dir, map[string][]byte{"a": pattern(300, 2)})
+	patch := diff(t, old, new, Options{})
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := Diff(ctx, old, new, io.Discard, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Diff: %v, want %v", err, context.Canceled)
+	}
+	if err := Apply(ctx, old, bytes.NewReader(patch), wanted(new.Info), &memory{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Apply: %v, want %v", err, context.Canceled)
+	}
+}

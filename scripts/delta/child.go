@@ -1,0 +1,108 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"shoal/piece"
+	"shoal/piece/delta"
+)
+
+// child is what is measured, in a process of its own so that its memory is its own:
+//
+//	diff OLD NEW PATCH MEMORY
+//	apply OLD NEW PATCH TO
+//
+// OLD and NEW are directories, described by a .torrent beside them.
+func child(ctx context.Context, args []string) error {
+	old, err := tree(args[1])
+	if err != nil {
+		return err
+	}
+	new, err := tree(args[2])
+	if err != nil {
+		return err
+	}
+	if args[0] == "apply" {
+		return apply(ctx, old, new.Info, args[3], args[4])
+	}
+	memory, err := strconv.ParseInt(args[4], 10, 64)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(args[3])
+	if err != nil {
+		return err
+	}
+	stats, err := delta.Diff(ctx, old, new, f, delta.Options{Memory: memory})
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(stats)
+}
+
+func tree(dir string) (delta.Tree, error) {
+	t, err := piece.ReadFile(dir + ".torrent")
+	if err != nil {
+		return delta.Tree{}, err
+	}
+	return delta.Dir(t.Info, dir), nil
+}
+
+func apply(ctx context.Context, old delta.Tree, new *piece.Info, patch, to string) error {
+	f, err := os.Open(patch)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return delta.Apply(ctx, old, f, delta.Want{V2: new.V2, Length: new.Length}, &directory{path: to})
+}
+
+// directory is a sink that puts the files a patch makes below a directory.
+type directory struct {
+	path string
+	new  *piece.Info
+}
+
+func (d *directory) Begin(new *piece.Info, c delta.Changes) error {
+	d.new = new
+	return nil
+}
+
+func (d *directory) Create(file int) (io.WriteCloser, error) {
+	to := d.place(file)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return nil, err
+	}
+	perm := os.FileMode(0o644)
+	if d.new.Files[file].Executable {
+		perm = 0o755
+	}
+	return os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+}
+
+func (d *directory) place(file int) string {
+	return filepath.Join(d.path, filepath.Join(d.new.Files[file].Path...))
+}
+
+// check compares what a patch made with the new version.
+func check(ctx context.Context, new *piece.Info, c delta.Changes, dir string) error {
+	r, err := piece.Verify(ctx, new, dir, piece.VerifyConfig{Select: func(i int) bool {
+		return c.Files[i].Kind <= delta.Changed && new.Files[i].Length > 0 && new.Files[i].Symlink == nil
+	}})
+	if err != nil {
+		return err
+	}
+	if !r.OK() {
+		return fmt.Errorf("the patch made something else than the new version: %+v", r)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"shoal/piece"
+	"shoal/piece/delta"
+)
+
+// bench measures pairs.
+type bench struct {
+	cache, tmp string
+	memory     int64
+}
+
+// spent is what a process took.
+type spent struct {
+	cpu, wall time.Duration
+	peak      int64 // bytes of memory
+	out       []byte
+}
+
+func call(ctx context.Context, name string, args ...string) (spent, error) {
+	c := exec.CommandContext(ctx, name, args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	begin := time.Now()
+	if err := c.Run(); err != nil {
+		return spent{}, fmt.Errorf("%s %s: %w: %s", filepath.Base(name), args[0], err, errs.Bytes())
+	}
+	s := spent{cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime(), wall: time.Since(begin), out: out.Bytes()}
+	if s.peak = c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; runtime.GOOS != "darwin" {
+		s.peak <<= 10 // KiB, but for macOS
+	}
+	return s, nil
+}
+
+// describe makes the .torrent beside a directory, if it is not there yet.
+func describe(ctx context.Context, dir string) (*piece.Torrent, error) {
+	file := dir + ".torrent"
+	if t, err := piece.ReadFile(file); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return t, err
+	}
+	t, _, err := piece.Build(ctx, dir, piece.BuildConfig{Name: "content", Format: piece.Auto})
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	return t, errors.Join(t.Write(f), f.Close())
+}
+
+// unpack is where the files of both versions are.
+func (b *bench) unpack(ctx context.Context, p pair) (old, new string, err error) {
+	if old, err = p.old.unpack(ctx, b.cache); err != nil {
+		return "", "", err
+	}
+	if p.renamed {
+		new, err = renamed(old)
+		return old, new, err
+	}
+	new, err = p.new.unpack(ctx, b.cache)
+	return old, new, err
+}
+
+// measure prints a row about a pair.
+func (b *bench) measure(ctx context.Context, p pair) error {
+	oldDir, newDir, err := b.unpack(ctx, p)
+	if err != nil {
+		return err
+	}
+	old, err := describe(ctx, oldDir)
+	if err != nil {
+		return err
+	}
+	new, err := describe(ctx, newDir)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	patch, made := filepath.Join(b.tmp, p.name+".patch"), filepath.Join(b.tmp, p.name)
+	defer os.Remove(patch)
+	defer os.RemoveAll(made)
+	diff, err := call(ctx, self, "child", "diff", oldDir, newDir, patch, fmt.Sprint(b.memory))
+	if err != nil {
+		return err
+	}
+	var stats delta.Stats
+	if err := json.Unmarshal(diff.out, &stats); err != nil {
+		return err
+	}
+	apply, err := call(ctx, self, "child", "apply", oldDir, newDir, patch, made)
+	if err != nil {
+		return err
+	}
+	if err := check(ctx, new.Info, delta.Compare(old.Info, new.Info), made); err != nil {
+		return err
+	}
+	packed, err := os.Stat(filepath.Join(b.cache, p.new.name))
+	if err != nil {
+		return err
+	}
+	var largest int64
+	for i := range new.Files {
+		largest = max(largest, new.Files[i].Length)
+	}
+	const mb = 1e6
+	changed := float64(stats.PatchedBytes)
+	fmt.Printf("| %s | %.1f | %.1f | %.1f | %d | %.3f | %g | %s | %.1f | %s | %.0f |\n", p.name, float64(new.Length)/mb, changed/mb, float64(packed.Size())/mb,
+		stats.Bytes, 100*float64(stats.Bytes)/float64(new.Length), p.goal, ratio("%.2f", diff.cpu.Seconds(), changed/mb), float64(diff.peak)/float64(largest),
+		ratio("%.0f", changed/mb, apply.cpu.Seconds()), float64(apply.peak)/mb)
+	return nil
+}
+
+// ratio prints a/b, or a dash where there is nothing to speak of.
+func ratio(format string, a, b float64) string {
+	if a == 0 || b == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(format, a/b)
+}

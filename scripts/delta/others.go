@@ -1,0 +1,147 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+)
+
+// compare measures what other programs make of a pair: xdelta3 and zsync on tars of the two versions, and curl with tar or unzip on the archive of the new one.
+// Programs that are not installed are left out.
+func (b *bench) compare(ctx context.Context, p pair) error {
+	oldDir, newDir, err := b.unpack(ctx, p)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(b.tmp, "others")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	oldTar, newTar := filepath.Join(dir, "old.tar"), filepath.Join(dir, "new.tar")
+	for tar, from := range map[string]string{oldTar: oldDir, newTar: newDir} {
+		if _, err := call(ctx, "tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-cf", tar, "-C", from, "."); err != nil {
+			return err
+		}
+	}
+	web, err := serve(map[string]string{"/content/": dir, "/archive/": b.cache})
+	if err != nil {
+		return err
+	}
+	defer web.close()
+	for _, other := range []func() error{
+		func() error { return xdelta(ctx, p, dir, oldTar, newTar) },
+		func() error { return web.zsync(ctx, p, dir, oldTar, newTar) },
+		func() error { return web.curl(ctx, p, dir) },
+	} {
+		if err := other(); err != nil && !errors.Is(err, exec.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+func xdelta(ctx context.Context, p pair, dir, old, new string) error {
+	patch := filepath.Join(dir, "xdelta")
+	diff, err := call(ctx, "xdelta3", "-e", "-6", "-S", "lzma", "-B", "536870912", "-s", old, new, patch)
+	if err != nil {
+		return err
+	}
+	apply, err := call(ctx, "xdelta3", "-d", "-B", "536870912", "-s", old, patch, filepath.Join(dir, "made"))
+	if err != nil {
+		return err
+	}
+	fi, err := os.Stat(patch)
+	if err != nil {
+		return err
+	}
+	other(p, "xdelta3 -6 -S lzma", fi.Size(), diff, apply)
+	return nil
+}
+
+// other prints a row about another program.
+func other(p pair, name string, fetched int64, publisher, client spent) {
+	fmt.Printf("| %s | %s | %d | %.1f | %.1f | %.1f |\n", p.name, name, fetched, publisher.cpu.Seconds(), client.cpu.Seconds(), client.wall.Seconds())
+}
+
+// web is an HTTP server that counts what it sends.
+type web struct {
+	server http.Server
+	url    string
+	done   chan error
+	sent   atomic.Int64
+}
+
+func serve(dirs map[string]string) (*web, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	w := &web{url: "http://" + l.Addr().String(), done: make(chan error, 1)}
+	mux := http.NewServeMux()
+	for prefix, dir := range dirs {
+		files := http.StripPrefix(prefix, http.FileServer(http.Dir(dir)))
+		mux.HandleFunc(prefix, func(rw http.ResponseWriter, r *http.Request) { files.ServeHTTP(&counting{rw, &w.sent}, r) })
+	}
+	w.server.Handler = mux
+	go func() { w.done <- w.server.Serve(l) }()
+	return w, nil
+}
+
+func (w *web) close() {
+	w.server.Close()
+	<-w.done
+}
+
+type counting struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (w *web) zsync(ctx context.Context, p pair, dir, old, new string) error {
+	index := filepath.Join(dir, "new.tar.zsync")
+	made, err := call(ctx, "zsyncmake", "-u", w.url+"/content/new.tar", "-o", index, new)
+	if err != nil {
+		return err
+	}
+	w.sent.Store(0)
+	fetched, err := call(ctx, "zsync", "-q", "-i", old, "-o", filepath.Join(dir, "zsynced"), w.url+"/content/new.tar.zsync")
+	if err != nil {
+		return err
+	}
+	other(p, "zsync", w.sent.Load(), made, fetched)
+	return nil
+}
+
+// curl fetches the whole archive and unpacks it.
+func (w *web) curl(ctx context.Context, p pair, dir string) error {
+	to := filepath.Join(dir, "unpacked")
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return err
+	}
+	unpack := `curl -sf "$0" | tar xz -C "$1"`
+	if filepath.Ext(p.new.name) == ".zip" {
+		unpack = `curl -sf -o "$1/zip" "$0" && unzip -q "$1/zip" -d "$1"`
+	}
+	w.sent.Store(0)
+	s, err := call(ctx, "sh", "-c", unpack, w.url+"/archive/"+p.new.name, to)
+	if err != nil {
+		return err
+	}
+	other(p, "curl and unpack", w.sent.Load(), spent{}, s)
+	return nil
+}
