@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/piece"
@@ -25,19 +24,21 @@ type PublishConfig struct {
 	WebSeeds               []string // other web servers that have the content
 	InPlace                bool     // refer to the content where it lies, do not copy it
 	Progress               func(done, total int64)
+	Archiving              func() // called when everything is hashed, and Progress begins again with the archive; may be nil
 }
 
 // Published is what Publish has done.
 type Published struct {
 	*release.Done
 	Torrent  *piece.Torrent
-	Added    bool // false: it was published already, with this content
+	Archive  *release.Artefact // nil: none was made, it would save nothing
+	Added    bool              // false: it was published already, with this content
 	Promoted bool
 	Shared   bool // the copy shares its blocks with the original
 	Notices  []string
 }
 
-// Publish describes the file or directory at path, brings it into the repository, and signs it as a release. Doing it again changes nothing; another content under
+// Publish describes the file or directory at path, brings it and an archive of it into the repository, and signs it as a release. Doing it again changes nothing; another content under
 // the same version is release.ErrPublished. A content is named APP-VERSION, or, if it is one file, as the file is.
 func Publish(ctx context.Context, r *release.Repository, path string, c PublishConfig) (*Published, error) {
 	info, err := os.Stat(path)
@@ -63,17 +64,25 @@ func Publish(ctx context.Context, r *release.Repository, path string, c PublishC
 			return nil, err
 		}
 	}
-	metainfo, err := deliver.PackMetainfo(t)
+	artefact, packed, err := artefactOf("T", t)
 	if err != nil {
 		return nil, err
 	}
-	artefact := release.Artefact{Kind: "T", Name: t.Name, V2: v2, Bytes: t.Length}
-	if t.HasV1 {
-		artefact.V1 = hex.EncodeToString(t.V1[:])
+	artefacts, metainfo := []release.Artefact{artefact}, [][]byte{packed}
+	if there == nil {
+		if c.Archiving != nil {
+			c.Archiving()
+		}
+		if p.Archive, packed, err = makeArchive(ctx, r, t, path, c.Progress); err != nil {
+			return nil, err
+		}
+		if p.Archive != nil {
+			artefacts, metainfo = append(artefacts, *p.Archive), append(metainfo, packed)
+		}
 	}
-	rel := release.Release{App: c.App, Version: c.Version, Platform: c.Platform, Notes: c.Notes, Artefacts: []release.Artefact{artefact}}
+	rel := release.Release{App: c.App, Version: c.Version, Platform: c.Platform, Notes: c.Notes, Artefacts: artefacts}
 	p.Done, err = r.Update(ctx, func(tx *release.Tx) (err error) {
-		if p.Added, err = tx.Add(rel, metainfo); err != nil {
+		if p.Added, err = tx.Add(rel, metainfo...); err != nil {
 			return err
 		}
 		if p.Added && c.InPlace {

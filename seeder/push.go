@@ -277,13 +277,13 @@ func (p *Pushes) sweep() error {
 	})
 }
 
-// content verifies the content of a release and makes it public.
+// content verifies a content of a release and makes it public.
 func (p *Pushes) content(ctx context.Context, a *release.Accepted) error {
-	t, err := deliver.UnpackMetainfo(a.Packed, a.Tree())
+	t, err := deliver.UnpackMetainfo(a.Packed, &a.Artefact)
 	if err != nil {
 		return err
 	}
-	v2 := a.Tree().V2
+	v2 := a.Artefact.V2
 	public := p.Repository.ContentDir(v2)
 	if _, err := os.Lstat(public); err == nil {
 		return nil // it was verified when it came here
@@ -304,7 +304,7 @@ func (p *Pushes) content(ctx context.Context, a *release.Accepted) error {
 		if err := os.RemoveAll(came); err != nil {
 			return err
 		}
-		return fmt.Errorf("the content of %s for %s: %w", a.Ref(), a.Platform, piece.ErrCorrupt)
+		return fmt.Errorf("%s of %s for %s: %w", t.Name, a.Ref, a.Platform, piece.ErrCorrupt)
 	}
 	if err := os.MkdirAll(filepath.Dir(public), 0o755); err != nil {
 		return err

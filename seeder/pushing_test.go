@@ -233,8 +233,8 @@ func (p *pushed) send(r *release.Repository, change func(files map[string][]byte
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	for _, l := range out.Releases {
-		out.Files = append(out.Files, "content/"+l.Tree().V2+"/"+l.Tree().Name)
+	for _, l := range out.Contents {
+		out.Files = append(out.Files, "content/"+l.Artefact.V2+"/"+l.Artefact.Name)
 	}
 	files := map[string][]byte{}
 	for _, path := range out.Files {

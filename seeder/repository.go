@@ -20,7 +20,7 @@ import (
 	"shoal/piece"
 )
 
-// SyncRepository offers the content of every release of a repository that is not withdrawn, and stops offering what was. It is called again when the repository
+// SyncRepository offers the content of every release of a repository that is not withdrawn, its archive and its patches, and stops offering what was. It is called again when the repository
 // has changed, and returns what is new. Content is verified once, and again when its files have changed.
 func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (added []*Content, err error) {
 	live, err := r.Live(ctx)
@@ -33,7 +33,7 @@ func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (add
 	}
 	wanted := map[string]bool{}
 	for _, l := range live {
-		a := l.Tree()
+		a := l.Artefact
 		if wanted[a.V2] {
 			continue
 		}
@@ -47,7 +47,7 @@ func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (add
 		}
 		c, err := s.addRelease(ctx, l, path)
 		if errors.Is(err, piece.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
-			s.cfg.Log.Error("content of a release is not what was signed, and not offered", "name", l.Ref().String(), "err", err)
+			s.cfg.Log.Error("content of a release is not what was signed, and not offered", "name", l.Ref().String(), "artefact", l.Artefact.Kind, "err", err)
 			continue
 		}
 		if err != nil {
@@ -96,17 +96,17 @@ func (s *Seeder) remove(c *Content) {
 	}
 }
 
-// addRelease verifies a release's content, unless that was done before, and offers it.
+// addRelease verifies a content of a release, unless that was done before, and offers it.
 func (s *Seeder) addRelease(ctx context.Context, l *release.Live, path string) (*Content, error) {
 	packed, err := l.Metainfo()
 	if err != nil {
 		return nil, err
 	}
-	t, err := deliver.UnpackMetainfo(packed, l.Tree())
+	t, err := deliver.UnpackMetainfo(packed, &l.Artefact)
 	if err != nil {
 		return nil, err
 	}
-	if _, rec, err := s.recallAs(path, t.Name); err == nil && rec.Key == l.Tree().V2 {
+	if _, rec, err := s.recallAs(path, t.Name); err == nil && rec.Key == l.Artefact.V2 {
 		rec.released = true
 		return s.offer(t, rec, true, false, nil)
 	}

@@ -29,6 +29,7 @@ type request struct {
 	begin, length int64
 	at            time.Time
 	lane          lane // of the source when it was asked
+	across        bool // the border of our site
 	done          bool // answered
 }
 
@@ -85,7 +86,7 @@ func (s *session) canAsk(c *conn) bool {
 // room says whether c's window has room for another request.
 func (s *session) room(c *conn) bool {
 	l := c.lane.Load()
-	return c.outstanding < c.window && c.asked < c.reqq && s.outstanding[l] < s.mostAsked(l) && (!c.snubbed || c.asked == 0)
+	return s.mayCross(c) && c.outstanding < c.window && c.asked < c.reqq && s.outstanding[l] < s.mostAsked(l) && (!c.snubbed || c.asked == 0)
 }
 
 // fill asks c for as much as its window has room for.
@@ -203,7 +204,7 @@ func (s *session) ask(c *conn, op *openPiece) {
 
 // send asks c for blocks [first, end) of op.
 func (s *session) send(c *conn, op *openPiece, first, end int) {
-	q := &request{op: op, of: c, lane: c.lane.Load(), begin: int64(first) * piece.BlockSize, at: s.now()}
+	q := &request{op: op, of: c, lane: c.lane.Load(), across: s.crosses(c), begin: int64(first) * piece.BlockSize, at: s.now()}
 	for b := first; b < end; b++ {
 		if op.asked[b] == 0 && !op.got[b] {
 			op.free--
@@ -224,6 +225,9 @@ func (s *session) send(c *conn, op *openPiece, first, end int) {
 	c.outstanding += q.length
 	c.askedEver += q.length
 	s.outstanding[q.lane] += q.length
+	if q.across {
+		s.across += q.length
+	}
 	c.out.span(wire.Request, int64(op.index), q.begin, q.length)
 }
 
@@ -248,6 +252,9 @@ func (s *session) answered(q *request) {
 	c.asked--
 	c.outstanding -= q.length
 	s.outstanding[q.lane] -= q.length
+	if q.across {
+		s.across -= q.length
+	}
 	switch {
 	case c.order[0] == q:
 		c.order = c.order[1:]

@@ -226,13 +226,15 @@ func (s *session) runConn(ctx context.Context, c *conn) error {
 
 func (c *conn) close() { c.closing.Do(func() { c.nc.Close() }) }
 
-// read decodes messages until the connection ends. Content is checked and written here, so that
-// connections do it side by side; everything else goes to the loop.
+// read decodes messages until the connection ends. Content is checked and written here, or beside
+// if it is much, so that connections do it side by side; everything else goes to the loop.
 func (c *conn) read(ctx context.Context) error {
 	r := wire.NewReader(c.nc)
 	r.Want = func(index, begin, length uint32) bool { // taken only once it is all here: it may never be
 		return c.findRequest(index, begin, length, false) != nil
 	}
+	in := newIntake(c)
+	defer in.close()
 	var m wire.Message
 	control := newBudget(maxControl)
 	bitfields := newBudget(maxBitfields)
@@ -244,9 +246,7 @@ func (c *conn) read(ctx context.Context) error {
 		}
 		switch m.Type {
 		case wire.Piece:
-			err := c.block(ctx, &m)
-			m.Release()
-			if err != nil {
+			if err := c.block(ctx, in, m); err != nil {
 				return err
 			}
 			continue
@@ -257,7 +257,8 @@ func (c *conn) read(ctx context.Context) error {
 				return errBitfields // not left to the loop: each may be long
 			}
 		default:
-			if !control.take(time.Now()) {
+			aboutPieces := m.Type == wire.Extended && m.ExtID == wire.IDDontHave // an origin takes back many at once
+			if !aboutPieces && !control.take(time.Now()) {
 				return errors.New("flood of messages")
 			}
 		}
@@ -282,13 +283,14 @@ var errBitfields = errors.New("flood of bitfields")
 const maxBitfields = 5
 
 // block takes a block: if it was asked for, it is verified if it can be, written, and reported.
-func (c *conn) block(ctx context.Context, m *wire.Message) error {
+func (c *conn) block(ctx context.Context, in *intake, m wire.Message) error {
 	s := c.s
 	var q *request
 	if m.Payload != nil {
 		q = c.findRequest(m.Index, m.Begin, m.Length, true)
 	}
 	if q == nil { // cancelled meanwhile, or never asked for
+		m.Release()
 		n := int64(m.Length)
 		if !s.do(func() { s.unasked(c, n) }) {
 			return errClosed
@@ -297,14 +299,11 @@ func (c *conn) block(ctx context.Context, m *wire.Message) error {
 	}
 	for _, p := range s.inbound(c.lane.Load()) {
 		if err := c.spend(ctx, p, int64(len(m.Payload))); err != nil {
+			m.Release()
 			return err
 		}
 	}
-	r := s.ingest(q.op, q.begin, m.Payload)
-	if !s.do(func() { s.arrived(c, q, r) }) {
-		return errClosed
-	}
-	return nil
+	return in.take(block{q, m})
 }
 
 // useless takes note of a message that makes no sense; an error when there are too many.

@@ -49,6 +49,29 @@ func (s *session) openAll() {
 	}
 }
 
+// hide takes back what was shown to a peer before there was a crowd (BEP 54), but for what has left or was asked
+// for: who came first would otherwise take whatever it likes, and be the only one to have it for long, however
+// slow it is. Who does not know the message keeps what it was shown, see [revealer.allows].
+func (s *session) hide(c *conn) {
+	v, id := s.reveal, c.theirDontHave
+	if v == nil || !v.exclusive || !c.open || !c.introduced || id == 0 {
+		return
+	}
+	now := s.now()
+	for _, r := range c.queue {
+		v.asked(c, int(r.piece), s.torrent.PieceLen(int(r.piece)), now)
+	}
+	c.open = false
+	c.out.put(func(b []byte) []byte {
+		for p := range s.have.n {
+			if v.untouched(p) && c.revealed.remove(p) {
+				b = wire.AppendDontHave(b, id, uint32(p))
+			}
+		}
+		return b
+	})
+}
+
 // usualRate is the mean of what peers say that their lines carry, 0 if none does.
 func (s *session) usualRate(now time.Time) float64 {
 	sum, n := 0.0, 0.0

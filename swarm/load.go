@@ -51,7 +51,7 @@ func (s *session) moveQueue(c *conn, to lane) {
 
 // tellLoad tells c of our load if it is time; with other messages it costs next to nothing.
 func (s *session) tellLoad(c *conn, now time.Time, along bool) {
-	if c.theirShoal == 0 || !c.introduced || c.class == LAN || now.Sub(c.toldLoad) < loadTime {
+	if c.theirShoal == 0 || !c.introduced || c.class == LAN || now.Sub(c.toldLoad) < loadTime || s.crosses(c) && now.Sub(c.toldLoad) < borderTime {
 		return
 	}
 	l := s.ours(c)

@@ -40,7 +40,7 @@ func (t *Transfer) ReadAt(ctx context.Context, b []byte, off int64) error {
 		}
 		if ok {
 			err := s.store.ReadAt(b, off)
-			if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrChanged) {
+			if moved := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed); !moved || errors.Is(err, ErrChanged) {
 				return err
 			}
 		} else if err := t.Err(); err != nil {

@@ -56,6 +56,9 @@ func (s *session) introduce(c *conn) {
 	switch {
 	case s.reveal != nil && s.reveal.joins(c, s.leechers(), s.now()):
 		have = &c.revealed
+		for _, o := range s.conns { // the first that came
+			s.hide(o)
+		}
 	case s.reveal != nil:
 		c.open = true
 	}
@@ -141,6 +144,7 @@ func (s *session) tookHave(c *conn, p int) bool {
 	if !c.have.add(p) {
 		return false
 	}
+	delete(c.refused, p)      // a new offer
 	if s.seeding(c); c.seed { // from now on it counts for no piece
 		for q := range c.have.n {
 			if q != p {
@@ -348,6 +352,7 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 	}
 	s.tellNote(c)
 	s.reclassify(c)
+	s.hide(c)
 	if s.torrent == nil {
 		s.tickMetadata(s.now())
 	} else {
@@ -368,19 +373,25 @@ func (s *session) collectHaves() (soon bool) {
 	return false
 }
 
-// flushHaves tells peers of new pieces: each alone would cost a packet.
+// flushHaves tells peers of new pieces: each alone would cost a packet. Beyond the site's border they are told less
+// often, but for what only we have.
 func (s *session) flushHaves() {
 	s.haveSoon = false
-	if len(s.fresh) == 0 {
+	if len(s.fresh) == 0 && len(s.inside) == 0 {
 		return
 	}
 	now := s.now()
+	across := s.complete() || now.Sub(s.toldAcross) >= borderTime
+	for _, p := range s.fresh {
+		across = across || s.pick.avail[p] == 0
+	}
+	s.inside = append(s.inside, s.fresh...)
 	for _, c := range s.conns {
-		if !c.introduced {
+		if !c.introduced || !across && s.crosses(c) {
 			continue
 		}
 		c.out.put(func(b []byte) []byte {
-			for _, p := range s.fresh {
+			for _, p := range s.inside {
 				if s.mayShow(c, p) && c.revealed.add(p) {
 					b = wire.AppendIndex(b, wire.Have, uint32(p))
 				}
@@ -390,6 +401,9 @@ func (s *session) flushHaves() {
 		s.tellLoad(c, now, true)
 	}
 	s.fresh = s.fresh[:0]
+	if across || len(s.lan) == 0 {
+		s.inside, s.toldAcross = s.inside[:0], now
+	}
 }
 
 const (

@@ -32,6 +32,7 @@ type revealer struct {
 	leases    map[int]*lease // unsettled
 	unsent    int64          // bytes leased and not yet sent
 	sentOf    []int64        // bytes of each piece that went out, ever
+	touched   bitset         // pieces that somebody has asked for who is there
 	left      int            // pieces of which no full copy has gone out
 	since     time.Time      // when the exclusive phase began
 	firstOut  time.Time      // when the first leased piece was out as a whole
@@ -88,7 +89,7 @@ const (
 
 func newRevealer(pieces int, rnd *rand.Rand) *revealer {
 	return &revealer{rnd: rnd, order: rnd.Perm(pieces), leases: make(map[int]*lease),
-		sentOf: make([]int64, pieces), left: pieces, peers: make(map[*conn]*relay)}
+		sentOf: make([]int64, pieces), touched: newBitset(pieces), left: pieces, peers: make(map[*conn]*relay)}
 }
 
 // joins takes in a new peer, and says whether it is shown pieces one by one. leechers counts it.
@@ -130,7 +131,11 @@ func (v *revealer) allows(c *conn, p int) bool {
 // asked takes note that c has asked for some of p, which is length long. Who was shown everything before
 // the phase began takes a lease by asking: half a piece would be nobody's.
 func (v *revealer) asked(c *conn, p int, length int64, now time.Time) {
-	if v == nil || !v.exclusive {
+	if v == nil {
+		return
+	}
+	v.touched.add(p)
+	if !v.exclusive {
 		return
 	}
 	l := v.leases[p]
@@ -228,6 +233,9 @@ func (v *revealer) gone(c *conn) {
 		v.joined = slices.DeleteFunc(v.joined, func(x *relay) bool { return x == r })
 	}
 	delete(v.peers, c)
+	if len(v.peers) == 0 {
+		v.touched = newBitset(len(v.order))
+	}
 }
 
 // crowd is what a revealer is told of the swarm when it plans.
@@ -300,11 +308,16 @@ func (v *revealer) candidate(again bool) (p int, ok bool) {
 	for v.next < len(v.order) {
 		p = v.order[v.next]
 		v.next++
-		if v.sentOf[p] == 0 && v.leases[p] == nil { // else it left before the phase began, or was asked for
+		if v.untouched(p) { // else it left before the phase began, or was asked for
 			return p, true
 		}
 	}
 	return 0, false
+}
+
+// untouched says whether nothing of p has left or was asked for, and nobody has the lease of it.
+func (v *revealer) untouched(p int) bool {
+	return v.sentOf[p] == 0 && !v.touched.has(p) && v.leases[p] == nil
 }
 
 // review ends leases of peers that do not ask, ask too slowly, or do not pass on.

@@ -374,3 +374,27 @@ func TestAloneAgain(t *testing.T) {
 		t.Error("a new second leecher does not begin the phase again")
 	}
 }
+
+// What the first leecher has asked for while it was alone stays its own when a second comes; the rest is leased, so
+// that it can be taken back from it. When all have gone nothing is anybody's.
+func TestFirstComerKeepsWhatItAskedFor(t *testing.T) {
+	l := newLeasing(100, rand.New(rand.NewPCG(4, 2)))
+	a := l.join(&habits{asks: true, relay: 5})
+	l.asked(a.conn, 3, leasePiece, l.now)
+	b := l.join(&habits{asks: true, relay: 5})
+	if l.untouched(3) || !l.untouched(4) {
+		t.Errorf("asked for: piece 3 untouched %v, piece 4 %v", l.untouched(3), l.untouched(4))
+	}
+	for range 20 {
+		l.step()
+		l.audit(t)
+	}
+	if x := l.leases[3]; x != nil {
+		t.Errorf("a piece that is on its way to one peer was leased to another: %+v", x)
+	}
+	l.leave(a)
+	l.leave(b)
+	if l.touched.set != 0 {
+		t.Errorf("%d pieces are still asked for by those who have gone", l.touched.set)
+	}
+}

@@ -37,9 +37,10 @@ type session struct {
 	have        bitset // pieces that are verified and here
 	v1ok        bitset // hybrids: those of them whose SHA-1 was checked too
 	pick        *picker
-	open        map[int]*openPiece  // begun and not verified
-	spare       []*openPiece        // those of them with blocks that nobody was asked for
-	suspects    map[int][]suspicion // pieces that failed their hash, until they are right
+	open        map[int]*openPiece   // begun and not verified
+	spare       []*openPiece         // those of them with blocks that nobody was asked for
+	suspects    map[int][]suspicion  // pieces that failed their hash, until they are right
+	blamed      map[string]time.Time // when a source's bad content was last told
 	lines       [lanes]wayOut
 	holding     bool         // lines are looked at again within holdTime
 	queued      [lanes]int64 // bytes that peers have asked for and writers were not handed
@@ -63,6 +64,8 @@ type session struct {
 	rnd         *rand.Rand
 
 	fresh      []int // verified since the last HAVEs went out
+	inside     []int // of those before, what was not told beyond the site's border
+	toldAcross time.Time
 	haveSoon   bool  // they go out within haveDelay
 	owed       []int // pieces of a hybrid whose SHA-1 is still to be checked
 	owedSince  time.Time
@@ -83,7 +86,9 @@ type session struct {
 	learned    bool // the metadata has just come: prepare
 	meter      meter
 	slotTurn   uint64
-	siteWait   waits // pieces that another machine of the site should fetch
+	acrossRate float64 // bytes per second over the site's border
+	across     int64   // bytes asked over it and not answered
+	siteWait   waits   // pieces that another machine of the site should fetch
 
 	readers []*reader // that wait, see Transfer.ReadAt
 }
@@ -93,7 +98,7 @@ func newSession(t *Transfer, x *piece.Torrent) *session {
 	return &session{
 		t: t, world: w, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
-		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), extras: make(map[int]*extra),
+		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), blamed: make(map[string]time.Time), extras: make(map[int]*extra),
 		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: w.now(),
 		asking: connSet{id: asking}, writing: connSet{id: writing},
 	}
@@ -567,7 +572,11 @@ func (s *session) meterTick(now time.Time) {
 	c.peakUp.Store(max(c.peakUp.Load(), c.upRate.Load()))
 	c.peakDownPerSec.Store(max(c.peakDownPerSec.Load(), c.downRate.Load()))
 	s.meter = meter{now, down, up}
+	s.acrossRate = 0
 	for _, p := range s.conns {
 		p.meterTick(d)
+		if s.crosses(p) {
+			s.acrossRate += p.rateDown
+		}
 	}
 }

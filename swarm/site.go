@@ -25,14 +25,19 @@ const (
 	tellTime     = 2 * time.Second
 	// helpTime is how long a neighbour may leave us waiting before what it has is asked elsewhere.
 	helpTime = 4 * time.Second
+	// borderDelay is for how long at most what is asked over the border may take at the rate at which it comes: more
+	// only lies in queues, where it can be neither given to another source nor left to a neighbour. leastAcross is asked
+	// at any rate.
+	borderDelay = 600 * time.Millisecond
+	leastAcross = 128 << 10
+	// borderTime is how long news for others beyond the border is collected. A HAVE alone is a packet for each machine
+	// out there from each of the site; together with the acknowledgements they took a quarter of the border.
+	borderTime = 250 * time.Millisecond
 )
 
 // siteAllows says whether c may be asked for piece p by the site's rule.
 func (s *session) siteAllows(c *conn, p int) bool {
-	if s.lanStale {
-		s.findNeighbours()
-	}
-	if len(s.lan) == 0 || c.class == LAN || c.home || c.leased[p] { // an origin or an edge of the site is not beyond its border
+	if !s.crosses(c) || c.leased[p] {
 		return true
 	}
 	now := s.now()
@@ -52,6 +57,24 @@ func (s *session) siteAllows(c *conn, p int) bool {
 		}
 	}
 	return rank == 0 || s.siteWait.since(p, s.have.n, now) >= time.Duration(rank)*ownerTime
+}
+
+// crosses says whether what c sends comes over the border of our site. An origin or an edge of the site is not
+// beyond it.
+func (s *session) crosses(c *conn) bool {
+	if s.lanStale {
+		s.findNeighbours()
+	}
+	return len(s.lan) > 0 && c.class != LAN && !c.home
+}
+
+// mayCross says whether c may be asked for more as far as the border is concerned. What an origin leases is asked for at
+// once.
+func (s *session) mayCross(c *conn) bool {
+	if !s.crosses(c) || c.role == RoleOrigin && !c.seed {
+		return true
+	}
+	return s.across < max(int64(s.acrossRate*borderDelay.Seconds()), leastAcross)
 }
 
 // findNeighbours lists the connections to machines of our site.
@@ -115,7 +138,7 @@ func weight(claim uint64, p int) uint64 {
 
 // tellFetching tells the site that we fetch a piece from outside of it.
 func (s *session) tellFetching(from *conn, op *openPiece) {
-	if from.class == LAN || from.home || len(s.lan) == 0 {
+	if !s.crosses(from) {
 		return
 	}
 	op.told = s.now()

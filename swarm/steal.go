@@ -40,11 +40,11 @@ func (c *conn) wait(now time.Time) time.Duration {
 	return time.Duration(float64(c.outstanding) / c.rateDown * float64(time.Second))
 }
 
-// patience is how long c may say nothing. A block counts when all of it is here: over a line that many share it
-// takes a while, and who takes over what is on its way fills the line with what comes twice.
+// patience is how long c may say nothing. A block counts when all of it is here: over a site's border, which many
+// share, it takes a while, and who takes over what is on its way fills the border with what comes twice.
 func (c *conn) patience() time.Duration {
 	q := c.oldest()
-	if q == nil || c.rateDown == 0 {
+	if q == nil || c.rateDown == 0 || !c.s.crosses(c) {
 		return silence
 	}
 	return min(silence+time.Duration(3*float64(q.length)/c.rateDown*float64(time.Second)), snubTime)

@@ -30,16 +30,18 @@ func TestCancelsThatComeTooLateAreLearnedFrom(t *testing.T) {
 
 func TestPatienceFollowsTheTimeThatBlocksTake(t *testing.T) {
 	q := &request{length: 64 << 10}
+	site, alone := &session{lan: []*conn{{}}}, &session{}
 	for _, tt := range []struct {
 		name string
 		c    *conn
 		want time.Duration
 	}{
-		{"nothing is known", &conn{order: []*request{q}}, silence},
-		{"a quick one", &conn{order: []*request{q}, rateDown: 64 << 20}, silence + 3*time.Second/1024},
-		{"a slow one", &conn{order: []*request{q}, rateDown: 64 << 10}, silence + 3*time.Second},
-		{"one that is no use", &conn{order: []*request{q}, rateDown: 1}, snubTime},
-		{"what it was asked is answered", &conn{order: []*request{{done: true}}, rateDown: 1}, silence},
+		{"nothing is known", &conn{s: site, order: []*request{q}}, silence},
+		{"a quick one", &conn{s: site, order: []*request{q}, rateDown: 64 << 20}, silence + 3*time.Second/1024},
+		{"a slow one", &conn{s: site, order: []*request{q}, rateDown: 64 << 10}, silence + 3*time.Second},
+		{"a slow one where there is no border", &conn{s: alone, order: []*request{q}, rateDown: 64 << 10}, silence},
+		{"one that is no use", &conn{s: site, order: []*request{q}, rateDown: 1}, snubTime},
+		{"what it was asked is answered", &conn{s: site, order: []*request{{done: true}}, rateDown: 1}, silence},
 	} {
 		if got := tt.c.patience().Round(time.Millisecond); got != tt.want.Round(time.Millisecond) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)

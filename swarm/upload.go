@@ -27,7 +27,7 @@ func (c *conn) ahead() int64 {
 	if l := c.upRate(); l > 0 {
 		return min(max(l/40, 16<<10), maxGather)
 	}
-	return 2 * maxGather
+	return min(max(2*maxGather, int64(c.rateUp/100)), 2*wire.MaxBlock) // of a fast neighbour a long block, and one to go on with
 }
 
 // requested queues a peer's request, or turns it down.
@@ -150,7 +150,7 @@ func (s *session) serve(now time.Time) {
 type upRank struct {
 	late bool
 	held int32
-	slow int // tenths of a second until the peer will have passed it on, of a piece that nobody else has
+	slow int // tenths of a second until the peer will have passed it on, less what it has waited, of a piece that nobody else has
 	sent int64
 	at   int64
 }
@@ -174,7 +174,8 @@ func (a upRank) before(b upRank) bool {
 // nextOf finds the request of c to answer first.
 func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	late := c.foreign() && c.inflight == 0 && now.Sub(c.queuedAt) > patience && now.Sub(c.lastSent) > patience
-	slow := int(c.relays(now) / (100 * time.Millisecond))
+	waited := min(now.Sub(c.queuedAt), now.Sub(c.lastSent)) // or a lessee with a queue of its own would never get what it was shown
+	slow := int((c.relays(now) - waited) / (100 * time.Millisecond))
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
 		k := upRank{late, s.pick.avail[r.piece], slow, c.sent + c.inflight, r.at}

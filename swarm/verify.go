@@ -1,7 +1,9 @@
 package swarm
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"math/bits"
 	"slices"
 	"time"
@@ -240,11 +242,24 @@ func (s *session) loosen(now time.Time) {
 
 const onlyTime = 3 * time.Second
 
+const (
+	blameEvery = time.Minute // how often a source's bad content is told
+	maxBlamed  = 1000        // sources that are remembered for that
+)
+
 // blame sends a supplier away for a while.
 func (s *session) blame(x supplier, why string, p int) {
 	now := s.now()
 	s.t.counts.bans.Add(1)
-	s.log.Warn("bad content", "source", x.String(), "piece", p, "why", why)
+	level := slog.LevelDebug // a source that sends nothing else is worth one line, not one for each piece
+	if source := x.String(); now.Sub(s.blamed[source]) > blameEvery {
+		level = slog.LevelWarn
+		if len(s.blamed) >= maxBlamed {
+			clear(s.blamed)
+		}
+		s.blamed[source] = now
+	}
+	s.log.Log(context.Background(), level, "bad content", "source", x.String(), "piece", p, "why", why)
 	switch x := x.(type) {
 	case *conn:
 		s.banish(x, why)

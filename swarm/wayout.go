@@ -101,12 +101,13 @@ func (c *conn) look(now time.Time) {
 	}
 }
 
-// onWay is how much of what c was handed counts as being in our line.
-func (c *conn) onWay(now time.Time) int64 {
+// onWay is how much of what c was handed counts as being in our line: what is more than c takes, because it was
+// handed out before that was known, lies in front of its line.
+func (c *conn) onWay(l *wayOut, now time.Time) int64 {
 	if now.Sub(c.moved) > stuckTime {
 		return 0
 	}
-	return c.wire.queued + c.inflight
+	return min(c.wire.queued+c.inflight, c.bound(l, firstOnWay/slots))
 }
 
 // bound is how much may be on its way to c or with its writer, most at most while nothing is known: more than
@@ -151,7 +152,7 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 		}
 		o.look(now)
 		o.looked = o.sent
-		l.onWay += o.onWay(now)
+		l.onWay += o.onWay(l, now)
 	}
 	if l.onWay < l.limit() {
 		return true

@@ -42,10 +42,16 @@ func swarmOptions(listen string) []option {
 
 // trackerOptions are for commands with a tracker.
 func trackerOptions() []option {
-	return []option{
+	return concat([]option{
 		{name: "announce-limit", kind: kindInt, value: "N", usage: "answer at most so many announces per second of one address, for a while ten times as many; 0 is no limit", def: "100"},
 		{name: "trusted-proxies", kind: kindList, value: "CIDR", usage: "believe X-Forwarded-For of proxies in this network; may be repeated", check: checkCIDR},
 		{name: "site-map", value: "FILE", usage: "which networks are at which site, one CIDR and one name a line: neighbours come first", complete: "file"},
+	}, tlsOptions())
+}
+
+// tlsOptions are for commands with a port that speaks HTTP.
+func tlsOptions() []option {
+	return []option{
 		{name: "tls-cert", value: "FILE", usage: "speak TLS as well, on the same port, with this certificate (PEM)", complete: "file"},
 		{name: "tls-key", value: "FILE", usage: "the key of --tls-cert (PEM)", complete: "file"},
 	}
@@ -69,6 +75,11 @@ func (e *env) setTracker(c *daemon.ServeConfig) error {
 	for _, text := range e.settings.List("trusted-proxies") {
 		c.TrustedProxies = append(c.TrustedProxies, netip.MustParsePrefix(text)) // checked
 	}
+	return e.setTLS(c)
+}
+
+// setTLS takes what tlsOptions say into a node's configuration.
+func (e *env) setTLS(c *daemon.ServeConfig) error {
 	c.TLSCert, c.TLSKey = e.settings.String("tls-cert"), e.settings.String("tls-key")
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return usagef("a certificate and its key belong together", "give both --tls-cert and --tls-key, or neither")

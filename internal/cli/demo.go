@@ -31,6 +31,7 @@ const (
 	demoEdges    = 2
 	demoTime     = 6 * time.Second // how long the origin takes for one copy, at least
 	demoMinRate  = 8 << 20
+	demoQuota    = 256 << 20 // of an edge, beside twice the content: many small files take more of a disk than they have
 )
 
 func demoCommand() *command {
@@ -68,9 +69,10 @@ type demoRun struct {
 	mu sync.Mutex // guards the nodes' progress
 }
 
-// demoNode is a machine that fetches: a shoal get in a process of its own.
+// demoNode is a machine that fetches: a shoal get, or a shoal edge, in a process of its own.
 type demoNode struct {
 	name, site, role string
+	path             string // where the content lies when it is whole
 	done             int64
 	from             FromBytes
 	end              *summary // nil until it is done
@@ -158,8 +160,13 @@ func (d *demoRun) run(ctx context.Context) error {
 	left := demoEdges + demoMachines
 	add := func(n *demoNode) {
 		d.nodes = append(d.nodes, n)
-		args := []string{"get", origin.URL, "--output", filepath.Join(d.dir, n.name), "--listen", "127.0.0.1:0", "--role", n.role, "--dht", "off",
-			"--peers", "all", "--seed-for", "24h", "--json", "--log-level", "error"}
+		dir := filepath.Join(d.dir, n.name)
+		args := []string{"get", origin.URL, "--output", dir, "--peers", "all", "--seed-for", "24h"}
+		if n.path = filepath.Join(dir, origin.Name); n.role == "edge" {
+			args = []string{"edge", origin.URL, "--state-dir", dir, "--quota", fmt.Sprint(2*origin.Bytes + demoQuota), "--keep-free", "0"}
+			n.path = filepath.Join(dir, "content", origin.Infohash, origin.Name)
+		}
+		args = append(args, "--listen", "127.0.0.1:0", "--dht", "off", "--json", "--log-level", "error")
 		if n.site != "" {
 			args = append(args, "--site", n.site)
 		}
@@ -240,7 +247,7 @@ func (d *demoRun) tell(n *demoNode, line []byte, begin time.Time) bool {
 	switch x.Event {
 	case "progress":
 		n.done, n.from = x.Done, x.From
-	case "done":
+	case "done", "kept":
 		var s summary
 		if n.end != nil || json.Unmarshal(line, &s) != nil {
 			return false
@@ -273,7 +280,7 @@ func (d *demoRun) verify(ctx context.Context, t *piece.Torrent) error {
 	d.e.report.Start("reading back what every machine has", total)
 	defer d.e.report.Stop()
 	for i, n := range d.nodes {
-		r, err := piece.Verify(ctx, t.Info, filepath.Join(d.dir, n.name, t.Name), piece.VerifyConfig{Progress: func(done, _ int64) {
+		r, err := piece.Verify(ctx, t.Info, n.path, piece.VerifyConfig{Progress: func(done, _ int64) {
 			d.e.report.Update(int64(i)*t.Length+done, FromBytes{})
 		}})
 		if err != nil {

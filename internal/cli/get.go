@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"shoal/edgecache"
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
 	"shoal/piece"
@@ -40,6 +39,7 @@ func getCommand() *command {
 			{name: "select", kind: kindList, value: "GLOB", usage: "only files whose path or directory matches; may be repeated"},
 			{name: "stdout", kind: kindBool, usage: "write the content to stdout, in order; it needs its room in -o DIR ($TMPDIR) meanwhile"},
 			{name: "seed-for", kind: kindDuration, value: "TIME", usage: "go on giving to others for so long when done"},
+			fromOption(),
 		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), dhtOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.get(ctx, args[0]) },
@@ -93,7 +93,7 @@ func (e *env) get(ctx context.Context, source string) error {
 		return err
 	}
 	dir := e.settings.String("output")
-	r := deliver.Request{Select: sel, UserAgent: userAgent()}
+	r := deliver.Request{Select: sel, UserAgent: userAgent(), From: e.settings.List("from"), StateDir: e.settings.String("state-dir")}
 	if e.settings.Bool("stdout") {
 		if e.report.json {
 			return usagef("leave --json away", "--stdout and --json both want stdout")
@@ -217,7 +217,7 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request
 	var found *deliver.Found
 	var err error
 	if src.Signed() {
-		found, err = e.resolveRelease(ctx, src, inSwarm)
+		found, err = e.resolveRelease(ctx, src, r.Select == nil && r.Stdout == nil, inSwarm)
 	} else {
 		found, err = deliver.Resolve(ctx, src, deliver.Asking{UserAgent: userAgent(), Patience: r.Stall,
 			Notice: func(text string) { e.report.Notice("%s", text) }})
@@ -242,27 +242,26 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 	if e.settings.has("seed-for") {
 		hold = e.settings.Duration("seed-for")
 	}
-	var tr *swarm.Transfer
-	stop := func() {}
+	r.Planned = func(plan *deliver.Plan) { e.planned(&p, plan) }
 	if hold > 0 && r.Release != nil && node.Items() != nil {
 		defer e.keepState(ctx, node, r.Release.Trust.Items())()
 	}
-	err := edgecache.Keep(ctx, node.Node, r, hold, func(x *swarm.Transfer) {
-		tr = x
-		e.done(x, r, time.Since(begin))
-		if hold > 0 {
-			e.report.Notice("giving to others for %s; Ctrl-C ends it", hold)
-			stop = e.watch(ctx, r.Release)
-		}
-	})
-	stop()
+	staged, err := deliver.Stage(ctx, node.Node, r)
 	if err != nil {
 		return interruptible(err, "what is verified is kept: run it again to go on")
 	}
+	e.done(staged, r, time.Since(begin))
 	if hold > 0 {
-		e.stopped(tr.Stats())
+		e.report.Notice("giving to others for %s; Ctrl-C ends it", hold)
+		stop := e.watch(ctx, r.Release)
+		select {
+		case <-time.After(hold):
+		case <-ctx.Done():
+		}
+		stop()
+		e.stopped(staged.Stats())
 	}
-	return nil
+	return staged.Close()
 }
 
 // fetchProgress tells how far a fetch is. First what lies there already is hashed, which has a progress of its own.
@@ -330,14 +329,19 @@ func (e *env) watch(ctx context.Context, t *deliver.Trusted) (stop func()) {
 }
 
 // done tells that everything is verified and in place.
-func (e *env) done(tr *swarm.Transfer, r deliver.Request, took time.Duration) {
+func (e *env) done(staged *deliver.Staged, r deliver.Request, took time.Duration) {
 	if r.Stdout != nil {
 		e.report.Stop()
 		return
 	}
-	s, t := tr.Stats(), tr.Torrent()
-	e.report.Done(summary{Name: t.Name, Infohash: infohash(t.Info), Bytes: s.Wanted, Seconds: seconds(took),
-		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), TMin: seconds(s.TMin()), Held: heldBy(s), Idle: idleSeconds(s)})
+	s, t := staged.Stats(), staged.Torrent()
+	sum := summary{Name: t.Name, Infohash: infohash(t.Info), Bytes: s.Wanted, Seconds: seconds(took),
+		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), TMin: seconds(s.TMin()), Held: heldBy(s), Idle: idleSeconds(s)}
+	if staged.Plan != nil {
+		c := staged.Plan.Chosen()
+		sum.Way, sum.PatchFrom, sum.Saved = c.Way, c.From, max(0, t.Length-(sum.From.sum()-sum.From.Reuse))
+	}
+	e.report.Done(sum)
 }
 
 // stopped tells what was given to others.

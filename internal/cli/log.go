@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"slices"
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
@@ -29,11 +30,11 @@ func logCommand() *command {
 			},
 			{
 				name: "show", usage: "list the releases in the log, checked", examples: []string{"shoal log show --app myapp"},
-				options: append([]option{{name: "app", value: "APP", usage: "only the releases of this app"}}, options...),
+				options: append([]option{{name: "app", kind: kindList, value: "APP", usage: "only the releases of this app; may be repeated"}}, options...),
 				run: func(ctx context.Context, e *env, _ []string) error {
-					app := e.settings.String("app")
+					apps := e.settings.List("app")
 					return e.showLog(ctx, func(n int64, entry release.LogEntry) {
-						if app != "" && entry.App != app {
+						if len(apps) > 0 && !slices.Contains(apps, entry.App) {
 							return
 						}
 						e.report.Result("logged", struct {

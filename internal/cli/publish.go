@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/deliver"
@@ -20,20 +21,24 @@ func publishCommand() *command {
 		name:  "publish",
 		args:  "PATH",
 		usage: "sign a file or directory as a version of an app",
-		long: "PATH is described, brought into the repository, entered in the transparency log and signed. Doing it again changes\n" +
-			"nothing; other content under the same version is refused. A version can be published for several platforms, one after the\n" +
-			"other. Whoever runs shoal serve on the repository notices by itself.",
+		long: "PATH is described, brought into the repository with an archive for fresh installs, entered in the transparency log and signed.\n" +
+			"Then it is live, and patches from older versions are made and added. Doing it again changes nothing; other content under the\n" +
+			"same version is refused. A version can be published for several platforms, one after the other. Whoever runs shoal serve on\n" +
+			"the repository notices by itself.",
 		examples: []string{
 			"shoal publish build/ --as myapp@1.4.0 --channel stable",
 			"shoal publish myapp.tar --as myapp@1.4.0 --platform linux-amd64 --notes NOTES.md",
-			"shoal publish build/ --as myapp@1.4.0 --web-seed https://cdn.example/myapp/1.4.0/",
+			"shoal publish build/ --as myapp@1.4.0 --web-seed https://cdn.example/releases/",
 		},
 		options: concat([]option{
 			{name: "as", value: "APP@VERSION", usage: "what it is", check: checkVersioned},
 			{name: "platform", value: "PLATFORM", usage: "the machines it is for, such as linux-amd64, or any", def: release.AnyPlatform, check: checkPlatform},
 			{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel},
 			{name: "notes", value: "FILE", usage: "release notes", complete: "file"},
-			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19): the file, or a directory's parent, in which it is called APP-VERSION; may be repeated", check: checkURL("http", "https")},
+			{name: "patch-from", kind: kindList, value: "VERSION", usage: "make a patch from this version as well as from the three newest of the channel, or else of the app; may be repeated", check: checkVersion},
+			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files"},
+			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take", def: "2Gi"},
 			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
 		}, keyOptions(), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
@@ -44,6 +49,13 @@ func publishCommand() *command {
 func checkVersioned(text string) error {
 	if r, ok := release.ParseRef(text); !ok || r.Version == "" || deliver.Reserved(r.App) {
 		return fmt.Errorf("%q is not APP@VERSION, such as myapp@1.4.0", text)
+	}
+	return nil
+}
+
+func checkVersion(text string) error {
+	if !release.ValidVersion(text) {
+		return fmt.Errorf("%q is not a version, such as 1.4.0", text)
 	}
 	return nil
 }
@@ -92,7 +104,19 @@ func (e *env) publish(ctx context.Context, path string) error {
 		return err
 	}
 	c := seeder.PublishConfig{App: ref.App, Version: ref.Version, Platform: e.settings.String("platform"), Channel: e.settings.String("channel"), Notes: notes,
-		WebSeeds: e.settings.List("web-seed"), InPlace: e.settings.Bool("in-place"), Progress: e.progress("hashing " + ref.String())}
+		WebSeeds: e.settings.List("web-seed"), InPlace: e.settings.Bool("in-place")}
+	c.Progress = e.progress("hashing " + ref.String())
+	archiving := e.progress("compressing " + ref.String())
+	var hashed atomic.Bool
+	hashing := c.Progress
+	c.Progress = func(done, total int64) {
+		if hashed.Load() {
+			archiving(done, total)
+		} else {
+			hashing(done, total)
+		}
+	}
+	c.Archiving = func() { hashed.Store(true) }
 	p, err := seeder.Publish(ctx, r, path, c)
 	e.report.Stop()
 	if err != nil {
@@ -106,6 +130,10 @@ func (e *env) publish(ctx context.Context, path string) error {
 	for _, l := range p.Logged {
 		index = append(index, l.String())
 	}
+	archive := int64(0)
+	if p.Archive != nil {
+		archive = p.Archive.Bytes
+	}
 	e.report.Result("published", struct {
 		App      string   `json:"app"`
 		Version  string   `json:"version"`
@@ -114,12 +142,13 @@ func (e *env) publish(ctx context.Context, path string) error {
 		Name     string   `json:"name"`
 		Infohash string   `json:"infohash"`
 		Bytes    int64    `json:"bytes"`
+		Archive  int64    `json:"archive_bytes,omitempty"`
 		Added    bool     `json:"added"`
 		Promoted bool     `json:"promoted"`
 		Signed   []string `json:"signed"`
 		Logged   []string `json:"logged"`
 		Seconds  float64  `json:"seconds"`
-	}{ref.App, ref.Version, c.Platform, c.Channel, p.Torrent.Name, infohash(p.Torrent.Info), p.Torrent.Length, p.Added, p.Promoted, orEmpty(p.Signed), orEmpty(index), seconds(time.Since(begin))},
+	}{ref.App, ref.Version, c.Platform, c.Channel, p.Torrent.Name, infohash(p.Torrent.Info), p.Torrent.Length, archive, p.Added, p.Promoted, orEmpty(p.Signed), orEmpty(index), seconds(time.Since(begin))},
 		func(w io.Writer) {
 			what := "published"
 			if !p.Added {
@@ -130,8 +159,51 @@ func (e *env) publish(ctx context.Context, path string) error {
 				fmt.Fprintf(w, "  channel    %s:%s\n", ref.App, c.Channel)
 			}
 			fmt.Fprintf(w, "  content    %s\n", hex.EncodeToString(p.Torrent.V2[:]))
+			if p.Archive != nil {
+				fmt.Fprintf(w, "  archive    %s\n", formatBytes(p.Archive.Bytes))
+			}
 		})
-	return nil
+	if p.Done.Unfinished || e.settings.Bool("no-patches") {
+		return nil
+	}
+	return e.patches(ctx, r, c)
+}
+
+// newestPatched is from how many versions patches are made unasked.
+const newestPatched = 3
+
+// patches adds patches to a release that is live.
+func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.PublishConfig) error {
+	c := seeder.PatchConfig{App: p.App, Version: p.Version, Platform: p.Platform, Channel: p.Channel, Newest: newestPatched,
+		From: e.settings.List("patch-from"), Memory: e.settings.Int("patch-memory")}
+	var tell func(done, total int64)
+	now := ""
+	c.Progress = func(from string, done, total int64) {
+		if from != now {
+			now, tell = from, e.progress("patching from "+from)
+		}
+		tell(done, total)
+	}
+	c.Made = func(m seeder.MadePatch) {
+		e.report.Stop()
+		e.report.Result("patch", struct {
+			From  string `json:"from"`
+			Bytes int64  `json:"bytes"`
+			Kept  bool   `json:"kept"`
+		}{m.From, m.Bytes, m.Kept}, func(w io.Writer) {
+			note := ""
+			if !m.Kept {
+				note = ", not worth it: not published"
+			}
+			fmt.Fprintf(w, "  patch      %s from %s%s\n", formatBytes(m.Bytes), m.From, note)
+		})
+	}
+	notices, err := seeder.AddPatches(ctx, r, c)
+	e.report.Stop()
+	for _, n := range notices {
+		e.report.Notice("%s", n)
+	}
+	return interruptible(changeError(err), "the release is live; run it again to add the patches that are missing")
 }
 
 // unfinished says that somebody else must finish a change.

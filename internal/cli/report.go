@@ -35,6 +35,10 @@ type summary struct {
 	Held       HeldBy    `json:"held_seconds"`
 
 	Idle map[string]float64 `json:"idle_seconds,omitempty"` // why connections stood still, all together
+
+	Way       string `json:"way,omitempty"`         // of a release: tree, archive or patch
+	PatchFrom string `json:"patch_from,omitempty"`  // the version that a patch began with
+	Saved     int64  `json:"saved_bytes,omitempty"` // of the release's, that did not come over the net
 }
 
 // HeldBy is for how many seconds a delivery was held back by what: see swarm.Hold.
@@ -320,6 +324,15 @@ func (r *reporter) Done(s summary) {
 		for _, c := range s.From.classes() {
 			fmt.Fprintf(w, "%s%s %d%%", separator, c.name, int(math.Round(100*float64(c.bytes)/float64(s.From.sum()))))
 			separator = ", "
+		}
+		if s.Saved > 0 {
+			fmt.Fprintf(w, "; %s saved", formatBytes(s.Saved))
+			switch {
+			case s.PatchFrom != "":
+				fmt.Fprintf(w, " by a patch from %s", clean(s.PatchFrom))
+			case s.Way == "archive":
+				fmt.Fprint(w, " by an archive")
+			}
 		}
 		fmt.Fprintln(w)
 	})

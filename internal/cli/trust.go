@@ -27,9 +27,10 @@ func (e *env) releaseConfig() deliver.ReleaseConfig {
 }
 
 // resolveRelease finds a signed release, and says whom it was trusted by. inSwarm, asked when it is needed, is where it is found without its origin; nil: nowhere.
-func (e *env) resolveRelease(ctx context.Context, src deliver.Source, inSwarm func() (*deliver.Swarm, error)) (*deliver.Found, error) {
+// A lean one is not described yet.
+func (e *env) resolveRelease(ctx context.Context, src deliver.Source, lean bool, inSwarm func() (*deliver.Swarm, error)) (*deliver.Found, error) {
 	c := e.releaseConfig()
-	c.Swarm = inSwarm
+	c.Swarm, c.Lean = inSwarm, lean
 	found, err := deliver.ResolveRelease(ctx, src, c)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (e *env) noteTrust(r *deliver.Trusted) {
 
 // inspectRelease prints what is signed about a release.
 func (e *env) inspectRelease(ctx context.Context, src deliver.Source) error {
-	found, err := e.resolveRelease(ctx, src, nil)
+	found, err := e.resolveRelease(ctx, src, false, nil)
 	if err != nil {
 		return err
 	}

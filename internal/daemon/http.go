@@ -15,6 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"shoal/edgecache"
 	"shoal/internal/rollout"
 	"shoal/seeder"
 	"shoal/swarm"
@@ -33,6 +34,8 @@ type Status struct {
 	Tracker  *tracker.Stats  `json:"tracker,omitempty"`
 	Swarms   []SwarmStatus   `json:"swarms,omitempty"`
 	Limits   LimitStatus     `json:"limits"`
+	// Edge is what an edge keeps of others.
+	Edge *edgecache.Status `json:"edge,omitempty"`
 }
 
 // LimitStatus is the limits: rates as users write them, and what of them is in force now.
@@ -96,6 +99,10 @@ func (s *Server) Status() Status {
 		UpNow: now.Up, DownNow: now.Down, LANNow: now.LAN, MaxPeers: now.MaxPeers, Budget: set.OriginBudget}
 	for _, c := range s.seeder.Contents() {
 		st.Contents = append(st.Contents, s.contentStatus(c))
+	}
+	if s.edge != nil {
+		x := s.edge.Status()
+		st.Edge = &x
 	}
 	if s.tracker != nil {
 		t := s.tracker.Stats()
@@ -161,6 +168,8 @@ func (s *Server) public() http.Handler {
 			s.metrics(w)
 		case path == "/api/v1/status":
 			writeJSON(w, s.Status())
+		case s.edge != nil:
+			s.edgePublic(w, r)
 		default:
 			s.seeder.ServeHTTP(w, r)
 		}
@@ -170,6 +179,9 @@ func (s *Server) public() http.Handler {
 // control is what the control socket serves: the status, and all that changes the node.
 func (s *Server) control() http.Handler {
 	mux := http.NewServeMux()
+	if s.edge != nil {
+		s.edgeControl(mux)
+	}
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
 	mux.HandleFunc("GET "+LimitsPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status().Limits) })
 	mux.HandleFunc("PATCH "+LimitsPath, func(w http.ResponseWriter, r *http.Request) {

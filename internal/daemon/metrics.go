@@ -47,6 +47,7 @@ func (s *Server) metrics(w http.ResponseWriter) {
 	m.value("shoal_info", 1, "role", s.role(), "version", s.cfg.Version)
 	m.one("shoal_uptime_seconds", "gauge", "How long the node has run, in seconds.", time.Since(s.started).Seconds())
 	s.contentMetrics(&m)
+	s.edgeMetrics(&m)
 	s.trackerMetrics(&m)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	w.Write(m.Bytes())

@@ -12,10 +12,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"shoal/edgecache"
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/port"
@@ -51,6 +53,8 @@ type ServeConfig struct {
 	Repository *release.Repository
 	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
 	PushToken string
+	// Edge makes the node an edge: it has no contents of its own. Node, StateDir, Log and the cluster's Port are filled in. Nil: it is none.
+	Edge *edgecache.Config
 	// FleetSlots is how many machines of a group may switch to another version at once, for those that ask (FleetLock); 0: it is not for us to say.
 	FleetSlots int
 	// FleetLease is after how long a slot that was not given back is free; 0 means an hour.
@@ -78,7 +82,9 @@ type Server struct {
 	items   deliver.Items   // where the repository is made findable without this server; nil: nowhere
 	dhtWhy  DHTStatus
 	seeder  *seeder.Seeder
+	edge    *edgecache.Edge // nil: it is none
 	bounds  *bounds
+	serving servers
 	started time.Time
 	follow  []func(context.Context, *slog.Logger) error // files that may change
 
@@ -153,7 +159,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		}
 	}
 	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, cfg.Log)
-	if err := s.newTracker(outside); err != nil {
+	if err := errors.Join(s.newTracker(outside), s.newEdge()); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -320,6 +326,16 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.tracker != nil && s.cfg.StateDir != "" {
 		defer s.savePeers()
 	}
+	if s.edge != nil { // responses that are under way end first
+		var stop context.CancelFunc
+		asked := ctx
+		ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
+		defer stop()
+		defer context.AfterFunc(asked, func() {
+			s.finishResponses()
+			stop()
+		})()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	h := port.Handlers{BitTorrent: s.node.HandleConn, Encrypted: s.node.HandleEncrypted, TLS: s.tls != nil, Log: s.cfg.Log}
 	if s.tracker != nil {
@@ -349,6 +365,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.cfg.Repository != nil {
 		g.Go(func() error { return s.keepRepository(ctx) })
 	}
+	if s.edge != nil {
+		g.Go(func() error { return s.edge.Run(ctx) })
+	}
 	g.Go(func() error { return s.bounds.follow(ctx) })
 	// The node ends first, so that it can say "stopped" to its own tracker.
 	g.Go(func() error { return s.node.Run(ctx) })
@@ -362,6 +381,36 @@ func (s *Server) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// servers are those that answer HTTP.
+type servers struct {
+	mu   sync.Mutex
+	list []*http.Server
+}
+
+func (s *servers) add(srv *http.Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, srv)
+}
+
+// finishResponses takes no new requests, and waits for the responses that are under way.
+func (s *Server) finishResponses() {
+	ctx, cancel := context.WithTimeout(context.Background(), graceTime)
+	defer cancel()
+	s.serving.mu.Lock()
+	list := s.serving.list
+	s.serving.mu.Unlock()
+	var all sync.WaitGroup
+	for _, srv := range list {
+		all.Go(func() {
+			if err := srv.Shutdown(ctx); err != nil {
+				s.cfg.Log.Warn("responses that were under way are cut off", "err", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
 // serveHTTP serves until ctx is done. Bodies of any length may be on their way: the server bounds only headers and idle
 // connections in time, and handlers how long a response may make no progress.
 func (s *Server) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
@@ -370,6 +419,7 @@ func (s *Server) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler)
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { boundUnsent(c); return ctx },
 		ErrorLog:    slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
+	s.serving.add(srv)
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {

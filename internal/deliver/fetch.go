@@ -26,7 +26,15 @@ type Request struct {
 	// Discovers says that the node finds peers that nobody names, on the LAN or in the DHT.
 	Discovers bool
 
+	// From are directories in which older versions lie: their trees themselves, or directories that have them. Dir is looked at as well. For Stage.
+	From []string
+	// StateDir is where the metainfo of installed versions is kept; may be empty. For Stage.
+	StateDir string
+	// Planned is told how Stage brings a release here, and again when one way has failed.
+	Planned func(p *Plan)
+
 	heard chan []byte // checkpoints that peers have seen of the log
+	keep  bool        // leave the content in its part files
 
 	// Metadata is called once when it is known what is fetched.
 	Metadata func(t *piece.Torrent)
@@ -37,6 +45,19 @@ type Request struct {
 // Fetch fetches into Dir with node, which must be running. It returns when everything is verified
 // and in place; the transfer goes on seeding until it is closed.
 func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, error) {
+	t, err := r.begin(node)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.follow(ctx, t); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// begin adds the transfer to the node.
+func (r *Request) begin(node *swarm.Node) (*swarm.Transfer, error) {
 	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, Local: r.Local, Peers: r.Peers}
 	if m := r.Magnet; m != nil {
 		if r.Torrent == nil {
@@ -46,10 +67,9 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 			spec.SelectIndex = m.Wants
 		}
 	}
-	if r.Stdout != nil {
-		spec.InOrder, spec.Keep = true, true
-	}
-	if node.Uploads() == swarm.UploadOff { // then nobody but web seeds is asked
+	spec.Keep = r.keep || r.Stdout != nil
+	spec.InOrder = r.Stdout != nil || r.keep && node.Uploads() != swarm.UploadAll // it is unpacked as it comes; a swarm is better served by rare pieces
+	if node.Uploads() == swarm.UploadOff {                                        // then nobody but web seeds is asked
 		r.Peers, r.Trackers, r.Discovers = nil, nil, false
 		if r.Torrent == nil {
 			return nil, &Error{ErrNoSource, "peers are off, and only they can describe what this magnet link names", "use a .torrent, or a magnet link with xs=URL"}
@@ -66,15 +86,7 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 		spec.Note = r.Release.Trust.Checkpoint().Note
 		spec.Heard = r.Release.hear
 	}
-	t, err := node.Add(spec)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.follow(ctx, t); err != nil {
-		t.Close()
-		return nil, err
-	}
-	return t, nil
+	return node.Add(spec)
 }
 
 func noSource() error {

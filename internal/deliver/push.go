@@ -103,10 +103,10 @@ func (p *pusher) push(ctx context.Context, out *release.Outgoing) error {
 		return err
 	}
 	o := dirOpener{p.r.Public(), inPlace}
-	for _, l := range out.Releases {
-		p.total += l.Tree().Bytes
+	for _, l := range out.Contents {
+		p.total += l.Artefact.Bytes
 	}
-	for _, l := range out.Releases {
+	for _, l := range out.Contents {
 		if err := p.content(ctx, o, l); err != nil {
 			return fmt.Errorf("pushing %s: %w", l.Ref(), err)
 		}
@@ -128,13 +128,13 @@ func (p *pusher) push(ctx context.Context, out *release.Outgoing) error {
 	return p.commit(ctx, out.Roles)
 }
 
-// content sends the files of a release that the origin has not.
+// content sends the files of a content that the origin has not.
 func (p *pusher) content(ctx context.Context, o opener, l *release.Live) error {
 	packed, err := l.Metainfo()
 	if err != nil {
 		return err
 	}
-	t, err := UnpackMetainfo(packed, l.Tree())
+	t, err := UnpackMetainfo(packed, &l.Artefact)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (p *pusher) content(ctx context.Context, o opener, l *release.Live) error {
 		if f.Symlink != nil || f.Length == 0 {
 			continue
 		}
-		path := "content/" + l.Tree().V2 + "/" + f.Name(t.Info)
+		path := "content/" + l.Artefact.V2 + "/" + f.Name(t.Info)
 		c, size, err := o.open(path)
 		if err != nil {
 			return err

@@ -35,6 +35,8 @@ type ReleaseConfig struct {
 	Now func() time.Time
 	// Running is a version to look up as well; Trusted.Withdrawn then says whether it was taken back. May be empty.
 	Running string
+	// Lean leaves the release's metainfo for Stage to get: most ways do not need it, and that of a large tree may be larger than a patch.
+	Lean bool
 	// Swarm, asked once, is where a repository is found that has no origin, or whose origin does not answer. Nil: nowhere.
 	Swarm func() (*Swarm, error)
 }
@@ -304,23 +306,35 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 			r.close()
 		}
 	}()
-	packed, err := found.Trust.Metainfo(ctx, found.Found)
-	if err != nil {
-		return nil, err
+	f = &Found{Release: found, close: r.close, carried: r.carried, reach: r.reach}
+	r.reach(f, found.Tree().V2)
+	if c.Lean {
+		return f, nil
 	}
-	torrent, err := UnpackMetainfo(packed, found.Tree())
-	if err != nil {
-		return nil, err
-	}
-	f = &Found{Torrent: torrent, WebSeeds: torrent.WebSeeds, Release: found, close: r.close}
-	v2 := found.Tree().V2
+	return f, f.describe(ctx)
+}
+
+// reach says how content of the repository is got at.
+func (r *repository) reach(f *Found, v2 string) {
 	switch {
 	case r.opener != nil:
 		f.Origin, f.Local = []string{localSeed(v2)}, local{r.opener}
 	case r.web != nil:
 		r.web.sources(f, v2)
 	}
-	return f, nil
+}
+
+// describe reads the release's metainfo.
+func (f *Found) describe(ctx context.Context) error {
+	packed, err := f.Release.Trust.Metainfo(ctx, f.Release.Found)
+	if err != nil {
+		return err
+	}
+	if f.Torrent, err = UnpackMetainfo(packed, f.Release.Tree()); err != nil {
+		return err
+	}
+	f.WebSeeds = append(f.WebSeeds, f.Torrent.WebSeeds...)
+	return nil
 }
 
 // maxMetainfo bounds an unpacked metainfo, in bytes, and what unpacking it may take.

@@ -20,7 +20,7 @@ import (
 
 // Found is what a SOURCE leads to: a torrent, or for a magnet the hashes to ask peers about.
 type Found struct {
-	Torrent  *piece.Torrent // nil for a magnet
+	Torrent  *piece.Torrent // nil for a magnet, and for a release that ReleaseConfig.Lean left so
 	Magnet   *Magnet
 	Trackers [][]string
 	WebSeeds []string
@@ -32,7 +32,9 @@ type Found struct {
 	// Local answers for the Origin of content that lies on this machine, in a repository's directory or in a bundle.
 	Local http.RoundTripper
 
-	close func()
+	reach   func(f *Found, v2 string) // adds how another artefact of the release is got at
+	carried bool                      // it comes in a bundle
+	close   func()
 }
 
 // Close lets go of what the content comes from, once it was fetched.

@@ -86,6 +86,93 @@ func TestNginxServesARepository(t *testing.T) {
 	swarmtest.Same(t, filepath.Join(content, "data"), filepath.Join(out, "app-3"))
 }
 
+// rsyncSteps are the commands that the README has for copying a repository.
+func rsyncSteps(t *testing.T, public, where string) (steps [][]string) {
+	t.Helper()
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(line, "rsync ") {
+			continue
+		}
+		var args []string
+		for _, word := range strings.Fields(line)[1:] {
+			word = strings.Trim(word, "'")
+			word = strings.Replace(word, "repo/public", public, 1)
+			args = append(args, strings.Replace(word, "WHERE", where, 1))
+		}
+		steps = append(steps, args)
+	}
+	if len(steps) < 3 {
+		t.Fatalf("the README has %d steps", len(steps))
+	}
+	return steps
+}
+
+// A repository is copied by rsync in the documented order. Before, between and after the steps a machine that knows it, and one that does not, get the version
+// before or the one after, although keys were rotated meanwhile.
+func TestRsyncInTheDocumentedOrder(t *testing.T) {
+	swarmtest.Require(t, "interop", "rsync")
+	h := swarmtest.Local(t)
+	dir, where := h.Path("repo"), h.Path("where")
+	publish := func(version string) {
+		t.Helper()
+		file := h.Path("file")
+		if err := os.WriteFile(file, []byte(version), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		h.Run("publish", file, "--as", "app@"+version, "--channel", "stable", "--repo", dir).Succeed()
+	}
+	gets := func(state, want string) {
+		t.Helper()
+		out := h.Path("out")
+		h.Run("get", "app:stable", "--repo", where, "--root", filepath.Join(dir, "public", "metadata", "1.root.json"), "--state-dir", state, "-o", out).Succeed()
+		if b, err := os.ReadFile(filepath.Join(out, "file")); err != nil || string(b) != want {
+			t.Errorf("got version %q, %v, want %s", b, err, want)
+		}
+		if err := os.RemoveAll(out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Run("init", dir, "--plain-keys").Succeed()
+	publish("1")
+	steps := rsyncSteps(t, filepath.Join(dir, "public"), where)
+	if err := os.Mkdir(where, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range steps {
+		h.Do("rsync", args...)
+	}
+	known := h.Path("known")
+	gets(known, "1")
+	for _, role := range []string{"root", "timestamp", "snapshot", "targets", "log", "app"} {
+		h.Run("key", "rotate", role, "--repo", dir).Succeed()
+	}
+	publish("2")
+	publish("3")
+	want := "1"
+	for i, args := range steps {
+		h.Do("rsync", args...)
+		if _, err := os.Stat(filepath.Join(where, "metadata", "2.root.json")); err == nil && i < len(steps)-1 {
+			t.Errorf("step %d has copied a root before the last", i+1)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, "public", "metadata", "timestamp.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there, err := os.ReadFile(filepath.Join(where, "metadata", "timestamp.json")); err == nil && string(there) == string(b) {
+			want = "3"
+		}
+		gets(known, want)
+		gets(h.Path(fmt.Sprintf("new-%d", i)), want)
+	}
+	if want != "3" {
+		t.Error("the timestamp was never copied")
+	}
+}
+
 // targetsOf are the targets of app@2, with where they lie in the repository.
 func targetsOf(t *testing.T, dir string) map[string]string {
 	t.Helper()

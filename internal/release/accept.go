@@ -24,14 +24,16 @@ type PushedRole struct {
 	BaseVersion int64 `json:"base_version"`
 }
 
-// Accepted is a release that a push brings, with its metainfo.
+// Accepted is a content that a push brings, with its metainfo.
 type Accepted struct {
-	*Release
-	Packed []byte
+	Ref      Ref
+	Platform string
+	Artefact Artefact
+	Packed   []byte
 }
 
 // Accept takes over roles that were signed elsewhere, whose files and documents lie in incoming under their public paths. It checks all of them, and that they follow
-// from what is here, and returns the releases that are new. Nothing is written before the Update ends well.
+// from what is here, and returns the contents that are new. Nothing is written before the Update ends well.
 func (tx *Tx) Accept(incoming Files, pushed []PushedRole) ([]*Accepted, error) {
 	pushed = slices.Clone(pushed)
 	slices.SortFunc(pushed, func(a, b PushedRole) int { return readRank(a.Role) - readRank(b.Role) })
@@ -84,9 +86,7 @@ func (tx *Tx) Accept(incoming Files, pushed []PushedRole) ([]*Accepted, error) {
 			if err != nil {
 				return nil, err
 			}
-			if a != nil {
-				accepted = append(accepted, a)
-			}
+			accepted = append(accepted, a...)
 		}
 	}
 	if err := tx.withMetainfo(accepted); err != nil {
@@ -161,13 +161,9 @@ type acceptedFile struct {
 	data    []byte
 }
 
-// acceptTarget checks a target that is new or has changed, and takes its file over; it returns a release that is new.
-func (tx *Tx) acceptTarget(incoming Files, app, path string, f, was *metadata.TargetFiles) (*Accepted, error) {
-	limit := int64(maxDocument)
-	if strings.HasPrefix(path, "metainfo/") {
-		limit = MaxMetainfo
-	}
-	if f.Length > limit {
+// acceptTarget checks a target that is new or has changed, and takes its file over; it returns the contents that it names.
+func (tx *Tx) acceptTarget(incoming Files, app, path string, f, was *metadata.TargetFiles) ([]*Accepted, error) {
+	if limit := targetLimit(path); f.Length > limit {
 		return nil, refuse(RuleEndless, "%s has %d bytes: at most %d", path, f.Length, limit)
 	}
 	b, err := readFile(tx.ctx, incoming, targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"]))), f.Length)
@@ -191,6 +187,9 @@ func (tx *Tx) acceptTarget(incoming Files, app, path string, f, was *metadata.Ta
 		}
 		return nil, nil
 	}
+	if _, _, _, ok := parsePatchesPath(path); ok {
+		return tx.acceptPatches(app, path, b)
+	}
 	a, version, platform, ok := parseReleasePath(path)
 	if !ok {
 		return nil, nil
@@ -208,19 +207,23 @@ func (tx *Tx) acceptTarget(incoming Files, app, path string, f, was *metadata.Ta
 	if customOf(f).Withdrawn != "" {
 		return nil, nil // taken back before it was ever here: nobody gets its content
 	}
-	return &Accepted{Release: rel}, nil
+	var list []*Accepted
+	for _, x := range rel.Artefacts {
+		list = append(list, &Accepted{Ref: rel.Ref(), Platform: platform, Artefact: x})
+	}
+	return list, nil
 }
 
-// withMetainfo adds the metainfo of each release, which must be signed too.
+// withMetainfo adds the metainfo of each content, which must be signed too.
 func (tx *Tx) withMetainfo(list []*Accepted) error {
 	for _, a := range list {
-		path := metainfoPath(a.Tree().V2)
-		f, err := tx.find(a.App, path)
+		path := metainfoPath(a.Artefact.V2)
+		f, err := tx.find(a.Ref.App, path)
 		if err != nil {
 			return err
 		}
 		if f == nil {
-			return refuse(RuleIncomplete, "the metainfo of %s is not signed", a.Ref())
+			return refuse(RuleIncomplete, "the metainfo of %s is not signed", a.Ref)
 		}
 		if a.Packed, err = tx.read(path, f); err != nil {
 			return err

@@ -208,6 +208,22 @@ func (t *Trust) Metainfo(ctx context.Context, found *Found) ([]byte, error) {
 	return t.target(ctx, metainfoPath(found.Tree().V2), found.metainfo, MaxMetainfo, "")
 }
 
+// MetainfoBytes is how many bytes Metainfo reads.
+func (f *Found) MetainfoBytes() int64 { return f.metainfo.Length }
+
+// MetainfoOf reads the metainfo of another artefact of a release, or of its patches.
+func (t *Trust) MetainfoOf(ctx context.Context, found *Found, v2 string) ([]byte, error) {
+	path := metainfoPath(v2)
+	f, err := t.find(ctx, found.App, path)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, refuse(RuleIncomplete, "the metainfo %.20s… of %s is not signed", v2, found.Ref())
+	}
+	return t.target(ctx, path, f, MaxMetainfo, "")
+}
+
 // Log reads the whole log, checked against the checkpoint, and calls each for its entries.
 func (t *Trust) Log(ctx context.Context, each func(n int64, e LogEntry) error) error {
 	return readLog(ctx, t.cfg.Files, t.checkpoint, each)

@@ -15,8 +15,8 @@ import (
 type Outgoing struct {
 	Roles []PushedRole
 	Files []string // documents, metainfo and roles, by their public path
-	// Releases are those that are new there. Their content may be there all the same.
-	Releases []*Live
+	// Contents are those of releases and patches that are new there. They may be there all the same.
+	Contents []*Live
 }
 
 // Compare finds out what has to be pushed to the repository that t has just refreshed, beginning with its first root. That something else was published there where
@@ -64,8 +64,8 @@ func (r *Repository) Compare(ctx context.Context, t *Trust) (*Outgoing, error) {
 		return nil, err
 	}
 	for _, l := range live {
-		if fresh[releasePath(l.App, l.Version, l.Platform)] != nil {
-			o.Releases = append(o.Releases, l)
+		if fresh[releasePath(l.App, l.Version, l.Platform)] != nil || fresh[metainfoPath(l.Artefact.V2)] != nil {
+			o.Contents = append(o.Contents, l)
 		}
 	}
 	return o, nil

@@ -11,6 +11,7 @@
 //	inplace.json                                  content that was not copied, and where it lies
 //	public/metadata/timestamp.json, N.ROLE.json   what is signed (TUF 1.0, consistent snapshots)
 //	public/targets/releases/APP/VERSION/HASH.PLATFORM.json
+//	public/targets/releases/APP/VERSION/HASH.PLATFORM+patches.json, HASH.PLATFORM+OLDVERSION.patch
 //	public/targets/channels/APP/HASH.CHANNEL.json
 //	public/targets/rollouts/APP/HASH.CHANNEL.json
 //	public/targets/metainfo/HASH.V2.torrent.zst

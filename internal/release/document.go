@@ -31,22 +31,38 @@ type Release struct {
 
 // Artefact is one way to get at a release's content.
 type Artefact struct {
-	// Kind is T for the content itself. What else there is, such as F (one archive of it) and P (a patch), is ignored by who does not know it.
-	Kind  string `json:"kind"`
-	From  string `json:"from,omitempty"` // of a patch: the version it begins with
-	Name  string `json:"name"`           // the torrent's
-	V1    string `json:"v1,omitempty"`   // info hashes in hex; v2 is always there
-	V2    string `json:"v2"`
-	Bytes int64  `json:"bytes"` // of content
+	// Kind is T for the content itself, F for one archive of it, P for a patch. Others are ignored by who does not know them.
+	Kind     string `json:"kind"`
+	From     string `json:"from,omitempty"` // of a patch: the version it begins with,
+	Base     string `json:"base,omitempty"` // and the v2 info hash of that version's content
+	Name     string `json:"name"`           // the torrent's
+	V1       string `json:"v1,omitempty"`   // info hashes in hex; a torrent always has v2
+	V2       string `json:"v2,omitempty"`
+	Bytes    int64  `json:"bytes"`              // of content
+	Metainfo int64  `json:"metainfo,omitempty"` // bytes of its metainfo, as the repository has it
+}
+
+// isTorrent says whether the artefact is content that swarms have. A small patch is not; see Patches.
+func (a *Artefact) isTorrent() bool { return a.V2 != "" }
+
+// valid says whether the fields are what they can be.
+func (a *Artefact) valid() bool {
+	return a.Kind != "" && len(a.Kind) <= 8 && (a.From == "" || ValidVersion(a.From)) && (a.Base == "" || isHash(a.Base, 32)) && a.Bytes >= 0 && a.Bytes <= maxContent &&
+		a.Name != "" && len(a.Name) <= 255 && !strings.ContainsAny(a.Name, "/\\\x00") && (a.V2 == "" || isHash(a.V2, 32)) && (a.V1 == "" || isHash(a.V1, 20)) && a.Metainfo >= 0 && a.Metainfo <= MaxMetainfo
 }
 
 // Ref names the release.
 func (r *Release) Ref() Ref { return Ref{App: r.App, Version: r.Version} }
 
 // Tree is the artefact of kind T.
-func (r *Release) Tree() *Artefact {
+func (r *Release) Tree() *Artefact { return r.artefact("T") }
+
+// Archive is the artefact of kind F, nil if there is none.
+func (r *Release) Archive() *Artefact { return r.artefact("F") }
+
+func (r *Release) artefact(kind string) *Artefact {
 	for i := range r.Artefacts {
-		if r.Artefacts[i].Kind == "T" {
+		if r.Artefacts[i].Kind == kind {
 			return &r.Artefacts[i]
 		}
 	}
@@ -71,8 +87,7 @@ func parseRelease(b []byte) (*Release, error) {
 	trees := 0
 	for i := range r.Artefacts {
 		a := &r.Artefacts[i]
-		if a.Kind == "" || len(a.Kind) > 8 || a.From != "" && !ValidVersion(a.From) || a.Bytes < 0 || a.Bytes > maxContent ||
-			a.Name == "" || len(a.Name) > 255 || strings.ContainsAny(a.Name, "/\\\x00") || !isHash(a.V2, 32) || a.V1 != "" && !isHash(a.V1, 20) {
+		if !a.valid() || !a.isTorrent() {
 			return nil, fmt.Errorf("artefact %d of a release document is not one", i)
 		}
 		if a.Kind == "T" {

@@ -200,6 +200,19 @@ func (r *Repository) Lookup(ctx context.Context, app, version, platform string) 
 	return rel, err
 }
 
+// Patches are those that there are to a release. It takes no lock.
+func (r *Repository) Patches(ctx context.Context, rel *Release) ([]Artefact, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	p, err := tx.Patches(rel.App, rel.Version, rel.Platform)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return p.Artefacts, nil
+}
+
 // Checkpoint is the log's signed checkpoint, as it lies in the repository.
 func (r *Repository) Checkpoint(ctx context.Context) ([]byte, error) {
 	b, err := readFile(ctx, r.Files(), "log/checkpoint", maxCheckpoint)
@@ -209,14 +222,15 @@ func (r *Repository) Checkpoint(ctx context.Context) ([]byte, error) {
 	return b, err
 }
 
-// Live is a release that is published and not withdrawn.
+// Live is a content of a release that is published and not withdrawn.
 type Live struct {
 	*Release
+	Artefact Artefact // of the release, or one of its patches
 	// Metainfo reads its metainfo, compressed.
 	Metainfo func() ([]byte, error)
 }
 
-// Live lists the releases whose content is to be had. It takes no lock.
+// Live lists the contents that are to be had: the artefacts of all releases, and their patches but for the small ones. It takes no lock.
 func (r *Repository) Live(ctx context.Context) ([]*Live, error) {
 	tx := r.newTx(ctx)
 	if err := tx.load(); err != nil {
@@ -236,18 +250,27 @@ func (r *Repository) Live(ctx context.Context) ([]*Live, error) {
 			if rel.Withdrawn != "" {
 				continue
 			}
-			list = append(list, &Live{rel.Release, func() ([]byte, error) {
-				path := metainfoPath(rel.Tree().V2)
-				f, err := tx.find(rel.App, path)
-				if err != nil {
-					return nil, err
-				}
-				if f == nil {
-					return nil, fmt.Errorf("the metainfo of %s is not signed: %w", rel.Ref(), ErrAbsent)
-				}
-				return tx.read(path, f)
-			}})
+			contents, err := tx.contents(rel.Release)
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range contents {
+				list = append(list, &Live{rel.Release, x, func() ([]byte, error) { return tx.metainfo(app, x.V2) }})
+			}
 		}
 	}
 	return list, nil
+}
+
+// metainfo reads the metainfo of a content of an app.
+func (tx *Tx) metainfo(app, v2 string) ([]byte, error) {
+	path := metainfoPath(v2)
+	f, err := tx.find(app, path)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, fmt.Errorf("%s of %s is not signed: %w", path, app, ErrAbsent)
+	}
+	return tx.read(path, f)
 }

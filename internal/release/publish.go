@@ -164,9 +164,12 @@ func (tx *Tx) Find(app, version, platform string) (rel *Release, withdrawn strin
 	return rel, customOf(f).Withdrawn, err
 }
 
-// Add publishes a release with the metainfo of its content, a .torrent compressed with zstd. What is published already stays as it is: then added is false if
-// the content is the same, and the error ErrPublished if it is not.
-func (tx *Tx) Add(rel Release, metainfo []byte) (added bool, err error) {
+// Add publishes a release with the metainfo of each of its artefacts, a .torrent compressed with zstd. What is published already stays as it is: then added is
+// false if the content is the same, and the error ErrPublished if it is not.
+func (tx *Tx) Add(rel Release, metainfo ...[]byte) (added bool, err error) {
+	if len(metainfo) != len(rel.Artefacts) {
+		return false, fmt.Errorf("%d artefacts with %d metainfos", len(rel.Artefacts), len(metainfo))
+	}
 	rel.Format = 1
 	rel.Published = tx.now.UTC().Truncate(time.Second)
 	if _, err := tx.appMeta(rel.App); err != nil {
@@ -189,8 +192,10 @@ func (tx *Tx) Add(rel Release, metainfo []byte) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := tx.document(rel.App, metainfoPath(rel.Tree().V2), metainfo); err != nil {
-		return false, err
+	for i, a := range rel.Artefacts {
+		if err := tx.document(rel.App, metainfoPath(a.V2), metainfo[i]); err != nil {
+			return false, err
+		}
 	}
 	return true, tx.document(rel.App, releasePath(rel.App, rel.Version, rel.Platform), b)
 }
@@ -423,20 +428,8 @@ func (tx *Tx) Prune(app string, keep int, pinned []string) (gone []*Release, err
 		}
 		gone = append(gone, rel)
 	}
-	var metainfos []string
-	for _, rel := range gone {
-		if err := tx.put(app, releasePath(app, rel.Version, rel.Platform), nil); err != nil {
-			return nil, err
-		}
-		metainfos = append(metainfos, rel.Tree().V2)
-	}
-	for _, v2 := range metainfos {
-		if slices.ContainsFunc(all, func(r *Release) bool { return r.Tree().V2 == v2 && !slices.Contains(gone, r) }) {
-			continue
-		}
-		if err := tx.put(app, metainfoPath(v2), nil); err != nil {
-			return nil, err
-		}
+	if err := tx.dropReleases(app, all, gone); err != nil {
+		return nil, err
 	}
 	if len(gone) == 0 {
 		return nil, nil
@@ -452,6 +445,44 @@ func (tx *Tx) Prune(app string, keep int, pinned []string) (gone []*Release, err
 		}
 	}
 	return gone, nil
+}
+
+// dropReleases forgets those of an app's releases that are gone, with their patches and all metainfo that no other release needs.
+func (tx *Tx) dropReleases(app string, all, gone []*Release) error {
+	needed := map[string]bool{}
+	for _, rel := range all {
+		if slices.Contains(gone, rel) {
+			continue
+		}
+		list, err := tx.contents(rel)
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			needed[a.V2] = true
+		}
+	}
+	for _, rel := range gone {
+		list, err := tx.contents(rel)
+		if err != nil {
+			return err
+		}
+		if err := tx.dropPatches(app, rel.Version, rel.Platform); err != nil {
+			return err
+		}
+		if err := tx.put(app, releasePath(app, rel.Version, rel.Platform), nil); err != nil {
+			return err
+		}
+		for _, a := range list {
+			if needed[a.V2] {
+				continue
+			}
+			if err := tx.put(app, metainfoPath(a.V2), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Apps are the names of all apps.

@@ -45,6 +45,17 @@ func (n *Network) Host() *Host {
 	return newHost(n.t, addr, []string{"ip", "netns", "exec", name})
 }
 
+// Cut takes a host's cable out, and Mend puts it in again.
+func (n *Network) Cut(h *Host) { n.cable(h, "down") }
+
+// Mend ends what Cut began.
+func (n *Network) Mend(h *Host) { n.cable(h, "up") }
+
+func (n *Network) cable(h *Host, state string) {
+	n.t.Helper()
+	n.ip("-n", n.bridge, "link", "set", fmt.Sprintf("port%d", h.Addr.As4()[3]), state)
+}
+
 // namespace adds one that ends with the test.
 func (n *Network) namespace(name string) {
 	n.t.Helper()

@@ -3,8 +3,6 @@ package updater
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -117,7 +115,9 @@ func rolloutOf(f *release.Found, now time.Time) *Rollout {
 func (r *Releases) Fetch(ctx context.Context, o *Offer, dir, old string) (f *Fetched, err error) {
 	way := reach{Releases: r}
 	defer func() { err = errors.Join(err, way.close()) }()
-	found, err := deliver.ResolveRelease(ctx, r.named(o.Version), way.config(ctx))
+	c := way.config(ctx)
+	c.Lean = true
+	found, err := deliver.ResolveRelease(ctx, r.named(o.Version), c)
 	if err != nil {
 		return nil, err
 	}
@@ -125,10 +125,10 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, dir, old string) (f *Fet
 	if found.Release.Tree().V2 != o.V2 {
 		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: found.Release.Ref().String() + " is another content than it was a moment ago"}
 	}
-	if err := copyOld(ctx, found.Torrent.Info, old, dir); err != nil {
-		return nil, err
+	request := deliver.Request{Found: *found, Dir: dir, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Progress: r.Progress}
+	if old != "" {
+		request.From = []string{old}
 	}
-	request := deliver.Request{Found: *found, Dir: dir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Progress: r.Progress}
 	if r.Limit > 0 {
 		request.Deadline = time.Now().Add(r.Limit)
 	}
@@ -139,62 +139,9 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, dir, old string) (f *Fet
 		}
 	}
 	request.Discovers = way.peer.Discovers
-	t, err := deliver.Fetch(ctx, way.peer.Node, request)
+	staged, err := deliver.Stage(ctx, way.peer.Node, request)
 	if err != nil {
 		return nil, err
 	}
-	defer t.Close()
-	return &Fetched{Info: found.Torrent.Info, From: t.Stats().From}, nil
-}
-
-// copyOld brings files of an old version to dir, under the names that the new one has for them: what is right in them is not fetched. Where something lies
-// already nothing is done: that is of a fetch that was interrupted. old is the version's directory; "": there is none.
-func copyOld(ctx context.Context, info *piece.Info, old, dir string) error {
-	if old == "" || exists(filepath.Join(dir, info.Name)) {
-		return nil
-	}
-	from, err := os.OpenRoot(old)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	to, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer to.Close()
-	for i := range info.Files {
-		name := filepath.Join(info.Files[i].Path...)
-		target := filepath.Join(info.Name, name)
-		if !info.Dir { // whatever it was called
-			list, err := os.ReadDir(old)
-			if err != nil || len(list) != 1 {
-				return err
-			}
-			name, target = list[0].Name(), info.Name
-		}
-		if fi, err := from.Lstat(name); err != nil || !fi.Mode().IsRegular() || info.Files[i].Length == 0 {
-			continue
-		}
-		if err := copyWithin(ctx, from, name, to, target); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func copyWithin(ctx context.Context, from *os.Root, name string, to *os.Root, target string) error {
-	src, err := from.Open(name)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if err := to.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return err
-	}
-	dst, err := to.OpenFile(target, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	return clone(ctx, dst, src)
+	return &Fetched{Info: staged.Torrent().Info, From: staged.Stats().From}, staged.Close()
 }

@@ -27,8 +27,8 @@ type Sink interface {
 	Create(file int) (io.WriteCloser, error)
 }
 
-// Apply makes the new version from the old one and a patch that Diff wrote, read once from front to back. It takes about 25 MiB of memory however
-// large the files are.
+// Apply makes the new version from the old one and a patch that Diff wrote, read once from front to back. It takes less than 64 MiB of memory
+// however large the files are.
 //
 // The patch is a stranger's. Its info dictionary is believed when it has the hash that is wanted; its files get the lengths that they have there. But
 // their bytes are not verified: a damaged old file or a malicious patch gives others. Whoever uses them has to compare them with the roots in the Info.

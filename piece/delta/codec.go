@@ -18,11 +18,11 @@ type codec struct {
 	run     [4 * 8][64]bit
 	long    numberModel
 	values  [4 * 256][256]bit // of the bytes that differ
-	refs    *references
+	refs    references
 }
 
 func newCodec() *codec {
-	c := &codec{copied: newNumber(), fresh: newNumber(), seek: newNumber(), long: newNumber(), refs: newReferences()}
+	c := &codec{copied: newNumber(), fresh: newNumber(), seek: newNumber(), long: newNumber()}
 	fill(c.rest[:])
 	fill(c.where[:])
 	fill(c.rowGoes[:])

@@ -3,6 +3,7 @@ package delta
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -61,6 +62,27 @@ func TestLittleMemory(t *testing.T) {
 	}
 	if _, err := Diff(ctx, old, new, io.Discard, Options{Memory: minMemory - 1}); err == nil {
 		t.Error("less memory than can do is no error")
+	}
+}
+
+// TestNewFileInSections: a new file is cut, however large, because decoders accept so much code in a section and no more.
+func TestNewFileInSections(t *testing.T) {
+	dir := t.TempDir()
+	old := version(t, dir, map[string][]byte{"a": []byte("one")})
+	new := version(t, dir, map[string][]byte{"a": []byte("one"), "zeros": make([]byte, 9<<20)})
+	patch := diff(t, old, new, Options{section: limits{output: 1 << 30, ops: 1 << 20, fresh: 1 << 20}})
+	mustApply(t, old, new, patch)
+	sections := 0
+	for rest := patch[headLength(t, patch):]; len(rest) > 0; sections++ {
+		var head [3]uint64
+		for i := range head {
+			v, n := binary.Uvarint(rest)
+			head[i], rest = v, rest[n:]
+		}
+		rest = rest[head[1]+head[2]:]
+	}
+	if sections != 3 {
+		t.Errorf("9 MiB are in %d sections, want 3", sections)
 	}
 }
 

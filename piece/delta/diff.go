@@ -222,7 +222,7 @@ type bounded interface {
 // addPart encodes a part of a file, which has left bytes from its beginning on.
 func (s *sectionEncoder) addPart(p *filePart, from *pool, all bounded, t *track, left int64) (err error) {
 	b := p.bytes
-	each := func(o op, old []byte) {
+	one := func(o op, old []byte) {
 		n := o.copied + o.new
 		if err == nil && s.full() {
 			err = s.flush()
@@ -234,6 +234,12 @@ func (s *sectionEncoder) addPart(p *filePart, from *pool, all bounded, t *track,
 		s.add(o, left, *t, at, old, b[:n])
 		t.after(o)
 		b, left = b[n:], left-int64(n)
+	}
+	each := func(o op, old []byte) {
+		for ; o.new > maxNew; o, old = (op{new: o.new - maxNew}), nil {
+			one(op{o.pos, o.copied, maxNew}, old)
+		}
+		one(o, old)
 	}
 	for _, o := range p.ops {
 		if from == nil {

@@ -1,6 +1,9 @@
 package delta
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // The new bytes of a section follow each other as one text, and are coded as literals and as repeats of what came before in this text, like in LZMA
 // (I. Pavlov): a repeat is at a distance, or at one of the last four distances. Machine code in small amounts is where zstd loses most: esbuild's
@@ -124,6 +127,7 @@ type repeat struct{ length, distance, worth int }
 // repeatFinder finds repeats with a hash of four bytes and chains of their places, and a hash of three bytes for the last place alone.
 type repeatFinder struct {
 	b       []byte
+	shift   int // of hashes: there are about as many as places, or chains of noise would be long
 	entered int // places before this one can be found
 	three   []int32
 	four    []int32
@@ -131,28 +135,29 @@ type repeatFinder struct {
 }
 
 const (
-	repeatBits  = 16
 	repeatDepth = 64 // places looked at
 	goodRepeat  = 96 // bytes with which no better one is looked for
 )
 
 func newRepeatFinder(b []byte) *repeatFinder {
-	return &repeatFinder{b: b, three: make([]int32, 1<<repeatBits), four: make([]int32, 1<<repeatBits), before: make([]int32, len(b))}
+	log := min(max(bits.Len(uint(len(b))), 8), 20)
+	return &repeatFinder{b: b, shift: 32 - log, three: make([]int32, 1<<log), four: make([]int32, 1<<log), before: make([]int32, len(b))}
 }
 
-func hashThree(b []byte) uint32 {
-	return (uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16) * 506832829 >> (32 - repeatBits)
+func (f *repeatFinder) hashThree(b []byte) uint32 {
+	return (uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16) * 506832829 >> f.shift
 }
-func hashFour(b []byte) uint32 {
-	return binary.LittleEndian.Uint32(b) * 2654435761 >> (32 - repeatBits)
+
+func (f *repeatFinder) hashFour(b []byte) uint32 {
+	return binary.LittleEndian.Uint32(b) * 2654435761 >> f.shift
 }
 
 // advance makes places before at known.
 func (f *repeatFinder) advance(at int) {
 	for ; f.entered < at && f.entered+4 <= len(f.b); f.entered++ {
 		b := f.b[f.entered:]
-		f.three[hashThree(b)] = int32(f.entered + 1)
-		h := hashFour(b)
+		f.three[f.hashThree(b)] = int32(f.entered + 1)
+		h := f.hashFour(b)
 		f.before[f.entered] = f.four[h]
 		f.four[h] = int32(f.entered + 1)
 	}
@@ -177,10 +182,10 @@ func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 	if len(b) < 4 || best.length >= goodRepeat {
 		return best
 	}
-	if p := int(f.three[hashThree(b)]) - 1; p >= 0 && at-p <= freshWindow {
+	if p := int(f.three[f.hashThree(b)]) - 1; p >= 0 && at-p <= freshWindow {
 		try(p, distancePrice(at-p))
 	}
-	p := int(f.four[hashFour(b)]) - 1
+	p := int(f.four[f.hashFour(b)]) - 1
 	for range repeatDepth {
 		if p < 0 || at-p > freshWindow || try(p, distancePrice(at-p)) >= goodRepeat {
 			break

@@ -15,9 +15,9 @@ const (
 	trustMost  = 16
 )
 
-// references remembers by how much targets moved.
+// references remembers by how much targets moved. The zero value remembers none.
 type references struct {
-	exact, near []moved
+	exact, near []moved // nil until the first target: a text has none
 	// trust is how many more guesses were right than wrong. While it is negative none is used: this is no x86 code.
 	trust int
 }
@@ -27,14 +27,13 @@ type moved struct {
 	by     int32
 }
 
-func newReferences() *references {
-	return &references{exact: make([]moved, 1<<exactBits), near: make([]moved, 1<<nearBits)}
-}
-
 func slot(target uint32, bits int) uint32 { return target * 2654435761 >> (32 - bits) }
 
 // guess is by how much a target moved.
 func (r *references) guess(target uint32) (by int32, ok bool) {
+	if r.exact == nil {
+		return 0, false
+	}
 	if m := r.exact[slot(target, exactBits)]; m.target == target {
 		return m.by, true
 	}
@@ -43,6 +42,9 @@ func (r *references) guess(target uint32) (by int32, ok bool) {
 }
 
 func (r *references) learn(target uint32, by int32) {
+	if r.exact == nil {
+		r.exact, r.near = make([]moved, 1<<exactBits), make([]moved, 1<<nearBits)
+	}
 	r.exact[slot(target, exactBits)] = moved{target, by}
 	r.near[slot(target>>nearShift, nearBits)] = moved{target >> nearShift, by}
 }

@@ -17,6 +17,7 @@ var sectionLimits = limits{output: 256 << 20, ops: 4 << 20, fresh: 12 << 20}
 
 const (
 	maxCopied = 4 << 20  // of one op
+	maxNew    = 4 << 20  // of one op
 	maxCode   = 20 << 20 // what a decoder accepts of either code: a section may exceed its limits by an op
 )
 

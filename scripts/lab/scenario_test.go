@@ -145,7 +145,7 @@ func TestSimulationPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	var a, b strings.Builder
-	if err := errors.Join(s.simulate(&a, false), s.simulate(&b, false)); err != nil {
+	if err := errors.Join(s.simulate(&a, false, false), s.simulate(&b, false, false)); err != nil {
 		t.Fatal(err)
 	}
 	if a.String() != b.String() || !strings.Contains(a.String(), "median") {

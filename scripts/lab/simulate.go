@@ -80,14 +80,14 @@ func (l *lab) simulate(out io.Writer, scenarios []string) error {
 		if l.rounds > 0 {
 			s.Rounds = l.rounds
 		}
-		if err := s.simulate(out, l.json); err != nil {
+		if err := s.simulate(out, l.json, l.why); err != nil {
 			return fmt.Errorf("scenario %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (s *scenario) simulate(out io.Writer, asJSON bool) error {
+func (s *scenario) simulate(out io.Writer, asJSON, why bool) error {
 	x, err := s.simulation()
 	if err != nil {
 		return err
@@ -128,6 +128,11 @@ func (s *scenario) simulate(out io.Writer, asJSON bool) error {
 	for _, r := range results {
 		fmt.Fprintf(out, "%4d  %8.2f %7.3f  %15.3f  %13.3f  %7.3f  %13.1f%%  %8d  %4d  %5d\n", r.Seed, r.Makespan.Seconds(), r.Ratio(),
 			r.Slowest.Seconds()/r.Bound.Seconds(), r.Copies, r.Ingress, 100*r.Wasted, r.Finished, r.Hung, r.Bad)
+	}
+	for _, r := range results {
+		if why {
+			fmt.Fprintf(out, "seed %d\n%s", r.Seed, r.Details())
+		}
 	}
 	slices.SortFunc(results, func(a, b sim.Result) int { return int(a.Makespan - b.Makespan) })
 	fmt.Fprintf(out, "median %.3f x T_min\n", results[len(results)/2].Ratio())

@@ -21,8 +21,7 @@ type Machine struct {
 	node     *swarm.Virtual
 	up, down *link
 	dead     bool
-	here     bool  // it has arrived
-	busy     int64 // of up, when last looked at
+	here     bool // it has arrived
 	sent     int64
 	received int64
 	asked    int // announces

@@ -24,6 +24,17 @@ type link struct {
 	free  int64   // when all that is in the queue has gone
 	bytes int64   // carried, ever
 	busy  int64   // ns
+	seen  int64   // of busy, when last looked at
+}
+
+// since is for how many seconds a link was busy since the last look.
+func (l *link) since() float64 {
+	if l == nil {
+		return 0
+	}
+	d := l.busy - l.seen
+	l.seen = l.busy
+	return float64(d) / 1e9
 }
 
 // newLink makes a link of so many bits per second; nil is one without limit.

@@ -83,6 +83,8 @@ type Sample struct {
 	At     time.Duration `json:"at"`
 	Origin float64       `json:"origin"` // how busy the origins' uplinks were
 	Peers  float64       `json:"peers"`  // the same of all others' that are there
+	In     float64       `json:"in"`     // how busy sites' links were, inwards
+	Out    float64       `json:"out"`    // and outwards
 	Copies float64       `json:"copies"`
 	Least  float64       `json:"least"` // shares of the content that machines have
 	Mean   float64       `json:"mean"`
@@ -363,11 +365,7 @@ func (r *run) sample() {
 		if m.node == nil || m.dead {
 			continue
 		}
-		used := 0.0
-		if m.up != nil {
-			used = float64(m.up.busy-m.busy) / 1e9
-			m.busy = m.up.busy
-		}
+		used := m.up.since()
 		if m.Origin {
 			origins++
 			x.Origin += used
@@ -385,6 +383,10 @@ func (r *run) sample() {
 		x.Mean += have
 		x.Least, x.Most = min(x.Least, have), max(x.Most, have)
 	}
+	for _, s := range r.sites {
+		x.In += s.down.since() / float64(len(r.sites))
+		x.Out += s.up.since() / float64(len(r.sites))
+	}
 	x.Origin /= max(origins, 1)
 	x.Peers /= max(peers, 1)
 	x.Mean /= max(n, 1)
@@ -396,7 +398,7 @@ func (r *run) sample() {
 func (x Result) Details() string {
 	var b strings.Builder
 	for _, s := range x.Samples {
-		fmt.Fprintf(&b, "  %5.1f s  origin busy %.2f  peers busy %.2f  copies %.3f  have %.3f %.3f %.3f  leases %v\n", s.At.Seconds(), s.Origin, s.Peers, s.Copies, s.Least, s.Mean, s.Most, s.Leases)
+		fmt.Fprintf(&b, "  %5.1f s  origin busy %.2f  peers busy %.2f  sites in %.2f out %.2f  copies %.3f  have %.3f %.3f %.3f  leases %v\n", s.At.Seconds(), s.Origin, s.Peers, s.In, s.Out, s.Copies, s.Least, s.Mean, s.Most, s.Leases)
 	}
 	for _, m := range x.Machines {
 		if m.node == nil {

@@ -1,0 +1,445 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+const (
+	// stallTime is how long nothing may come from the other edges before the origin is asked.
+	stallTime = 8 * time.Second
+	// watchTime is how often it is looked whether a fetch goes on.
+	watchTime = 500 * time.Millisecond
+	// keptTime is how long an error stands for an answer to who asks again.
+	keptTime = 2 * time.Second
+	// laterTime is how long what has failed is not fetched ahead; who asks for it has it tried at once.
+	laterTime = 20 * time.Second
+)
+
+// errStopped says that the edge does not run.
+var errStopped = errors.New("the edge is stopping")
+
+// want has a content brought here, unless it is here or on its way. However many ask, it is fetched once.
+func (e *Edge) want(k *known, demand bool) *content {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.contents[k.key]
+	if c == nil {
+		c = newContent(k)
+		e.contents[k.key] = c
+		e.start(c)
+	}
+	if demand {
+		c.mu.Lock()
+		c.demanded = true
+		c.mu.Unlock()
+		c.pace.Set(0)
+	}
+	return c
+}
+
+// start has a content fetched. e.mu is held.
+func (e *Edge) start(c *content) {
+	if e.running == nil {
+		c.err = errStopped
+		close(c.ready)
+		return
+	}
+	ctx, stop := context.WithCancel(e.running)
+	c.gone, c.stop = make(chan struct{}), stop
+	e.tasks.Go(func() {
+		defer close(c.gone)
+		defer stop()
+		err := e.fetch(ctx, c)
+		if err == nil {
+			return
+		}
+		c.mu.Lock()
+		c.err = err
+		t := c.transfer
+		c.mu.Unlock()
+		c.open()
+		if t != nil {
+			t.Close()
+		}
+		if ctx.Err() == nil {
+			e.count.failed.Add(1)
+			e.mu.Lock()
+			e.later[c.key] = time.Now().Add(laterTime)
+			e.mu.Unlock()
+			if !errors.Is(err, errNoRoom) {
+				e.cfg.Log.Warn("a content cannot be fetched", "name", c.ref(), "infohash", c.key, "err", err)
+			}
+			select { // whoever asks meanwhile gets the same answer
+			case <-time.After(keptTime):
+			case <-ctx.Done():
+			}
+		}
+		e.forget(c)
+	})
+}
+
+// open lets those go on that wait for a content.
+func (c *content) open() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.ready:
+	default:
+		close(c.ready)
+	}
+}
+
+func (e *Edge) forget(c *content) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.contents[c.key] == c {
+		delete(e.contents, c.key)
+	}
+	e.nudge()
+}
+
+// fetch brings a content, and returns when it is whole.
+func (e *Edge) fetch(ctx context.Context, c *content) error {
+	found, err := c.from.find(ctx, c.known)
+	if err != nil {
+		return fmt.Errorf("finding out what %s is: %w", c.ref(), err)
+	}
+	t := found.Torrent
+	if err := e.makeRoom(ctx, c.known, costOf(t)); err != nil {
+		return err
+	}
+	if err := e.shelf.describe(c.key, t); err != nil {
+		return err
+	}
+	for stalled := false; ; {
+		own, have := e.holders(ctx, c.key)
+		from, origin := sources(e.self(), own, have, e.members(), stalled)
+		spec := swarm.Spec{Torrent: t, Dir: e.shelf.contentDir(c.key), Pace: &c.pace}
+		spec.WebSeeds = e.webSeeds(from, c.key)
+		for _, m := range from {
+			spec.Peers = append(spec.Peers, m.Addr)
+		}
+		if origin {
+			spec.WebSeeds = append(spec.WebSeeds, found.WebSeeds...)
+			spec.OriginSeeds, spec.Trackers = found.Origin, found.Trackers
+			spec.Peers = append(spec.Peers, found.Peers...)
+		}
+		if e.ring == nil {
+			spec.Trackers = append(spec.Trackers, t.Trackers...)
+		} else if !origin {
+			bare := *t // what stands in it leads to the origin
+			bare.Trackers, bare.WebSeeds = nil, nil
+			spec.Torrent = &bare
+		}
+		end, err := e.attempt(ctx, c, spec, origin)
+		if err != nil {
+			return err
+		}
+		if end == isWhole {
+			break
+		}
+		stalled = end == hasStalled
+	}
+	if err := e.shelf.keep(c.key, t, e.cfg.Now()); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	took := time.Since(c.since)
+	c.whole, c.since = true, time.Now()
+	stats := c.transfer.Stats()
+	c.mu.Unlock()
+	e.count.filled.Add(1)
+	if e.cfg.Kept != nil {
+		e.cfg.Kept(Kept{c.ref(), c.key, filepath.Join(e.shelf.contentDir(c.key), t.Name), t.Length, took, stats})
+	}
+	e.cfg.Log.Info("a content is here", "name", c.ref(), "infohash", c.key, "bytes", c.bytes)
+	e.nudge()
+	return nil
+}
+
+// ending is how an attempt to fetch a content ends.
+type ending uint8
+
+const (
+	isWhole    ending = iota
+	hasStalled        // nothing comes from these sources
+	nowLeads          // those who were to ask the origin are gone, and it is for us to do so
+)
+
+// attempt fetches from the sources that a spec names; origin says that the origin is one. If others are to be tried, what is verified stays.
+func (e *Edge) attempt(ctx context.Context, c *content, spec swarm.Spec, origin bool) (ending, error) {
+	t, err := e.cfg.Node.Add(spec)
+	if err != nil {
+		return 0, err
+	}
+	led := e.leads(c.key)
+	c.mu.Lock()
+	c.transfer, c.torrent, c.direct = t, spec.Torrent, origin
+	c.mu.Unlock()
+	c.open()
+	defer func() { e.count.fetched(t.Stats()) }()
+	tick := time.NewTicker(watchTime)
+	defer tick.Stop()
+	moved, last := time.Now(), int64(-1)
+	for {
+		select {
+		case <-t.Done():
+			return isWhole, t.Err()
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case now := <-tick.C:
+			if n := t.Stats().Have; n != last {
+				moved, last = now, n
+			}
+			switch {
+			case origin:
+			case now.Sub(moved) >= stallTime:
+				t.Close()
+				return hasStalled, nil
+			case !led && e.leads(c.key):
+				t.Close()
+				return nowLeads, nil
+			}
+		}
+	}
+}
+
+// webSeeds are where other edges have a content over HTTP.
+func (e *Edge) webSeeds(from []Member, key string) (urls []string) {
+	for _, m := range from {
+		urls = append(urls, "http://"+m.Addr+"/content/"+key+"/")
+	}
+	return urls
+}
+
+// makeRoom reserves room for a content, and has go what is worth less.
+func (e *Edge) makeRoom(ctx context.Context, k *known, cost int64) error {
+	select {
+	case e.admitting <- struct{}{}:
+	case <-ctx.Done(): // perhaps it is this one that has to go
+		return ctx.Err()
+	}
+	defer func() { <-e.admitting }()
+	for {
+		victims, err := e.shelf.reserve(k.key, k.name, k.bytes, cost, e.status, e.cfg.Now())
+		if err != nil || len(victims) == 0 {
+			return err
+		}
+		for _, key := range victims {
+			if err := e.drop(ctx, key, "room"); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// status is how a content stands, for the policy.
+func (e *Edge) status(key string) status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.contents[key]
+	return status{pinned: e.pinned[key], owned: e.owned[key], busy: c != nil && c.busy()}
+}
+
+// drop removes a content: it leaves its swarm, then the web, then the disk. why is counted.
+func (e *Edge) drop(ctx context.Context, key, why string) error {
+	e.mu.Lock()
+	c := e.contents[key]
+	delete(e.contents, key)
+	e.mu.Unlock()
+	if c != nil {
+		if c.stop != nil {
+			c.stop()
+			<-c.gone
+		}
+		c.mu.Lock()
+		t := c.transfer
+		c.err = errDropped
+		c.mu.Unlock()
+		c.open()
+		if t != nil {
+			t.Close()
+		}
+	}
+	e.shut(key)
+	h, ok := e.shelf.get(key)
+	if err := e.shelf.drop(key); err != nil {
+		return fmt.Errorf("removing %s: %w", key, err)
+	}
+	if ok {
+		e.count.evicted(why, h.cost)
+		e.cfg.Log.Info("a content was removed", "name", h.name, "infohash", key, "bytes", h.cost, "why", why)
+	}
+	return nil
+}
+
+var errDropped = errors.New("the content was removed")
+
+// restore offers what is whole from the run before.
+func (e *Edge) restore() {
+	for _, key := range e.shelf.keys() {
+		h, _ := e.shelf.get(key)
+		if !h.whole {
+			continue
+		}
+		if err := e.offer(key, h); err != nil {
+			e.cfg.Log.Warn("a content is not what it was", "name", h.name, "infohash", key, "err", err)
+			e.mend(key)
+		}
+	}
+}
+
+// offer gives a whole content to others.
+func (e *Edge) offer(key string, h held) error {
+	if err := e.shelf.unchanged(key); err != nil {
+		return err
+	}
+	k, _, _ := e.find(key)
+	if k == nil { // no catalog is known yet
+		k = &known{key: key, name: h.name, bytes: h.bytes}
+	}
+	spec, err := e.seedSpec(k, nil)
+	if err != nil {
+		return err
+	}
+	t, err := e.cfg.Node.Add(spec)
+	if err != nil {
+		return err
+	}
+	c := newContent(k)
+	c.transfer, c.whole = t, true
+	close(c.ready)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.contents[key] = c
+	return nil
+}
+
+// mend takes a content for not whole any more: what is wrong in it is fetched again before it is served.
+func (e *Edge) mend(key string) {
+	e.mending.Lock()
+	defer e.mending.Unlock()
+	if h, ok := e.shelf.get(key); !ok || !h.whole || h.dropped {
+		return // somebody else has noticed
+	}
+	e.mu.Lock()
+	c := e.contents[key]
+	delete(e.contents, key)
+	e.mu.Unlock()
+	if c != nil {
+		if t, _, _ := c.state(); t != nil {
+			t.Close()
+		}
+	}
+	e.shut(key)
+	used, _, _ := e.shelf.usage()
+	if err := e.clearChanged(key, e.cfg.Quota-used); err != nil {
+		e.cfg.Log.Warn("mending a content", "infohash", key, "err", err)
+	}
+	if err := e.shelf.doubt(key); err != nil {
+		e.cfg.Log.Error("a content that has changed cannot be taken back", "infohash", key, "err", err)
+	}
+	e.count.mended.Add(1)
+	if k, _, _ := e.find(key); k != nil {
+		e.want(k, false)
+	} else {
+		e.nudge()
+	}
+}
+
+// look compares what is here with what it looked like when it was verified, one content after another, without reading it.
+func (e *Edge) look(ctx context.Context) {
+	tick := time.NewTicker(lookTime)
+	defer tick.Stop()
+	for {
+		for _, key := range e.shelf.keys() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			h, ok := e.shelf.get(key)
+			if !ok || !h.whole || h.dropped {
+				continue
+			}
+			if err := e.shelf.unchanged(key); err != nil {
+				if now, ok := e.shelf.get(key); ok && now.whole && !now.dropped {
+					e.cfg.Log.Warn("a content has changed on disk, and is fetched again where it has", "name", h.name, "infohash", key, "err", err)
+					e.mend(key)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// lookTime is how long it is waited between two contents.
+const lookTime = 200 * time.Millisecond
+
+// torrentOf reads what describes a content.
+func (e *Edge) torrentOf(c *content) (*piece.Torrent, error) {
+	c.mu.Lock()
+	t := c.torrent
+	c.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	return piece.ReadFile(e.shelf.torrentPath(c.key))
+}
+
+// settle has a content that was just fetched seeded from where it lies, and told to its trackers, once nobody would be cut off by that: it costs nothing then
+// while nobody asks.
+func (e *Edge) settle(ctx context.Context, c *content) {
+	c.mu.Lock()
+	t := c.transfer
+	fetched := c.torrent != nil
+	ripe := c.whole && !c.swapped && c.serving == 0 && t != nil && c.from != nil && (t.Stats().Peers == 0 || time.Since(c.since) > settleTime)
+	ripe = ripe && (fetched || e.reached.Load())
+	if ripe {
+		c.swapped = true
+	}
+	c.mu.Unlock()
+	if !ripe {
+		return
+	}
+	found, err := c.from.find(ctx, c.known)
+	if err != nil {
+		return
+	}
+	spec, err := e.seedSpec(c.known, found.Trackers)
+	if err != nil {
+		return
+	}
+	t.Close()
+	next, err := e.cfg.Node.Add(spec)
+	if err != nil {
+		e.cfg.Log.Warn("a content is not given to peers any more", "infohash", c.key, "err", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.transfer, c.torrent = next, nil
+}
+
+// settleTime is how long a transfer that is done goes on with the connections it has.
+const settleTime = 5 * time.Minute
+
+// spawn does something beside, unless the edge does not run any more.
+func (e *Edge) spawn(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running != nil {
+		e.tasks.Go(f)
+	}
+}

@@ -1,0 +1,79 @@
+package edgecache
+
+import (
+	"context"
+	"path"
+	"slices"
+	"time"
+
+	"shoal/internal/deliver"
+)
+
+// known is a content that an origin has on offer.
+type known struct {
+	key                    string // its info hash in hex, see deliver.WebSeed
+	name                   string
+	bytes                  int64
+	app, version, platform string   // empty for a content that is no release
+	channels               []string // that have this version
+	published              time.Time
+	from                   source
+}
+
+// source is where a content comes from: a repository, or an origin of one content.
+type source interface {
+	// find makes sure of what the content is, and says where its origin has it.
+	find(ctx context.Context, k *known) (*deliver.Found, error)
+	// redirect is where its origin serves a file of it over HTTP, by its path below the content's key.
+	redirect(k *known, file string) string
+}
+
+// ref is what users call it.
+func (k *known) ref() string {
+	if k.app == "" {
+		return k.name
+	}
+	return k.app + "@" + k.version
+}
+
+// followed says whether it is to be here without being asked for: the newest version of a channel of an app that is followed.
+func (k *known) followed(apps []string) bool {
+	if k.app == "" {
+		return true
+	}
+	return len(k.channels) > 0 && slices.ContainsFunc(apps, func(pattern string) bool {
+		ok, _ := path.Match(pattern, k.app) // checked
+		return ok
+	})
+}
+
+// catalog is all that one origin has on offer, at one time. It does not change.
+type catalog struct {
+	id        string // of the repository; empty for a single content
+	version   int64  // of its timestamp
+	byKey     map[string]*known
+	byRef     map[string][]*known // APP@VERSION: one for each platform
+	channels  map[string]string   // APP:CHANNEL: the version
+	withdrawn map[string]bool     // by key
+}
+
+func newCatalog(id string, version int64) *catalog {
+	return &catalog{id: id, version: version, byKey: map[string]*known{}, byRef: map[string][]*known{}, channels: map[string]string{}, withdrawn: map[string]bool{}}
+}
+
+func (c *catalog) add(k *known) {
+	c.byKey[k.key] = k
+	if k.app != "" {
+		c.byRef[k.ref()] = append(c.byRef[k.ref()], k)
+	}
+}
+
+// forPlatform chooses among the platforms of a release: the one that is named, else the one for all, else the only one; nil if it cannot be told.
+func forPlatform(list []*known, platform string) *known {
+	for _, k := range list {
+		if k.platform == platform || platform == "" && (k.platform == "any" || len(list) == 1) {
+			return k
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+
+	"shoal/internal/deliver"
+	"shoal/internal/release"
+)
+
+// self is this edge's name in the cluster.
+func (e *Edge) self() string { return e.cfg.Cluster.Name }
+
+// members are those of the cluster; nil: there is none.
+func (e *Edge) members() []Member {
+	if e.ring == nil {
+		return nil
+	}
+	return e.ring.everybody()
+}
+
+// holders are the owners of a content, and who has it.
+func (e *Edge) holders(ctx context.Context, key string) (own []Member, have map[string]holding) {
+	if e.ring == nil {
+		return nil, nil
+	}
+	return e.ring.of(key), e.ring.ask(ctx, key)
+}
+
+// leads says whether it is for this edge to get a content from its origin, for all.
+func (e *Edge) leads(key string) bool {
+	if e.ring == nil {
+		return true
+	}
+	own := e.ring.of(key)
+	return len(own) == 0 || own[0].Name == e.self()
+}
+
+// Holds says how far a content is here, for the other edges.
+func (e *Edge) Holds(key string) string {
+	if h, ok := e.shelf.get(key); ok && h.whole && !h.dropped {
+		return string(holdsWhole)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.contents[key]; c != nil {
+		if t, _, err := c.state(); t != nil && err == nil {
+			return string(holdsFetching)
+		}
+	}
+	return string(holdsNone)
+}
+
+// elsewhere are the other edges as places to read a repository from, when its origin does not answer.
+func (e *Edge) elsewhere(f *feed) (list []release.Files) {
+	c, _ := f.state()
+	if e.ring == nil || c == nil {
+		return nil
+	}
+	for _, m := range e.ring.peers(c.id) {
+		base := &url.URL{Scheme: "http", Host: m.Addr, Path: "/" + c.id + "/"}
+		list = append(list, deliver.NewUpstream(base, e.cfg.UserAgent))
+	}
+	return list
+}
+
+// Drain has the other edges take over what this one keeps, and leaves the cluster when they have. It goes on serving what it has.
+func (e *Edge) Drain() error {
+	if e.ring == nil {
+		return errors.New("the edge is alone: nobody can take over what it keeps")
+	}
+	e.ring.drain()
+	e.spawn(e.handOver)
+	return nil
+}
+
+// drainTime is how often it is looked whether everything was taken over.
+const drainTime = time.Second
+
+// handOver waits until what is here is where it is to be now.
+func (e *Edge) handOver() {
+	e.mu.Lock()
+	ctx := e.running
+	e.mu.Unlock()
+	if ctx == nil {
+		return
+	}
+	tick := time.NewTicker(drainTime)
+	defer tick.Stop()
+	for e.left(ctx) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+	e.ring.leave()
+	e.cfg.Log.Info("the others have taken over what was kept here")
+}
+
+// left is how many contents are here, and not yet at all those that are to keep them.
+func (e *Edge) left(ctx context.Context) (n int) {
+	all, _ := e.offered()
+	for _, key := range e.shelf.keys() {
+		h, _ := e.shelf.get(key)
+		if k := all[key]; k == nil || !h.whole || !k.followed(e.cfg.Apps) {
+			continue
+		}
+		own, have := e.holders(ctx, key)
+		for _, m := range own {
+			if m.Name != e.self() && have[m.Name] != holdsWhole {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}

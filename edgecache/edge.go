@@ -1,0 +1,338 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal/internal/disk"
+	"shoal/internal/release"
+	"shoal/internal/schedule"
+	"shoal/internal/webseed"
+	"shoal/swarm"
+)
+
+// Config configures an Edge.
+type Config struct {
+	// Origins are the bases of repositories, and URLs of single contents.
+	Origins []*url.URL
+	// Apps are patterns (path.Match) of the apps that are followed: the newest version of each of their channels is fetched.
+	Apps []string
+	// PullThrough fetches whatever else the origins have when it is asked for.
+	PullThrough bool
+	// Quota bounds what the edge keeps on disk, in bytes; KeepFree is how much of the disk stays free.
+	Quota, KeepFree int64
+	// StateDir is the edge's own.
+	StateDir string
+	// Root is a root.json to pin for all origins. Nil: what is pinned already; FirstUse: what they have themselves.
+	Root     []byte
+	FirstUse bool
+	// Fill says when, and at most how fast, followed releases are fetched ahead. Nil: at once.
+	Fill *schedule.Rates
+	// Cluster says how other edges are found; without it the edge is alone.
+	Cluster Cluster
+	// Node is the part in the swarm; it must run while the edge does.
+	Node *swarm.Node
+	// Interval is how often origins are asked for news. Zero means 10 seconds.
+	Interval time.Duration
+	// Kept is told of each content that has become whole. It must return at once. Nil: nobody is.
+	Kept      func(Kept)
+	UserAgent string
+	// Log receives the edge's log. Nil discards it.
+	Log *slog.Logger
+	// Now is the clock on the wall. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Kept is a content that has become whole.
+type Kept struct {
+	Name     string // APP@VERSION, or a content's name
+	Infohash string
+	Path     string // where it lies
+	Bytes    int64
+	Took     time.Duration
+	Stats    swarm.Stats // of the transfer that ended it
+}
+
+const (
+	defaultInterval = 10 * time.Second
+	minQuota        = 8 << 20
+	// maxFills is how many contents are fetched ahead at once.
+	maxFills = 4
+	// maxResponses is how many files are sent over HTTP at once.
+	maxResponses = 4096
+)
+
+// Edge is a copy of others' contents near their users.
+type Edge struct {
+	cfg   Config
+	shelf *shelf
+	web   webseed.Handler
+	fair  fair
+	ring  *ring // nil: alone
+	feeds []*feed
+	poke  chan struct{} // something has changed: look at once
+	count counters
+
+	admitting chan struct{} // has room for the one that makes room
+	mending   sync.Mutex    // held while a content is taken back
+	reached   atomic.Bool   // an origin has answered since the start
+	begun     atomic.Bool   // what is here and what is to be here is known
+
+	mu       sync.Mutex
+	running  context.Context // nil before Run
+	tasks    sync.WaitGroup
+	contents map[string]*content
+	opened   []string             // contents that web serves, in the order they were opened
+	pinned   map[string]bool      // by key
+	owned    map[string]bool      // by key: what is to be here
+	later    map[string]time.Time // by key: when what has failed is fetched ahead again
+}
+
+// New opens the state directory and changes nothing else.
+func New(cfg Config) (*Edge, error) {
+	if cfg.Interval == 0 {
+		cfg.Interval = defaultInterval
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Quota < minQuota {
+		return nil, fmt.Errorf("a quota of %d bytes: an edge needs %d at least", cfg.Quota, minQuota)
+	}
+	for _, pattern := range cfg.Apps {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, fmt.Errorf("pattern %q of apps: %w", pattern, err)
+		}
+	}
+	if len(cfg.Apps) == 0 && !cfg.PullThrough {
+		cfg.Apps = []string{"*"}
+	}
+	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}}
+	var err error
+	if e.shelf, err = openShelf(cfg.StateDir, cfg.Quota, cfg.KeepFree); err != nil {
+		return nil, err
+	}
+	if e.cfg.Cluster.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, err
+		}
+		e.cfg.Cluster.Name = fmt.Sprintf("%s:%d", host, cfg.Cluster.Port)
+	}
+	if e.ring, err = newRing(e.cfg.Cluster, e.nudge, cfg.Log); err != nil {
+		return nil, err
+	}
+	for _, u := range cfg.Origins {
+		f := &feed{url: u, single: single{url: u.String(), userAgent: cfg.UserAgent}}
+		f.repository = newRepository(u, &e.cfg, func() []release.Files { return e.elsewhere(f) })
+		e.feeds = append(e.feeds, f)
+	}
+	e.web.Responses = min(disk.Descriptors()/4, maxResponses)
+	e.web.Limit = func(r *http.Request) webseed.Limiter {
+		from := remote(r)
+		return e.fair.client(from, cfg.Node.UploadPace(from))
+	}
+	e.measure()
+	return e, nil
+}
+
+// remote is the machine that a request came from.
+func remote(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.IPv6Loopback() // no network: a Unix socket
+	}
+	return from.Addr().Unmap()
+}
+
+// Run follows, fetches and keeps until ctx is done, and returns once everything it started has stopped. What is not whole goes on with the next run.
+func (e *Edge) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	e.mu.Lock()
+	e.running = ctx
+	e.mu.Unlock()
+	for _, f := range e.feeds {
+		if c, err := f.repository.recall(ctx); err == nil {
+			f.set(c, nil, e.cfg.Now())
+		}
+	}
+	e.restore()
+	if e.ring != nil {
+		g.Go(func() error { return e.ring.run(ctx) })
+	}
+	for _, f := range e.feeds {
+		g.Go(func() error { e.follow(ctx, f); return nil })
+	}
+	g.Go(func() error { e.look(ctx); return nil })
+	g.Go(func() error { e.keepUp(ctx); return nil })
+	err := g.Wait()
+	e.mu.Lock()
+	e.running = nil
+	e.mu.Unlock()
+	e.tasks.Wait()
+	e.closeAll()
+	for _, f := range e.feeds {
+		f.repository.up.Close()
+	}
+	return errors.Join(err, e.shelf.saveHeats())
+}
+
+// closeAll leaves all swarms.
+func (e *Edge) closeAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.contents {
+		if t, _, _ := c.state(); t != nil {
+			t.Close()
+		}
+	}
+}
+
+// nudge has the edge look at once what there is to do.
+func (e *Edge) nudge() {
+	select {
+	case e.poke <- struct{}{}:
+	default:
+	}
+}
+
+// measure tells the shelf how much metadata there is, with room for what may come before the next time.
+func (e *Edge) measure() {
+	n := int64(1 << 20)
+	for _, name := range []string{"repository", "trust", "dht"} {
+		n += treeBytes(e.cfg.StateDir + "/" + name)
+	}
+	e.shelf.setExtra(n + n/4)
+}
+
+// feed is an origin and what it has on offer.
+type feed struct {
+	url        *url.URL
+	repository *repository
+	single     single
+
+	mu      sync.Mutex
+	catalog *catalog // nil: not known yet
+	alone   bool     // it is a single content
+	err     error    // why the last look failed
+	asked   time.Time
+}
+
+func (f *feed) state() (c *catalog, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.catalog, f.err
+}
+
+func (f *feed) set(c *catalog, err error, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err, f.asked = err, now
+	if c != nil {
+		f.catalog = c
+	}
+}
+
+// follow asks an origin for news until ctx is done.
+func (e *Edge) follow(ctx context.Context, f *feed) {
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	var woken <-chan struct{}
+	if e.ring != nil {
+		woken = e.ring.watch()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-woken:
+		}
+		c, err := e.ask(ctx, f)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			e.reached.Store(true)
+		}
+		_, before := f.state()
+		if f.set(c, err, e.cfg.Now()); err != nil && (before == nil || before.Error() != err.Error()) {
+			e.cfg.Log.Warn("an origin cannot be followed", "origin", f.url.Redacted(), "err", err)
+		}
+		if c != nil {
+			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", len(c.byKey), "version", c.version)
+			e.measure()
+			if e.ring != nil {
+				e.ring.tell(c.id, c.version)
+			}
+			e.nudge()
+		}
+		tick.Reset(e.cfg.Interval)
+	}
+}
+
+// ask asks an origin for news; a nil catalog is none.
+func (e *Edge) ask(ctx context.Context, f *feed) (*catalog, error) {
+	known, _ := f.state()
+	if known != nil && f.alone {
+		return nil, nil // a content never changes
+	}
+	if known == nil {
+		_, _, err := f.repository.up.Get(ctx, timestampPath, 1<<20, "")
+		if errors.Is(err, release.ErrAbsent) {
+			f.alone = true
+			return f.single.ask(ctx)
+		}
+	}
+	return f.repository.refresh(ctx, known != nil)
+}
+
+// find is a content by its key, in whichever origin's catalog; withdrawn says that its publisher has taken it back, and sure that all catalogs are known.
+func (e *Edge) find(key string) (k *known, withdrawn, sure bool) {
+	sure = true
+	for _, f := range e.feeds {
+		c, _ := f.state()
+		switch {
+		case c == nil:
+			sure = false
+		case c.byKey[key] != nil:
+			return c.byKey[key], false, true
+		case c.withdrawn[key]:
+			withdrawn = true
+		}
+	}
+	return nil, withdrawn, sure
+}
+
+// release is the first origin's that has it: a version of an app, and with an empty version the one that a channel has.
+func (e *Edge) release(app, version, channel string) (list []*known, at string) {
+	for _, f := range e.feeds {
+		c, _ := f.state()
+		if c == nil {
+			continue
+		}
+		v := version
+		if v == "" {
+			v = c.channels[app+":"+channel]
+		}
+		if list = c.byRef[app+"@"+v]; v != "" && len(list) > 0 {
+			return list, v
+		}
+	}
+	return nil, ""
+}

@@ -1,0 +1,434 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"shoal/internal/deliver"
+	"shoal/internal/disk"
+	"shoal/internal/release"
+	"shoal/piece"
+)
+
+// maxOpened is how many contents HTTP has their lists of files in memory for.
+const maxOpened = 256
+
+// cutRef takes APP@VERSION or APP:CHANNEL apart.
+func cutRef(s, at string) (app, rest string, ok bool) {
+	app, rest, ok = strings.Cut(s, at)
+	return app, rest, ok && release.ValidApp(app) && (at == "@" && release.ValidVersion(rest) || at == ":" && release.ValidChannel(rest))
+}
+
+// ServeHTTP serves contents of the origins to anybody who speaks HTTP:
+//
+//	/content/KEY/NAME[/PATH]    BEP 19
+//	/APP@VERSION[/PATH]         a release: ?platform=P where there is more than one
+//	/APP:CHANNEL[/PATH]         307 to the version that the channel has
+//
+// What is not here is fetched, and served while it comes; what is not to be kept is answered by 307 to an edge that keeps it, or to the origin. Nothing
+// else is asked of anybody: it is no proxy.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	if !e.begun.Load() {
+		busy(w, "the edge has only just begun")
+		return
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if first == "content" {
+		key, file, _ := strings.Cut(rest, "/")
+		e.serveKey(w, r, strings.ToLower(key), file)
+		return
+	}
+	if app, channel, ok := cutRef(first, ":"); ok {
+		e.serveChannel(w, r, app, channel, rest)
+		return
+	}
+	if app, version, ok := cutRef(first, "@"); ok {
+		list, _ := e.release(app, version, "")
+		e.serveRelease(w, r, list, rest)
+		return
+	}
+	http.NotFound(w, r)
+}
+
+// serveChannel leads to the version that a channel has now.
+func (e *Edge) serveChannel(w http.ResponseWriter, r *http.Request, app, channel, rest string) {
+	_, version := e.release(app, "", channel)
+	if version == "" {
+		e.unknown(w, r)
+		return
+	}
+	to := url.URL{Path: "/" + app + "@" + version, RawQuery: r.URL.RawQuery}
+	if rest != "" {
+		to.Path += "/" + rest
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
+}
+
+// unknown answers that there is no such thing, or while the origins are not known yet that it cannot be told.
+func (e *Edge) unknown(w http.ResponseWriter, r *http.Request) {
+	if _, _, sure := e.find(""); !sure {
+		busy(w, "an origin has not answered yet")
+		return
+	}
+	http.NotFound(w, r)
+}
+
+func busy(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+// serveRelease serves a file of a release, or the list of its files.
+func (e *Edge) serveRelease(w http.ResponseWriter, r *http.Request, list []*known, path string) {
+	if len(list) == 0 {
+		e.unknown(w, r)
+		return
+	}
+	k := forPlatform(list, r.URL.Query().Get("platform"))
+	if k == nil {
+		var have []string
+		for _, k := range list {
+			have = append(have, k.platform)
+		}
+		slices.Sort(have)
+		http.Error(w, "which platform? ?platform= one of "+strings.Join(have, ", "), http.StatusMultipleChoices)
+		return
+	}
+	file := k.name + "/" + path
+	switch {
+	case path == "" || path == k.name: // a single file has its own name
+		if path == "" {
+			e.serveList(w, r, k)
+			return
+		}
+		file = k.name
+	}
+	e.serve(w, r, k, file)
+}
+
+// serveList is for people: what is in a release.
+func (e *Edge) serveList(w http.ResponseWriter, r *http.Request, k *known) {
+	c, _, err := e.obtain(r.Context(), k, false)
+	if err != nil {
+		e.elsewhereFor(w, r, k, k.name, err)
+		return
+	}
+	defer c.use(-1)
+	t, err := e.torrentOf(c)
+	if err != nil {
+		busy(w, "cannot be read")
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !t.Dir {
+		fmt.Fprintln(w, t.Name)
+		return
+	}
+	for i := range t.Files {
+		fmt.Fprintln(w, strings.Join(t.Files[i].Path, "/"))
+	}
+}
+
+// serveKey serves by info hash, as the clients of swarms ask.
+func (e *Edge) serveKey(w http.ResponseWriter, r *http.Request, key, file string) {
+	k, withdrawn, sure := e.find(key)
+	if k == nil && !withdrawn && !sure { // no catalog yet: what is here is here
+		if h, ok := e.shelf.get(key); ok {
+			k = &known{key: key, name: h.name, bytes: h.bytes}
+		}
+	}
+	if k == nil {
+		http.NotFound(w, r)
+		return
+	}
+	e.serve(w, r, k, file)
+}
+
+// errElsewhere says that this edge does not keep it.
+var errElsewhere = errors.New("it is not kept here")
+
+// obtain has a content brought here, waits until it can be read from, and counts who reads: use(-1) ends that.
+func (e *Edge) obtain(ctx context.Context, k *known, count bool) (c *content, whole bool, err error) {
+	e.mu.Lock()
+	c = e.contents[k.key]
+	keeps := e.owned[k.key] || e.pinned[k.key] || e.cfg.PullThrough && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
+	e.mu.Unlock()
+	if c == nil {
+		if !keeps || k.from == nil {
+			return nil, false, errElsewhere
+		}
+		c = e.want(k, true)
+	} else if !c.demands() {
+		e.want(k, true)
+	}
+	c.use(1)
+	if whole, err = c.await(ctx); err != nil {
+		c.use(-1)
+	}
+	return c, whole, err
+}
+
+// serve serves a file of a content, by its path below the content's key.
+func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file string) {
+	e.count.requests.Add(1)
+	h, _ := e.shelf.get(k.key)
+	was := h.whole
+	if r.Method == http.MethodGet && !was { // counted before it is decided whether to keep it
+		e.shelf.touch(k.key, e.shareOf(k, r, file), e.cfg.Now())
+	}
+	c, whole, err := e.obtain(r.Context(), k, true)
+	if err != nil {
+		e.elsewhereFor(w, r, k, file, err)
+		return
+	}
+	defer c.use(-1)
+	t, err := e.torrentOf(c)
+	if err != nil {
+		busy(w, "cannot be read")
+		return
+	}
+	if was {
+		e.count.hits.Add(1)
+	}
+	out := &counted{ResponseWriter: w}
+	defer func() {
+		n := &e.count.missBytes
+		if was {
+			n = &e.count.hitBytes
+		}
+		n.Add(out.n)
+		if was && out.n > 0 {
+			e.shelf.touch(k.key, float64(out.n)/float64(max(k.bytes, 1)), e.cfg.Now())
+		}
+	}()
+	if !whole {
+		e.servePartial(out, r, c, t, file)
+		return
+	}
+	if err := e.openWeb(c, t); err != nil {
+		busy(w, "cannot be read")
+		return
+	}
+	in := *r
+	in.URL = &url.URL{Path: "/content/" + k.key + "/" + file}
+	e.web.ServeHTTP(out, &in)
+}
+
+// shareOf is which part of a content is asked for: for a tree that is not described here it is a guess.
+func (e *Edge) shareOf(k *known, r *http.Request, file string) float64 {
+	var first, last int64
+	if n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last); n == 2 && last >= first {
+		return min(1, float64(last-first+1)/float64(max(k.bytes, 1)))
+	}
+	if file == k.name || k.bytes == 0 {
+		return 1
+	}
+	e.mu.Lock()
+	c := e.contents[k.key]
+	e.mu.Unlock()
+	if c != nil {
+		c.mu.Lock()
+		t := c.torrent
+		c.mu.Unlock()
+		if t != nil {
+			if f := fileNamed(t, file); f != nil {
+				return float64(f.Length) / float64(max(t.Length, 1))
+			}
+		}
+	}
+	return 0.1
+}
+
+// elsewhereFor answers for what cannot be served here.
+func (e *Edge) elsewhereFor(w http.ResponseWriter, r *http.Request, k *known, file string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	if to := e.whereElse(r, k, file, err); to != "" {
+		e.count.redirects.Add(1)
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+		return
+	}
+	busy(w, "it cannot be fetched at the moment")
+}
+
+// whereElse is the URL of a file where this edge does not keep it: at the edge that does, else at the origin.
+func (e *Edge) whereElse(r *http.Request, k *known, file string, err error) string {
+	if e.ring != nil && errors.Is(err, errElsewhere) {
+		if m, ok := e.ring.keeper(k.key); ok {
+			return (&url.URL{Scheme: "http", Host: m.Addr, Path: "/content/" + k.key + "/" + file}).String()
+		}
+	}
+	if k.from == nil {
+		return ""
+	}
+	return k.from.redirect(k, file)
+}
+
+// fileNamed finds a file by its path below the content's key.
+func fileNamed(t *piece.Torrent, name string) *piece.File {
+	for i := range t.Files {
+		if f := &t.Files[i]; f.Symlink == nil && f.Name(t.Info) == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// servePartial serves a file that is still coming: the range that is asked for is fetched before the rest.
+func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, t *piece.Torrent, name string) {
+	f := fileNamed(t, name)
+	if f == nil {
+		http.NotFound(w, r)
+		return
+	}
+	h := w.Header()
+	if f.Root != [32]byte{} {
+		h.Set("ETag", fmt.Sprintf(`"%x"`, f.Root))
+	}
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-cache")
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	body := &partial{ctx: ctx, c: c, file: f}
+	http.ServeContent(&patient{w, e, r}, r, "", time.Time{}, body)
+	if body.err != nil {
+		panic(http.ErrAbortHandler) // the other side must not take it for whole
+	}
+}
+
+// patient writes slices that a client must take within stallTime each, and holds to the limits.
+type patient struct {
+	http.ResponseWriter
+	e *Edge
+	r *http.Request
+}
+
+func (p *patient) Write(b []byte) (n int, err error) {
+	limit := p.e.web.Limit(p.r)
+	for len(b) > 0 {
+		step := b[:min(len(b), 64<<10)]
+		if limit.Rate() > 0 {
+			if err := limit.WaitN(p.r.Context(), len(step)); err != nil {
+				return n, err
+			}
+		}
+		http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(takeTime))
+		m, err := p.ResponseWriter.Write(step)
+		n += m
+		if err != nil {
+			return n, err
+		}
+		b = b[m:]
+	}
+	return n, nil
+}
+
+// takeTime is how long a client may take nothing.
+const takeTime = 30 * time.Second
+
+// counted counts the bytes of a response's body, and leaves the way to sendfile open.
+type counted struct {
+	http.ResponseWriter
+	n int64
+}
+
+// Unwrap is for http.ResponseController.
+func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// openWeb has a whole content served over HTTP.
+func (e *Edge) openWeb(c *content, t *piece.Torrent) error {
+	e.mu.Lock()
+	at := slices.Index(e.opened, c.key)
+	if at >= 0 {
+		e.opened = append(slices.Delete(e.opened, at, at+1), c.key)
+	}
+	e.mu.Unlock()
+	if at >= 0 {
+		return nil
+	}
+	rec, err := readRecord(e.shelf.recordPath(c.key))
+	if err != nil {
+		return err
+	}
+	w, index := deliver.WebSeed(t.Info, c.key, filepath.Join(e.shelf.contentDir(c.key), t.Name))
+	w.Unchanged = func(i int, f *os.File) error {
+		now, err := disk.StampOf(f)
+		if err == nil && (index[i] >= len(rec.Stamps) || !now.Equal(rec.Stamps[index[i]])) {
+			err = errChanged
+		}
+		return err
+	}
+	w.Gone = func(int, error) { e.spawn(func() { e.mend(c.key) }) }
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if slices.Contains(e.opened, c.key) {
+		return nil
+	}
+	if err := e.web.Add(w); err != nil {
+		return err
+	}
+	e.opened = append(e.opened, c.key)
+	for i := 0; len(e.opened) > maxOpened && i < len(e.opened); {
+		old := e.contents[e.opened[i]]
+		if old != nil && old.inUse() {
+			i++
+			continue
+		}
+		e.web.Remove(e.opened[i])
+		e.opened = slices.Delete(e.opened, i, i+1)
+	}
+	return nil
+}
+
+// inUse says whether responses of a content are under way.
+func (c *content) inUse() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.serving > 0
+}
+
+// shut stops serving a content over HTTP.
+func (e *Edge) shut(key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if at := slices.Index(e.opened, key); at >= 0 {
+		e.opened = slices.Delete(e.opened, at, at+1)
+		e.web.Remove(key)
+	}
+}
+
+// ReadFrom implements io.ReaderFrom: sendfile, where the connection has it.
+func (c *counted) ReadFrom(r io.Reader) (n int64, err error) {
+	if rf, ok := c.ResponseWriter.(io.ReaderFrom); ok {
+		n, err = rf.ReadFrom(r)
+	} else {
+		n, err = io.Copy(struct{ io.Writer }{c.ResponseWriter}, r)
+	}
+	c.n += n
+	return n, err
+}

@@ -1,0 +1,413 @@
+package edgecache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// Cluster says how edges find each other. The zero value is an edge alone.
+type Cluster struct {
+	// Name is the edge's, Zone where it stands, and Port that of its one port.
+	Name, Zone string
+	Port       int
+	// Gossip is where it speaks with the others, HOST:PORT; empty: there are no others.
+	Gossip string
+	// Join are others to begin with, HOST:PORT of their gossip.
+	Join []string
+	// Key is shared by all: what they say is encrypted with it.
+	Key string
+	// Replicas is how many edges keep a release. Zero means 2.
+	Replicas int
+}
+
+const (
+	defaultReplicas = 2
+	// rejoinTime is how often edges are looked for that are not there: the other half of a cluster that was split.
+	rejoinTime = 5 * time.Second
+	// askTime bounds a question to another edge.
+	askTime = 2 * time.Second
+	// restTime is how long members must not have changed before somebody acts on who they are, and findTime how long an edge that has just begun looks for
+	// others before it takes itself for alone.
+	restTime = time.Second
+	findTime = 5 * time.Second
+	// spreadHeat is how many requests there must have been for a release, in a half-life, that an edge keeps it beside its owners.
+	spreadHeat = 3
+	// maxVersions is how many repositories' versions fit into what members say of themselves.
+	maxVersions = 8
+)
+
+// HoldsPath is where an edge tells others how far it has a content: below it stands the content's key.
+const HoldsPath = "/api/v1/edge/holds/"
+
+// ring is what an edge knows of its cluster.
+type ring struct {
+	cfg    Cluster
+	nudge  func()
+	log    *slog.Logger
+	client *http.Client
+
+	mu       sync.Mutex
+	list     *memberlist.Memberlist // nil before run
+	begun    time.Time
+	moved    time.Time       // when members changed last
+	members  []Member        // with this edge, by name
+	says     map[string]meta // what they said last, by name
+	mine     meta
+	watchers []chan struct{}
+	keys     []string // that are assigned
+	all      map[string][]Member
+	drained  atomic.Bool
+}
+
+// meta is what members say of themselves, as JSON within memberlist.MetaMaxSize.
+type meta struct {
+	Port     int              `json:"p"`
+	Zone     string           `json:"z,omitempty"`
+	Draining bool             `json:"d,omitempty"`
+	Versions map[string]int64 `json:"v,omitempty"` // of repositories' timestamps, by the begin of their ids
+}
+
+// newRing is nil for an edge alone.
+func newRing(c Cluster, nudge func(), log *slog.Logger) (*ring, error) {
+	if c.Gossip == "" {
+		return nil, nil
+	}
+	if c.Key == "" {
+		return nil, errors.New("a cluster needs a key: without one anybody could join")
+	}
+	if len(c.Zone) > 64 {
+		return nil, errors.New("the name of a zone has 64 characters at most")
+	}
+	if c.Replicas == 0 {
+		c.Replicas = defaultReplicas
+	}
+	r := &ring{cfg: c, nudge: nudge, log: log, client: &http.Client{Timeout: askTime}, says: map[string]meta{}, mine: meta{Port: c.Port, Zone: c.Zone}}
+	r.members = []Member{{Name: c.Name, Zone: c.Zone}}
+	return r, nil
+}
+
+// run takes part in the cluster until ctx is done.
+func (r *ring) run(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(r.cfg.Gossip)
+	if err != nil {
+		return err
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	key := sha256.Sum256([]byte("shoal cluster\x00" + r.cfg.Key))
+	c := memberlist.DefaultLANConfig()
+	c.Name, c.BindAddr, c.BindPort, c.AdvertisePort, c.SecretKey = r.cfg.Name, host, number, number, key[:]
+	if host == "" {
+		c.BindAddr = "0.0.0.0"
+	}
+	c.Delegate, c.Events = delegate{r}, events{r}
+	c.Logger = log.New(logWriter{r.log}, "", 0)
+	c.DeadNodeReclaimTime = time.Second // an edge that comes back from another address is the same
+	list, err := memberlist.Create(c)
+	if err != nil {
+		return fmt.Errorf("gossip at %s: %w", r.cfg.Gossip, err)
+	}
+	r.mu.Lock()
+	r.list, r.begun = list, time.Now()
+	r.mu.Unlock()
+	r.look()
+	tick := time.NewTicker(rejoinTime)
+	defer tick.Stop()
+	for {
+		r.rejoin(list)
+		select {
+		case <-tick.C:
+			continue
+		case <-ctx.Done():
+		}
+		list.Leave(time.Second) // a member that says nothing is found out, only later
+		return list.Shutdown()
+	}
+}
+
+// rejoin speaks with those that were to be there from the beginning, and are not.
+func (r *ring) rejoin(list *memberlist.Memberlist) {
+	if r.drained.Load() {
+		return
+	}
+	var missing []string
+	for _, addr := range r.cfg.Join {
+		if !slices.ContainsFunc(list.Members(), func(n *memberlist.Node) bool { return n.FullAddress().Addr == addr }) {
+			missing = append(missing, addr)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	if _, err := list.Join(missing); err != nil {
+		r.log.Debug("edges that are not there", "addrs", missing, "err", err)
+	}
+}
+
+// logWriter is where memberlist's own log goes.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.log.Debug("gossip", "text", strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// delegate tells others of this edge.
+type delegate struct{ r *ring }
+
+func (d delegate) NodeMeta(limit int) []byte {
+	d.r.mu.Lock()
+	defer d.r.mu.Unlock()
+	b, err := json.Marshal(d.r.mine)
+	if err != nil || len(b) > limit {
+		m := d.r.mine
+		m.Versions = nil
+		b, _ = json.Marshal(m)
+	}
+	return b
+}
+
+func (d delegate) NotifyMsg([]byte)                {}
+func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
+func (d delegate) LocalState(bool) []byte          { return nil }
+func (d delegate) MergeRemoteState([]byte, bool)   {}
+
+// events hears of the others. It is called under memberlist's lock.
+type events struct{ r *ring }
+
+func (e events) NotifyJoin(n *memberlist.Node)   { e.r.heard(n, true) }
+func (e events) NotifyUpdate(n *memberlist.Node) { e.r.heard(n, true) }
+func (e events) NotifyLeave(n *memberlist.Node)  { e.r.heard(n, false) }
+
+// heard takes what a member says of itself, or that it is gone.
+func (r *ring) heard(n *memberlist.Node, there bool) {
+	var m meta
+	if there && json.Unmarshal(n.Meta, &m) != nil {
+		return
+	}
+	addr, ok := netip.AddrFromSlice(n.Addr)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.members = slices.DeleteFunc(slices.Clone(r.members), func(o Member) bool { return o.Name == n.Name })
+	if there {
+		r.members = append(r.members, Member{n.Name, m.Zone, netip.AddrPortFrom(addr.Unmap(), uint16(m.Port)).String(), m.Draining})
+		r.says[n.Name] = m
+	} else {
+		delete(r.says, n.Name)
+	}
+	slices.SortFunc(r.members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	r.all, r.moved = nil, time.Now()
+	for id, v := range m.Versions {
+		if v > r.mine.Versions[id] {
+			r.wake()
+		}
+	}
+	r.nudge()
+}
+
+// wake has origins asked: somebody knows of something newer. r.mu is held.
+func (r *ring) wake() {
+	for _, w := range r.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// watch is told when somebody knows of something newer.
+func (r *ring) watch() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := make(chan struct{}, 1)
+	r.watchers = append(r.watchers, w)
+	return w
+}
+
+// look takes the edge itself into the members, once it is known where it is.
+func (r *ring) look() { r.heard(r.list.LocalNode(), true) }
+
+// tell tells the others how new a repository is here.
+func (r *ring) tell(id string, version int64) {
+	r.mu.Lock()
+	if r.mine.Versions == nil {
+		r.mine.Versions = map[string]int64{}
+	}
+	id = id[:min(len(id), 8)]
+	if r.mine.Versions[id] == 0 && len(r.mine.Versions) >= maxVersions {
+		r.mu.Unlock()
+		return
+	}
+	versions := maps.Clone(r.mine.Versions)
+	versions[id] = version
+	r.mine.Versions = versions
+	r.mu.Unlock()
+	r.update()
+}
+
+// update has what this edge says of itself go round.
+func (r *ring) update() {
+	r.mu.Lock()
+	list := r.list
+	r.mu.Unlock()
+	if list == nil {
+		return
+	}
+	if err := list.UpdateNode(askTime); err != nil {
+		r.log.Debug("gossip", "err", err)
+	}
+}
+
+// drain has the others take over what this edge keeps.
+func (r *ring) drain() {
+	r.mu.Lock()
+	r.mine.Draining = true
+	r.mu.Unlock()
+	r.update()
+	r.look()
+}
+
+// leave ends the part in the cluster, once everything was taken over.
+func (r *ring) leave() {
+	if r.drained.Swap(true) {
+		return
+	}
+	r.mu.Lock()
+	list := r.list
+	r.mu.Unlock()
+	if err := list.Leave(askTime); err != nil {
+		r.log.Warn("leaving the cluster", "err", err)
+	}
+}
+
+// peers are the other members, those with the newest state of a repository first; an empty id: in any order.
+func (r *ring) peers(id string) (list []Member) {
+	id = id[:min(len(id), 8)]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.members {
+		if m.Name != r.cfg.Name {
+			list = append(list, m)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Member) int {
+		return int(r.says[b.Name].Versions[id] - r.says[a.Name].Versions[id])
+	})
+	return list
+}
+
+// everybody are all members.
+func (r *ring) everybody() []Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.members)
+}
+
+// assign decides who keeps what is followed, and returns this edge's part. ok is false while it is still coming out who there is: edges that begin together
+// must not each get everything from the origin.
+func (r *ring) assign(keys []string, now time.Time) (mine map[string]bool, ok bool) {
+	slices.Sort(keys)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.list == nil || now.Sub(r.moved) < restTime || len(r.members) < 2 && len(r.cfg.Join) > 0 && now.Sub(r.begun) < findTime {
+		return nil, false
+	}
+	if r.all == nil || !slices.Equal(keys, r.keys) {
+		r.keys, r.all = keys, owners(keys, r.members, r.cfg.Replicas)
+		if r.all == nil {
+			r.all = map[string][]Member{}
+		}
+	}
+	mine = map[string]bool{}
+	for key, own := range r.all {
+		if slices.ContainsFunc(own, r.isSelf) {
+			mine[key] = true
+		}
+	}
+	return mine, true
+}
+
+func (r *ring) isSelf(m Member) bool { return m.Name == r.cfg.Name }
+
+// of are the owners of a content, also of one that is not followed.
+func (r *ring) of(key string) []Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if own := r.all[key]; own != nil {
+		return own
+	}
+	return owners([]string{key}, r.members, r.cfg.Replicas)[key]
+}
+
+// keeps says whether a content that was asked for is to be kept here: by its owners, and where it is hot.
+func (r *ring) keeps(key string, heat float64) bool {
+	return heat >= spreadHeat || slices.ContainsFunc(r.of(key), r.isSelf)
+}
+
+// keeper is the edge that others are led to for a content.
+func (r *ring) keeper(key string) (Member, bool) {
+	for _, m := range r.of(key) {
+		if !r.isSelf(m) {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
+
+// ask asks the others how far they have a content.
+func (r *ring) ask(ctx context.Context, key string) map[string]holding {
+	var mu sync.Mutex
+	have := map[string]holding{}
+	var all sync.WaitGroup
+	for _, m := range r.peers("") {
+		all.Go(func() {
+			h := r.holds(ctx, m, key)
+			mu.Lock()
+			defer mu.Unlock()
+			have[m.Name] = h
+		})
+	}
+	all.Wait()
+	return have
+}
+
+func (r *ring) holds(ctx context.Context, m Member, key string) holding {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.Addr+HoldsPath+key, nil)
+	if err != nil {
+		return holdsNone
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return holdsNone
+	}
+	defer resp.Body.Close()
+	var x struct {
+		Holds holding `json:"holds"`
+	}
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<10)).Decode(&x) != nil {
+		return holdsNone
+	}
+	return x.Holds
+}

@@ -1,0 +1,231 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"sync"
+
+	"shoal/internal/deliver"
+	"shoal/internal/release"
+)
+
+// repository is one that the edge follows. What it says is verified as any client does it, with what this machine has seen remembered, and only then
+// mirrored and believed.
+type repository struct {
+	base     *url.URL
+	up       deliver.Upstream
+	mirror   *mirror
+	trustDir string
+	root     []byte // to pin; nil: what is pinned already, or see firstUse
+	firstUse bool
+
+	mu   sync.Mutex // held while the repository is read
+	walk *release.Trust
+}
+
+func newRepository(base *url.URL, cfg *Config, others func() []release.Files) *repository {
+	up := deliver.NewUpstream(base, cfg.UserAgent)
+	dir := filepath.Join(cfg.StateDir, "repository", score12(base.String()))
+	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}), trustDir: filepath.Join(cfg.StateDir, "trust"), root: cfg.Root, firstUse: cfg.FirstUse}
+}
+
+// score12 is a name for a directory, from a text of any length.
+func score12(s string) string { return fmt.Sprintf("%012x", score("", s)>>16) }
+
+// chain asks an origin, and where that does not answer the other edges: whoever has signed files may bring them.
+type chain struct {
+	first  release.Files
+	others func() []release.Files
+}
+
+// Get implements release.Files.
+func (c chain) Get(ctx context.Context, path string, limit int64, tag string) ([]byte, string, error) {
+	b, newTag, err := c.first.Get(ctx, path, limit, tag)
+	if !errors.Is(err, deliver.ErrNoSource) || ctx.Err() != nil {
+		return b, newTag, err
+	}
+	for _, o := range c.others() {
+		if b, newTag, second := o.Get(ctx, path, limit, tag); second == nil || errors.Is(second, release.ErrUnchanged) {
+			return b, newTag, second
+		} else if errors.Is(second, release.ErrAbsent) {
+			err = second
+		}
+	}
+	return nil, "", err
+}
+
+// refresh asks the origin what is new. The catalog is nil if that is nothing; known says whether there was one before.
+func (r *repository) refresh(ctx context.Context, known bool) (*catalog, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := r.look(ctx, known)
+	if err != nil {
+		r.mirror.abandon()
+		return nil, err
+	}
+	return c, r.mirror.publish()
+}
+
+func (r *repository) look(ctx context.Context, known bool) (*catalog, error) {
+	name := r.base.Redacted()
+	t, err := release.NewTrust(ctx, release.TrustConfig{Files: r.mirror, Dir: r.trustDir, Root: r.root, FirstUse: r.firstUse, Name: name})
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	if known && t.Unchanged() {
+		return nil, nil
+	}
+	return r.read(ctx, published{r.mirror, true}, name)
+}
+
+// recall reads the repository as it was mirrored, without its origin.
+func (r *repository) recall(ctx context.Context) (*catalog, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mirror.offline.Store(true)
+	defer r.mirror.offline.Store(false)
+	return r.read(ctx, published{r.mirror, false}, r.base.Redacted())
+}
+
+// read goes through all that is signed, with nothing remembered, so that the mirror has all that a new client will ask for.
+func (r *repository) read(ctx context.Context, files release.Files, name string) (*catalog, error) {
+	root, err := release.KnownRoot(r.trustDir, name, "")
+	if err == nil && root == nil {
+		err = fmt.Errorf("nothing is pinned for %s", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := release.NewTrust(ctx, release.TrustConfig{Files: files, Root: root})
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	c := newCatalog(t.ID(), t.Version())
+	apps, err := t.Apps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, app := range apps {
+		info, err := t.App(ctx, app)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.list(ctx, t, info, c); err != nil {
+			return nil, err
+		}
+	}
+	for key := range c.byKey { // withdrawn under one name, and not under another
+		delete(c.withdrawn, key)
+	}
+	r.walk = t
+	return c, t.ReadAround(ctx)
+}
+
+// list puts an app's releases into a catalog, each once it was found in the log.
+func (r *repository) list(ctx context.Context, t *release.Trust, info *release.AppInfo, c *catalog) error {
+	has := map[string][]string{}
+	for _, ch := range info.Channels {
+		c.channels[ch.App+":"+ch.Channel] = ch.Version
+		has[ch.Version] = append(has[ch.Version], ch.Channel)
+	}
+	for _, rel := range info.Releases {
+		a := rel.Tree()
+		if rel.Withdrawn != "" {
+			c.withdrawn[a.V2] = true
+			continue
+		}
+		if _, err := t.Release(ctx, rel.Ref(), []string{rel.Platform}); err != nil {
+			return err
+		}
+		c.add(&known{key: a.V2, name: a.Name, bytes: a.Bytes, app: rel.App, version: rel.Version, platform: rel.Platform, channels: has[rel.Version], published: rel.Published, from: r})
+	}
+	return nil
+}
+
+// find implements source.
+func (r *repository) find(ctx context.Context, k *known) (*deliver.Found, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rel, err := r.walk.Release(ctx, release.Ref{App: k.app, Version: k.version}, []string{k.platform})
+	if err != nil {
+		return nil, err
+	}
+	packed, err := r.walk.Metainfo(ctx, rel)
+	if err != nil {
+		r.mirror.abandon()
+		return nil, err
+	}
+	t, err := deliver.UnpackMetainfo(packed, rel.Tree())
+	if err != nil {
+		return nil, err
+	}
+	f := &deliver.Found{Torrent: t, WebSeeds: t.WebSeeds}
+	r.up.Sources(f, k.key)
+	return f, r.mirror.publish()
+}
+
+// redirect implements source.
+func (r *repository) redirect(k *known, file string) string {
+	return r.base.JoinPath("content", k.key, file).String()
+}
+
+// single is an origin's content that is no release.
+type single struct {
+	url       string
+	userAgent string
+
+	mu    sync.Mutex
+	found *deliver.Found
+}
+
+// ask finds out what the content is.
+func (s *single) ask(ctx context.Context) (*catalog, error) {
+	src, err := deliver.Classify(s.url)
+	if err != nil {
+		return nil, err
+	}
+	f, err := deliver.Resolve(ctx, src, deliver.Asking{UserAgent: s.userAgent})
+	if err != nil {
+		return nil, err
+	}
+	if f.Torrent == nil {
+		return nil, fmt.Errorf("%s is not described", s.url)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found = f
+	c := newCatalog("", 0)
+	c.add(&known{key: keyOf(f.Torrent.Info), name: f.Torrent.Name, bytes: f.Torrent.Length, from: s})
+	return c, nil
+}
+
+// find implements source.
+func (s *single) find(context.Context, *known) (*deliver.Found, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := *s.found
+	return &f, nil
+}
+
+// redirect implements source.
+func (s *single) redirect(k *known, file string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.found.Origin) == 0 {
+		return ""
+	}
+	u, err := url.Parse(s.found.Origin[0])
+	if err != nil {
+		return ""
+	}
+	return u.JoinPath(file).String()
+}

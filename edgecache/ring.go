@@ -1,0 +1,140 @@
+package edgecache
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Member is an edge of the cluster.
+type Member struct {
+	Name     string `json:"name"`
+	Zone     string `json:"zone,omitempty"`
+	Addr     string `json:"addr"` // HOST:PORT of its one port
+	Draining bool   `json:"draining,omitempty"`
+}
+
+// maxLoad is how much more than the mean an edge may have to keep.
+const maxLoad = 1.25
+
+// slack is how much more an edge may have of the first contents that are given out: of few, chance alone gives some of them more.
+const slack = 16
+
+// score is how much a member wants a content: rendezvous hashing (Thaler & Ravishankar 1998). It depends on the two names alone, by FNV-1a and the last
+// steps of MurmurHash3, without which names that differ in one digit would score alike.
+func score(member, key string) uint64 {
+	h := uint64(14695981039346656037)
+	for _, s := range []string{member, "\x00", key} {
+		for i := range len(s) {
+			h = (h ^ uint64(s[i])) * 1099511628211
+		}
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// owners decides which members keep which contents: each the replicas that want it most, in different zones while there are enough, and none more than maxLoad
+// times the mean (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). All members that know the same contents and members come
+// to the same answer. Those that drain own nothing. The first owner of a content is the one to get it from its origin.
+func owners(keys []string, members []Member, replicas int) map[string][]Member {
+	members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.Draining })
+	slices.SortFunc(members, func(a, b Member) int { return cmp.Compare(a.Name, b.Name) })
+	replicas = min(replicas, len(members))
+	if replicas < 1 {
+		return nil
+	}
+	mean := func(n int) float64 { return float64(n*replicas) / float64(len(members)) }
+	most := max(int(maxLoad*mean(len(keys))), int(math.Ceil(mean(len(keys))))) // or not all would have a place
+	load := make([]int, len(members))
+	all := make(map[string][]Member, len(keys))
+	for n, key := range byHash(keys) {
+		// Who is full early would be missed by those that come late, and need different owners.
+		room := min(most, int(maxLoad*mean(n+1))+slack)
+		order := make([]int, len(members))
+		scores := make([]uint64, len(members))
+		for i := range members {
+			order[i], scores[i] = i, score(members[i].Name, key)
+		}
+		slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
+		var chosen []int
+		zones := map[string]bool{}
+		take := func(i int) {
+			chosen = append(chosen, i)
+			zones[members[i].Zone] = true
+			load[i]++
+		}
+		for _, distinct := range []bool{true, false} {
+			for _, i := range order {
+				if len(chosen) < replicas && load[i] < room && !slices.Contains(chosen, i) && !(distinct && zones[members[i].Zone]) {
+					take(i)
+				}
+			}
+		}
+		for len(chosen) < replicas { // all that are left are full: better too much than too few copies
+			least := -1
+			for _, i := range order {
+				if !slices.Contains(chosen, i) && (least < 0 || load[i] < load[least]) {
+					least = i
+				}
+			}
+			take(least)
+		}
+		slices.SortFunc(chosen, func(a, b int) int { return cmp.Compare(slices.Index(order, a), slices.Index(order, b)) })
+		for _, i := range chosen {
+			all[key] = append(all[key], members[i])
+		}
+	}
+	return all
+}
+
+// byHash orders contents by chance, the same for all: those that come late find the places full, and that is to hit nobody in particular.
+func byHash(keys []string) []string {
+	type hashed struct {
+		key string
+		h   uint64
+	}
+	list := make([]hashed, len(keys))
+	for i, k := range keys {
+		list[i] = hashed{k, score("", k)}
+	}
+	slices.SortFunc(list, func(a, b hashed) int { return cmp.Or(cmp.Compare(a.h, b.h), cmp.Compare(a.key, b.key)) })
+	sorted := make([]string, len(keys))
+	for i, x := range list {
+		sorted[i] = x.key
+	}
+	return sorted
+}
+
+// holding is how far another edge has a content.
+type holding string
+
+const (
+	holdsNone     holding = ""
+	holdsFetching holding = "fetching"
+	holdsWhole    holding = "whole"
+)
+
+// sources decides whom an edge gets a content from: those of the cluster that have it, else those that are getting it, and its origin only if it is the one
+// to do that for all, or if from the others nothing comes.
+func sources(self string, own []Member, have map[string]holding, members []Member, stalled bool) (from []Member, origin bool) {
+	with := func(h holding) (list []Member) {
+		for _, m := range members {
+			if m.Name != self && have[m.Name] == h {
+				list = append(list, m)
+			}
+		}
+		return list
+	}
+	if from = with(holdsWhole); len(from) > 0 {
+		return from, stalled
+	}
+	from = with(holdsFetching)
+	leads := len(own) == 0 || own[0].Name == self
+	for _, m := range own {
+		if m.Name != self && !slices.Contains(from, m) {
+			from = append(from, m)
+		}
+	}
+	return from, leads || stalled || len(from) == 0
+}

@@ -1,0 +1,417 @@
+package edgecache
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"shoal/internal/disk"
+	"shoal/piece"
+)
+
+// shelf is what lies in the state directory, and the quota that it is held to:
+//
+//	content/KEY/           a content, below its own name, or its parts while it is fetched
+//	content/KEY.json       its record, once it is whole
+//	metainfo/KEY.torrent   what describes it
+//	heat.json, pins.json   demand and pins
+//
+// Room is reserved before anything is written, and given back when it is gone. The files are the truth: a shelf that is opened after kill -9 has what they say.
+// Its methods are safe for concurrent use.
+type shelf struct {
+	dir   string
+	quota int64 // bytes
+	floor int64 // bytes of the disk that stay free
+	free  func(path string) (int64, error)
+
+	mu    sync.Mutex
+	held  map[string]*held
+	heats map[string]heat // of what is here and of what was only asked for
+	pins  map[string]pin  // by what was pinned: APP:CHANNEL, APP@VERSION or an info hash
+	extra int64           // bytes of metadata beside contents, with room to grow
+}
+
+// held is a content that has room on the shelf.
+type held struct {
+	name    string
+	bytes   int64 // of content
+	cost    int64 // of the disk
+	whole   bool
+	at      time.Time // when it was whole
+	orphan  bool      // parts that nobody has asked for since the start
+	dropped bool      // it is being removed
+}
+
+// pin keeps a content.
+type pin struct {
+	Until time.Time `json:"until"` // zero: until it is taken out
+}
+
+func (p pin) holds(now time.Time) bool { return p.Until.IsZero() || now.Before(p.Until) }
+
+// maxHeats bounds for how many contents demand is remembered.
+const maxHeats = 100_000
+
+// errNoRoom says that a content is not worth what would have to go for it, or does not fit at all.
+var errNoRoom = errors.New("there is no room for it within the quota")
+
+// openShelf looks at what is there. What is neither whole nor can go on is removed.
+func openShelf(dir string, quota, floor int64) (*shelf, error) {
+	s := &shelf{dir: dir, quota: quota, floor: floor, free: disk.Free, held: map[string]*held{}, heats: map[string]heat{}, pins: map[string]pin{}}
+	for _, name := range []string{"content", "metainfo"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for name, to := range map[string]any{"heat.json": &s.heats, "pins.json": &s.pins} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			err = json.Unmarshal(b, to)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "content"))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		key, isRecord := strings.CutSuffix(e.Name(), ".json")
+		switch {
+		case isRecord && validKey(key):
+			if r, err := readRecord(s.recordPath(key)); err == nil {
+				s.held[key] = &held{name: r.Name, bytes: r.Bytes, cost: r.Cost, whole: true, at: r.At}
+				continue
+			}
+		case e.IsDir() && validKey(e.Name()):
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "content", e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range entries {
+		if key := e.Name(); e.IsDir() && validKey(key) && s.held[key] == nil {
+			if t, err := piece.ReadFile(s.torrentPath(key)); err == nil {
+				s.held[key] = &held{name: t.Name, bytes: t.Length, cost: costOf(t), orphan: true}
+			} else if err := s.remove(key); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, s.tidyMetainfo()
+}
+
+// tidyMetainfo removes descriptions of what is not here.
+func (s *shelf) tidyMetainfo() error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "metainfo"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if key, ok := strings.CutSuffix(e.Name(), ".torrent"); !ok || s.held[key] == nil {
+			if err := os.RemoveAll(filepath.Join(s.dir, "metainfo", e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// validKey says whether a name is an info hash in hex.
+func validKey(s string) bool {
+	return (len(s) == 64 || len(s) == 40) && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func (s *shelf) contentDir(key string) string { return filepath.Join(s.dir, "content", key) }
+func (s *shelf) recordPath(key string) string { return s.contentDir(key) + ".json" }
+func (s *shelf) torrentPath(key string) string {
+	return filepath.Join(s.dir, "metainfo", key+".torrent")
+}
+
+// used is how much of the quota is taken or promised. s.mu is held.
+func (s *shelf) used() int64 {
+	n := s.extra
+	for _, h := range s.held {
+		n += h.cost
+	}
+	return n
+}
+
+// usage is the same, and what is whole of it.
+func (s *shelf) usage() (used, whole int64, contents int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held {
+		if h.whole {
+			whole += h.cost
+			contents++
+		}
+	}
+	return s.used(), whole, contents
+}
+
+// setExtra says how many bytes of metadata there are.
+func (s *shelf) setExtra(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.extra = n
+}
+
+// touch counts a request for a share of a content.
+func (s *shelf) touch(key string, share float64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heats[key] = s.heats[key].plus(share, now)
+	if len(s.heats) <= maxHeats {
+		return
+	}
+	keys := slices.SortedFunc(maps.Keys(s.heats), func(a, b string) int { return cmp.Compare(s.heats[a].now(now), s.heats[b].now(now)) })
+	for _, key := range keys[:len(keys)/10] {
+		delete(s.heats, key)
+	}
+}
+
+// heat is the demand for a content.
+func (s *shelf) heat(key string) heat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heats[key]
+}
+
+// get is what the shelf knows of a content.
+func (s *shelf) get(key string) (held, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.held[key]
+	if h == nil {
+		return held{}, false
+	}
+	return *h, true
+}
+
+// keys are those of all that has room.
+func (s *shelf) keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.held))
+}
+
+// status says of a content what the policy does not find on the shelf.
+type status struct{ pinned, owned, busy bool }
+
+// items are the contents as the policy sees them, without one. at tells how they stand; it is not called with the shelf's lock held.
+func (s *shelf) items(at func(key string) status, without string) (items []item) {
+	for _, key := range s.keys() {
+		st := at(key)
+		s.mu.Lock()
+		if h := s.held[key]; h != nil && key != without && !h.dropped {
+			i := item{key: key, bytes: h.cost, heat: s.heats[key], pinned: st.pinned, owned: st.owned, busy: st.busy}
+			if h.orphan {
+				i.heat, i.owned = heat{}, false
+			}
+			items = append(items, i)
+		}
+		s.mu.Unlock()
+	}
+	return items
+}
+
+// reserve takes room for a content. If something has to go for it first, it says what, and has reserved nothing: it is called again when that is
+// done, by one at a time. An error is errNoRoom, or about the disk. at tells how the contents stand.
+func (s *shelf) reserve(key, name string, bytes, cost int64, at func(key string) status, now time.Time) (victims []string, err error) {
+	free, err := s.free(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	st := at(key)
+	items := s.items(at, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mine := int64(0)
+	if h := s.held[key]; h != nil {
+		mine = h.cost
+	}
+	need := max(s.used()-mine+cost-s.quota, cost-mine+s.floor-free)
+	gone, ok := admit(items, item{key: key, bytes: cost, heat: s.heats[key], pinned: st.pinned, owned: st.owned}, need, now)
+	if !ok {
+		return nil, errNoRoom
+	}
+	if len(gone) == 0 {
+		s.held[key] = &held{name: name, bytes: bytes, cost: cost}
+	}
+	return keysOf(gone), nil
+}
+
+// over is what has to go because there is too much.
+func (s *shelf) over(at func(key string) status, now time.Time) (victims []string) {
+	free, err := s.free(s.dir)
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	need := max(s.used()-s.quota, s.floor-free)
+	s.mu.Unlock()
+	if need <= 0 {
+		return nil
+	}
+	gone, _ := evict(s.items(at, ""), need, now)
+	return keysOf(gone)
+}
+
+func keysOf(items []item) (keys []string) {
+	for _, i := range items {
+		keys = append(keys, i.key)
+	}
+	return keys
+}
+
+// describe keeps what describes a content that has room.
+func (s *shelf) describe(key string, t *piece.Torrent) error {
+	return disk.Write(s.torrentPath(key), 0o644, t.Write)
+}
+
+// keep notes that a content is whole.
+func (s *shelf) keep(key string, t *piece.Torrent, now time.Time) error {
+	stamps, err := stampsOf(t.Info, filepath.Join(s.contentDir(key), t.Name))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	h := s.held[key]
+	s.mu.Unlock()
+	if h == nil {
+		return fmt.Errorf("%s has no room", key)
+	}
+	b, err := json.Marshal(record{recordFormat, t.Name, t.Length, h.cost, now.UTC().Truncate(time.Second), stamps})
+	if err != nil {
+		return err
+	}
+	if err := disk.WriteFile(s.recordPath(key), b, 0o644); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.whole, h.orphan, h.at = true, false, now
+	return nil
+}
+
+// doubt takes back that a content is whole: some of its files have changed.
+func (s *shelf) doubt(key string) error {
+	s.mu.Lock()
+	if h := s.held[key]; h != nil {
+		h.whole = false
+	}
+	s.mu.Unlock()
+	return s.unlink(s.recordPath(key))
+}
+
+// drop removes a content, and gives its room back when that is done.
+func (s *shelf) drop(key string) error {
+	s.mu.Lock()
+	if h := s.held[key]; h != nil {
+		h.dropped, h.whole = true, false
+	}
+	s.mu.Unlock()
+	if err := s.remove(key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, key)
+	return nil
+}
+
+func (s *shelf) remove(key string) error {
+	if err := s.unlink(s.recordPath(key)); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(s.contentDir(key)); err != nil {
+		return err
+	}
+	return s.unlink(s.torrentPath(key))
+}
+
+// unlink removes a file for good, if it is there.
+func (s *shelf) unlink(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return disk.SyncDir(filepath.Dir(path))
+}
+
+// unchanged says whether the files of a whole content look as they did when they were verified.
+func (s *shelf) unchanged(key string) error {
+	r, err := readRecord(s.recordPath(key))
+	if err != nil {
+		return err
+	}
+	t, err := piece.ReadFile(s.torrentPath(key))
+	if err != nil {
+		return err
+	}
+	now, err := stampsOf(t.Info, filepath.Join(s.contentDir(key), t.Name))
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(now, r.Stamps, disk.Stamp.Equal) {
+		return fmt.Errorf("%s: %w", t.Name, errChanged)
+	}
+	return nil
+}
+
+var errChanged = errors.New("a file is not what was verified")
+
+// setPin pins what a name stands for, or with a nil pin takes that back.
+func (s *shelf) setPin(name string, p *pin) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pins := maps.Clone(s.pins)
+	if p == nil {
+		delete(pins, name)
+	} else {
+		pins[name] = *p
+	}
+	b, err := json.Marshal(pins)
+	if err == nil {
+		err = disk.WriteFile(filepath.Join(s.dir, "pins.json"), b, 0o644)
+	}
+	if err == nil {
+		s.pins = pins
+	}
+	return err
+}
+
+// pinned are the names that are pinned at a time.
+func (s *shelf) pinned(now time.Time) map[string]pin {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pins := maps.Clone(s.pins)
+	maps.DeleteFunc(pins, func(_ string, p pin) bool { return !p.holds(now) })
+	return pins
+}
+
+// saveHeats keeps demand for the next run; what is lost with a crash is a minute of it.
+func (s *shelf) saveHeats() error {
+	s.mu.Lock()
+	b, err := json.Marshal(s.heats)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return disk.ReplaceFile(filepath.Join(s.dir, "heat.json"), b, 0o644)
+}

@@ -1,0 +1,229 @@
+package edgecache
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"shoal/internal/swarmtest"
+	"shoal/piece"
+)
+
+// taken is what really lies on the disk below a directory.
+func taken(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// The quota holds at every moment of a long life of fetches that begin, go on, end and are given up, of demand, pins and evictions, and of deaths in
+// between, after which the shelf has what lies on the disk.
+func TestQuotaHoldsAtEveryMoment(t *testing.T) {
+	steps := 400
+	if swarmtest.Required("long") {
+		steps = 10_000
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	type offer struct {
+		key     string
+		torrent *piece.Torrent
+		body    []byte
+	}
+	var offers []offer
+	for i := range 24 {
+		body := make([]byte, 1+r.IntN(200_000))
+		rand.NewChaCha8([32]byte{byte(i)}).Read(body)
+		path := filepath.Join(t.TempDir(), fmt.Sprint("content-", i))
+		if err := os.WriteFile(path, body, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		tor, _, err := piece.Build(t.Context(), path, piece.BuildConfig{PieceLength: 16 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		offers = append(offers, offer{keyOf(tor.Info), tor, body})
+	}
+	const quota = 1 << 20
+	dir := t.TempDir()
+	open := func() *shelf {
+		s, err := openShelf(dir, quota, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.setExtra(64 << 10)
+		return s
+	}
+	s := open()
+	now := noon
+	coming := map[string]int{} // bytes that have come of what is being fetched
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(key string) status {
+		_, busy := coming[key]
+		return status{pinned: s.pinned(now)[key] != (pin{}), busy: busy}
+	}
+	most := int64(0)
+	for step := range steps {
+		now = now.Add(time.Duration(r.IntN(3600)) * time.Second)
+		o := &offers[min(r.IntN(len(offers)), r.IntN(len(offers)))]
+		switch n := r.IntN(20); {
+		case n < 8: // somebody asks
+			s.touch(o.key, r.Float64(), now)
+			if h, ok := s.get(o.key); ok && (h.whole || coming[o.key] > 0) {
+				break
+			}
+			for {
+				victims, err := s.reserve(o.key, o.torrent.Name, o.torrent.Length, costOf(o.torrent), at, now)
+				if errors.Is(err, errNoRoom) {
+					break
+				}
+				must(err)
+				if len(victims) == 0 {
+					must(s.describe(o.key, o.torrent))
+					must(os.MkdirAll(s.contentDir(o.key), 0o755))
+					coming[o.key] = 1
+					break
+				}
+				for _, key := range victims {
+					if at(key).pinned {
+						t.Fatalf("step %d: a pinned content goes", step)
+					}
+					must(s.drop(key))
+					delete(coming, key)
+				}
+			}
+		case n < 16: // more comes of what is being fetched
+			for i := range offers {
+				o := &offers[i]
+				have, ok := coming[o.key]
+				if !ok || r.IntN(3) == 0 {
+					continue
+				}
+				part := filepath.Join(s.contentDir(o.key), ".shoal-parts")
+				have = min(have+r.IntN(100_000), len(o.body))
+				coming[o.key] = have
+				must(os.WriteFile(part, o.body[:have], 0o644))
+				if have == len(o.body) {
+					must(os.Rename(part, filepath.Join(s.contentDir(o.key), o.torrent.Name)))
+					must(s.keep(o.key, o.torrent, now))
+					delete(coming, o.key)
+				}
+			}
+		case n < 17:
+			must(s.setPin(o.key, &pin{Until: now.Add(time.Hour)}))
+		case n < 18: // withdrawn
+			must(s.drop(o.key))
+			delete(coming, o.key)
+		default: // kill -9, at any moment of a removal as well
+			if r.IntN(2) == 0 {
+				os.Remove(s.recordPath(o.key))
+			}
+			s.saveHeats()
+			before := map[string]bool{}
+			for _, key := range s.keys() {
+				if _, err := os.Stat(s.recordPath(key)); err == nil {
+					before[key] = true
+				}
+			}
+			clear(coming)
+			s = open()
+			for key := range before {
+				h, ok := s.get(key)
+				if !ok || !h.whole {
+					t.Fatalf("step %d: a whole content is lost", step)
+				}
+				must(s.unchanged(key))
+			}
+		}
+		n := taken(t, dir)
+		if most = max(most, n); n > quota {
+			t.Fatalf("step %d: %d bytes on the disk, the quota is %d", step, n, quota)
+		}
+		if used, _, _ := s.usage(); used > quota || used < n {
+			t.Fatalf("step %d: %d bytes are counted, and %d on the disk; the quota is %d", step, used, n, quota)
+		}
+	}
+	if most < quota/2 {
+		t.Errorf("never more than %d of %d bytes were used: this shows nothing", most, quota)
+	}
+}
+
+// What changed is told from what did not without reading it, and a content without a record is not whole.
+func TestShelfNoticesChange(t *testing.T) {
+	path := swarmtest.Tree(t, filepath.Join(t.TempDir(), "tree"), 100_000)
+	tor, _, err := piece.Build(t.Context(), path, piece.BuildConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s, err := openShelf(dir, 10<<20, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keyOf(tor.Info)
+	if _, err := s.reserve(key, tor.Name, tor.Length, costOf(tor), func(string) status { return status{} }, noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.describe(key, tor); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(s.contentDir(key), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(s.contentDir(key), tor.Name), os.DirFS(path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.keep(key, tor, noon); err != nil {
+		t.Fatal(err)
+	}
+	if n := taken(t, s.contentDir(key)); n > costOf(tor) {
+		t.Errorf("it takes %d bytes, and %d were reserved", n, costOf(tor))
+	}
+	if err := s.unchanged(key); err != nil {
+		t.Error(err)
+	}
+	tool := filepath.Join(s.contentDir(key), tor.Name, "bin", "tool")
+	if err := os.WriteFile(tool, []byte("other"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.unchanged(key); !errors.Is(err, errChanged) {
+		t.Errorf("a file was written to: %v", err)
+	}
+	if err := s.doubt(key); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = openShelf(dir, 10<<20, 0); err != nil {
+		t.Fatal(err)
+	}
+	if h, ok := s.get(key); !ok || h.whole || !h.orphan {
+		t.Errorf("after it was doubted: %+v, %v", h, ok)
+	}
+	if err := s.drop(key); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}

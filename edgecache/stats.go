@@ -1,0 +1,286 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/release"
+	"shoal/swarm"
+)
+
+// counters are written by many goroutines.
+type counters struct {
+	requests, hits, redirects      atomic.Int64 // over HTTP
+	hitBytes, missBytes            atomic.Int64
+	toPeers                        atomic.Int64
+	filled, failed, mended         atomic.Int64
+	fromOrigin, fromEdges, fromAny atomic.Int64
+
+	mu      sync.Mutex
+	dropped map[string]Dropped // by reason
+}
+
+// Dropped counts contents that were removed, and the bytes of disk that was.
+type Dropped struct {
+	Contents int64 `json:"contents"`
+	Bytes    int64 `json:"bytes"`
+}
+
+func (c *counters) evicted(why string, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dropped == nil {
+		c.dropped = map[string]Dropped{}
+	}
+	d := c.dropped[why]
+	c.dropped[why] = Dropped{d.Contents + 1, d.Bytes + bytes}
+}
+
+// fetched counts what a transfer brought.
+func (c *counters) fetched(s swarm.Stats) {
+	c.fromOrigin.Add(s.From[swarm.Origin])
+	c.fromEdges.Add(s.From[swarm.Edges])
+	c.fromAny.Add(s.From[swarm.LAN] + s.From[swarm.Peers])
+}
+
+// Status is how an edge is doing. Sizes are bytes.
+type Status struct {
+	Quota    int64              `json:"quota_bytes"`
+	Used     int64              `json:"used_bytes"` // kept, being fetched, and metadata
+	Kept     int                `json:"contents_kept"`
+	Fetching int                `json:"contents_fetching"`
+	Requests Requests           `json:"requests"`
+	Fetched  Fetched            `json:"fetched"`
+	Dropped  map[string]Dropped `json:"dropped"` // by reason: room, quota, withdrawn, gone
+	Origins  []OriginStatus     `json:"origins"`
+	Contents []ContentStatus    `json:"contents"`
+	Ring     *RingStatus        `json:"ring,omitempty"`
+}
+
+// Requests counts what was asked for over HTTP, and what was given to peers.
+type Requests struct {
+	All       int64   `json:"all"`
+	Hits      int64   `json:"hits"`
+	Redirects int64   `json:"redirects"`
+	HitBytes  int64   `json:"hit_bytes"`
+	MissBytes int64   `json:"miss_bytes"` // served while they came in
+	PeerBytes int64   `json:"peer_bytes"`
+	HitRatio  float64 `json:"hit_ratio"`
+	ByteRatio float64 `json:"byte_hit_ratio"`
+	Saved     int64   `json:"saved_bytes"` // served and not got from the origin
+}
+
+// Fetched counts what came in.
+type Fetched struct {
+	Contents   int64 `json:"contents"`
+	Failed     int64 `json:"failed"`
+	Mended     int64 `json:"mended"` // that had changed on disk
+	FromOrigin int64 `json:"from_origin_bytes"`
+	FromEdges  int64 `json:"from_edges_bytes"`
+	FromPeers  int64 `json:"from_peers_bytes"`
+}
+
+// OriginStatus is an origin as the edge knows it.
+type OriginStatus struct {
+	URL        string    `json:"url"`
+	Repository string    `json:"repository,omitempty"`
+	Version    int64     `json:"version,omitempty"` // of its timestamp
+	Releases   int       `json:"releases"`
+	Asked      time.Time `json:"asked"`
+	Error      string    `json:"error,omitempty"`
+}
+
+// ContentStatus is a content that takes room.
+type ContentStatus struct {
+	Name     string  `json:"name"` // APP@VERSION, or a content's name
+	Infohash string  `json:"infohash"`
+	Platform string  `json:"platform,omitempty"`
+	Bytes    int64   `json:"bytes"`
+	Disk     int64   `json:"disk_bytes"`
+	State    string  `json:"state"` // whole, fetching, parts
+	Have     int64   `json:"have_bytes"`
+	Heat     float64 `json:"heat"` // requests, each a half-life ago counts half
+	Pinned   bool    `json:"pinned"`
+	Owned    bool    `json:"owned"`
+	Peers    int     `json:"peers"`
+}
+
+// RingStatus is the cluster.
+type RingStatus struct {
+	Self     string         `json:"self"`
+	Replicas int            `json:"replicas"`
+	Draining bool           `json:"draining"`
+	Drained  bool           `json:"drained"`
+	Members  []MemberStatus `json:"members"`
+}
+
+// MemberStatus is an edge of the cluster, with how many contents it is to keep.
+type MemberStatus struct {
+	Member
+	Owns int `json:"owns"`
+}
+
+// Status answers what has happened so far, and what is here.
+func (e *Edge) Status() Status {
+	now := e.cfg.Now()
+	used, _, kept := e.shelf.usage()
+	c := &e.count
+	st := Status{Quota: e.cfg.Quota, Used: used, Kept: kept, Dropped: map[string]Dropped{}, Origins: []OriginStatus{}, Contents: []ContentStatus{}}
+	st.Requests = Requests{All: c.requests.Load(), Hits: c.hits.Load(), Redirects: c.redirects.Load(), HitBytes: c.hitBytes.Load(), MissBytes: c.missBytes.Load(), PeerBytes: c.toPeers.Load()}
+	st.Fetched = Fetched{Contents: c.filled.Load(), Failed: c.failed.Load(), Mended: c.mended.Load(), FromOrigin: c.fromOrigin.Load(), FromEdges: c.fromEdges.Load(), FromPeers: c.fromAny.Load()}
+	c.mu.Lock()
+	for why, d := range c.dropped {
+		st.Dropped[why] = d
+	}
+	c.mu.Unlock()
+	all, _ := e.offered()
+	for _, key := range e.shelf.keys() {
+		h, _ := e.shelf.get(key)
+		x := ContentStatus{Name: h.name, Infohash: key, Bytes: h.bytes, Disk: h.cost, State: "parts", Heat: e.shelf.heat(key).now(now)}
+		if k := all[key]; k != nil {
+			x.Name, x.Platform = k.ref(), k.platform
+		}
+		s := e.status(key)
+		x.Pinned, x.Owned = s.pinned, s.owned
+		e.mu.Lock()
+		c := e.contents[key]
+		e.mu.Unlock()
+		if c != nil {
+			if t, _, _ := c.state(); t != nil {
+				ts := t.Stats()
+				x.State, x.Have, x.Peers = "fetching", ts.Have, ts.Peers
+				if !h.whole {
+					st.Fetching++
+					st.Fetched.add(ts)
+				}
+			}
+		}
+		if h.whole {
+			x.State, x.Have = "whole", h.bytes
+		}
+		st.Contents = append(st.Contents, x)
+	}
+	st.Requests.finish(st.Fetched.FromOrigin)
+	for _, f := range e.feeds {
+		st.Origins = append(st.Origins, f.status())
+	}
+	if e.ring != nil {
+		st.Ring = e.ring.status()
+	}
+	return st
+}
+
+// add counts what a transfer has brought that is still under way.
+func (f *Fetched) add(s swarm.Stats) {
+	f.FromOrigin += s.From[swarm.Origin]
+	f.FromEdges += s.From[swarm.Edges]
+	f.FromPeers += s.From[swarm.LAN] + s.From[swarm.Peers]
+}
+
+func (r *Requests) finish(fromOrigin int64) {
+	ratio := func(a, b int64) float64 {
+		if b == 0 {
+			return 0
+		}
+		return float64(int(1000*float64(a)/float64(b))) / 1000
+	}
+	r.HitRatio = ratio(r.Hits, r.All)
+	r.ByteRatio = ratio(r.HitBytes, r.HitBytes+r.MissBytes)
+	r.Saved = max(0, r.HitBytes+r.MissBytes+r.PeerBytes-fromOrigin)
+}
+
+func (f *feed) status() OriginStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := OriginStatus{URL: f.url.Redacted(), Asked: f.asked.UTC().Truncate(time.Second)}
+	if f.catalog != nil {
+		st.Repository, st.Version, st.Releases = f.catalog.id, f.catalog.version, len(f.catalog.byKey)
+	}
+	if f.err != nil {
+		st.Error = f.err.Error()
+	}
+	return st
+}
+
+func (r *ring) status() *RingStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	st := &RingStatus{Self: r.cfg.Name, Replicas: r.cfg.Replicas, Draining: r.mine.Draining, Drained: r.drained.Load()}
+	owns := map[string]int{}
+	for _, own := range r.all {
+		for _, m := range own {
+			owns[m.Name]++
+		}
+	}
+	for _, m := range r.members {
+		st.Members = append(st.Members, MemberStatus{m, owns[m.Name]})
+	}
+	return st
+}
+
+// errNobody says that a name stands for nothing.
+var errNobody = errors.New("no origin has anything of that name")
+
+// Pin keeps what a name stands for: APP:CHANNEL, also when that has another version, APP@VERSION, an info hash, or a content's name. Zero keeps it until
+// Unpin.
+func (e *Edge) Pin(name string, d time.Duration) error {
+	if len(e.named(name)) == 0 {
+		return errNobody
+	}
+	p := &pin{}
+	if d > 0 {
+		p.Until = e.cfg.Now().Add(d).UTC().Truncate(time.Second)
+	}
+	defer e.nudge()
+	return e.shelf.setPin(name, p)
+}
+
+// Unpin takes a pin out.
+func (e *Edge) Unpin(name string) error {
+	if _, ok := e.shelf.pinned(e.cfg.Now())[name]; !ok {
+		return errors.New("nothing of that name is pinned")
+	}
+	defer e.nudge()
+	return e.shelf.setPin(name, nil)
+}
+
+// Public is the directory of a repository's signed files that a URL's path asks for, and the file's path in it: the first origin's at the top, each also
+// below its id. What of it was not needed until now is got first.
+func (e *Edge) Public(ctx context.Context, path string) (dir, file string, ok bool) {
+	path = strings.TrimPrefix(path, "/")
+	id, below, _ := strings.Cut(path, "/")
+	for _, f := range e.feeds {
+		c, _ := f.state()
+		if c == nil || c.id == "" {
+			continue
+		}
+		file := path
+		if id == c.id {
+			file = below
+		}
+		if key, is := metainfoKey(file); is && c.byKey[key] != nil {
+			m := f.repository.mirror
+			if _, _, err := (published{m, true}).Get(ctx, file, release.MaxMetainfo, ""); err != nil {
+				continue
+			}
+		}
+		return f.repository.mirror.dir, file, true
+	}
+	return "", "", false
+}
+
+// metainfoKey is the content that a metainfo's file describes.
+func metainfoKey(file string) (key string, ok bool) {
+	dir, name := filepath.Split(file)
+	parts := strings.Split(name, ".")
+	if dir != "targets/metainfo/" || len(parts) != 4 || !slices.Equal(parts[2:], []string{"torrent", "zst"}) {
+		return "", false
+	}
+	return parts[1], true
+}

@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"shoal/internal/release"
+	"shoal/internal/swarmtest"
+	"shoal/piece"
+	"shoal/piece/delta"
+)
+
+// versions makes two versions of a tree with hex digits, which compress to half: the second has changed files, and one that is renamed, removed, added.
+func versions(t *testing.T, h *swarmtest.Host) (one, two string) {
+	t.Helper()
+	rnd := rand.NewChaCha8([32]byte{1})
+	random := func(n int) []byte {
+		b := make([]byte, n)
+		rnd.Read(b)
+		return b
+	}
+	one, two = h.Path("one"), h.Path("two")
+	write := func(dir, name string, b []byte) {
+		t.Helper()
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := random(1_000_000)
+	write(one, "lib/data", data)
+	write(two, "lib/data", data)
+	for i := range 20 {
+		text := hex.EncodeToString(random(20_000))
+		name := fmt.Sprintf("lib/%02d", i)
+		write(one, name, []byte(text))
+		switch i {
+		case 4:
+			name = "share/moved"
+		case 5:
+			continue
+		default: // no piece stays what it was
+			text = "# changed\n" + text
+		}
+		write(two, name, []byte(text))
+	}
+	write(two, "bin/new", random(1_100_000)) // so that the patch is one of those that swarms have
+	write(two, "lib/empty", nil)
+	return one, two
+}
+
+// published is a repository with versions, on offer.
+func published(t *testing.T, h *swarmtest.Host, publish ...string) (base, root string) {
+	t.Helper()
+	repo := h.Path("repo")
+	h.Run("init", repo, "--plain-keys").Succeed()
+	for i, path := range publish {
+		h.Run("publish", path, "--as", fmt.Sprintf("app@%d", i+1), "--channel", "stable", "--repo", repo).Succeed()
+	}
+	p := h.Start("serve", repo, "--listen", "127.0.0.1:0", "--state-dir", h.Path("origin"))
+	base = p.Expect("releases").String("url")
+	p.Expect("ready")
+	return base, filepath.Join(repo, "root.json")
+}
+
+func TestUpdateCostsWhatChanged(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	three := h.Path("three")
+	if err := errors.Join(os.Mkdir(three, 0o755), os.CopyFS(filepath.Join(three, "renamed"), os.DirFS(two))); err != nil {
+		t.Fatal(err)
+	}
+	base, root := published(t, h, one, two, three)
+	out, state := h.Path("out"), h.Path("state")
+	get := func(version, want string, most int64) swarmtest.Event {
+		t.Helper()
+		done := h.Run("get", base+"app@"+version, "--root", root, "--state-dir", state, "-o", out).Succeed().Expect("done")
+		if done.String("way") != want || done.Int("from.origin") > most {
+			t.Errorf("version %s: %v, want %s, and %d bytes from the origin at most", version, done, want, most)
+		}
+		if l := leftovers(t, out); len(l) > 0 {
+			t.Errorf("version %s left behind %q", version, l)
+		}
+		return done
+	}
+	if done := get("1", "archive", 1_450_000); done.Int("from.reuse") != 0 || done.Int("saved_bytes") < 350_000 {
+		t.Errorf("a fresh install: %v, want that nothing was here, and what compresses was saved", done)
+	}
+	swarmtest.Same(t, one, filepath.Join(out, "app-1"))
+	if done := get("2", "patch", 1_150_000); done.String("patch_from") != "1" || done.Int("from.reuse") != 1_040_000 {
+		t.Errorf("an update: %v, want a patch from 1 and all equal files reused", done)
+	}
+	swarmtest.Same(t, two, filepath.Join(out, "app-2"))
+	if done := get("3", "patch", 10_000); done.String("patch_from") != "2" {
+		t.Errorf("a renamed tree: %v, want a patch from 2", done)
+	}
+	swarmtest.Same(t, two, filepath.Join(out, "app-3", "renamed"))
+
+	// A damaged installation fetches what is damaged.
+	path := filepath.Join(out, "app-3", "renamed", "bin", "new")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[500_000] ^= 1
+	if err := os.WriteFile(path, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	get("3", "tree", 70_000)
+	swarmtest.Same(t, two, filepath.Join(out, "app-3", "renamed"))
+
+	// Nobody remembers this version: it is hashed, and recognized as what it is.
+	plan := h.Run("plan", base+"app@2", "--root", root, "--state-dir", h.Path("other"), "--from", filepath.Join(out, "app-1")).Succeed().Expect("plan")
+	if plan.String("way") != "patch" || plan.String("patch_from") != "1" {
+		t.Errorf("%v, want a patch from 1", plan)
+	}
+}
+
+// A patch that is signed and makes nonsense, or is nonsense, costs its bytes and no more.
+func TestMaliciousPatch(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(t, h, one, two)
+	r, err := release.Open(h.Path("repo"), release.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := r.Lookup(t.Context(), "app", "1", "any")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _, err := piece.Build(t.Context(), one, piece.BuildConfig{Name: "app-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, _, err := piece.Build(t.Context(), two, piece.BuildConfig{Name: "app-2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lies := delta.Dir(made.Info, two)
+	open := lies.Open
+	lies.Open = func(file int) (delta.Source, error) {
+		s, err := open(file)
+		if err != nil || !strings.HasSuffix(made.Files[file].Name(made.Info), "new") {
+			return s, err
+		}
+		return noughts{}, s.Close()
+	}
+	var wrong strings.Builder
+	if _, err := delta.Diff(t.Context(), delta.Dir(old.Info, one), lies, &wrong, delta.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	whole := wrong.String()
+	for i, c := range []struct{ name, data string }{
+		{"garbage", strings.Repeat("garbage", 1000)}, {"cut off", whole[:len(whole)-5]}, {"other bytes", whole},
+	} {
+		a := release.Artefact{Kind: "P", From: "1", Base: first.Tree().V2, Name: "patch", Bytes: int64(len(c.data))}
+		if _, err := r.Update(t.Context(), func(tx *release.Tx) error {
+			return tx.AddPatches("app", "2", "any", []release.Patch{{Artefact: a, Data: []byte(c.data)}})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		out := h.Path(fmt.Sprint("out", i))
+		p := h.Run("get", base+"app@2", "--root", root, "--state-dir", h.Path(fmt.Sprint("state", i)), "--from", one, "-o", out).Succeed()
+		if done := p.Expect("done"); done.String("way") == "patch" || done.Int("from.origin") > 2_600_000 {
+			t.Errorf("%s: %v, want another way than the patch, and its bytes and those of the patch at most", c.name, done)
+		}
+		if n := p.Events("notice"); len(n) == 0 || !strings.Contains(n[len(n)-1].String("message"), "patch from 1 did not do") {
+			t.Errorf("%s: notices %v, want one that the patch did not do", c.name, n)
+		}
+		swarmtest.Same(t, two, filepath.Join(out, "app-2"))
+	}
+}
+
+// Whenever the machine is killed, the next run goes on, and what has come is not fetched again.
+func TestUpdateSurvivesKills(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(t, h, one, two)
+	out := h.Path("out")
+	args := func(version string, more ...string) []string {
+		return append([]string{"get", base + "app@" + version, "--root", root, "--state-dir", h.Path("state"), "-o", out}, more...)
+	}
+	for _, c := range []struct {
+		version, content string
+		archive          int64 // most that may come over the net in the last run
+	}{{"1", one, 1_300_000}, {"2", two, 1_000_000}} {
+		// While it arrives:
+		p := h.Start(args(c.version, "--limit-down", "500Ki")...)
+		p.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 200_000 })
+		p.Kill()
+		p.Wait()
+		if len(leftovers(t, out)) == 0 {
+			t.Errorf("version %s: nothing is left of an interrupted run", c.version)
+		}
+		// After something was decided, while what came is put together, and in place:
+		for _, after := range []time.Duration{0, 5 * time.Millisecond, 30 * time.Millisecond, 80 * time.Millisecond} {
+			p := h.Start(args(c.version, "--limit-down", "2Mi")...)
+			p.Expect("plan")
+			time.Sleep(after)
+			p.Kill()
+			p.Wait()
+		}
+		done := h.Run(args(c.version)...).Succeed().Expect("done")
+		if done.Int("from.origin") > c.archive {
+			t.Errorf("version %s: %v, want what had come not to be fetched again", c.version, done)
+		}
+		swarmtest.Same(t, c.content, filepath.Join(out, "app-"+c.version))
+		if l := leftovers(t, out); len(l) > 0 {
+			t.Errorf("version %s left behind %q", c.version, l)
+		}
+	}
+}
+
+// noughts is a file of zeros.
+type noughts struct{}
+
+func (noughts) ReadAt(b []byte, _ int64) (int, error) { clear(b); return len(b), nil }
+func (noughts) Close() error                          { return nil }

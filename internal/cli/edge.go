@@ -1,0 +1,277 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"shoal/edgecache"
+	"shoal/internal/daemon"
+	"shoal/internal/deliver"
+	"shoal/swarm"
+)
+
+func edgeCommand() *command {
+	control := concat(stateOptions(), outputOptions())
+	return &command{
+		name:  "edge",
+		args:  "ORIGIN…",
+		usage: "keep copies of origins' releases near their users, within a quota",
+		long: "An ORIGIN is the URL of a repository, or of one content. What it has is verified as any client does, and given on: to machines\n" +
+			"that run shoal get with this edge's URL for the origin's, to BitTorrent clients, and over HTTP to everybody at\n" +
+			"/APP:CHANNEL/PATH and /APP@VERSION/PATH. Without --app and --pull-through all apps are followed. Edges with the same\n" +
+			"--cluster-key that --join each other share out what they keep.",
+		examples: []string{
+			"shoal edge https://origin.example --quota 200GB --root root.json",
+			"shoal edge https://origin.example --app 'game*' --pull-through --fill '02:00-06:00=50M'",
+			"shoal edge https://origin.example --cluster-key KEY --join 10.0.0.5:7071 --zone west",
+			"shoal edge pin myapp:stable --for 720h",
+		},
+		options: concat([]option{
+			{name: "quota", kind: kindSize, value: "SIZE", usage: "how much of the disk to take at most, parts and metadata included", def: "10G"},
+			{name: "keep-free", kind: kindSize, value: "SIZE", usage: "how much of the disk to leave free in any case", def: "1G"},
+			{name: "app", kind: kindList, value: "GLOB", usage: "follow the channels of these apps: fetch what they have before it is asked for; may be repeated"},
+			{name: "pull-through", kind: kindBool, usage: "fetch whatever else the origins have when it is asked for"},
+			{name: "fill", kind: kindRates, value: "RATES", usage: "fetch ahead only then, and so fast: 02:00-06:00=50M"},
+			{name: "join", kind: kindList, value: "HOST:PORT", usage: "another edge of the cluster, by its gossip; may be repeated", check: checkListen},
+			{name: "gossip", value: "HOST:PORT", usage: "where to speak with the other edges, TCP and UDP", def: ":7071", check: checkListen},
+			{name: "cluster-key", value: "KEY", usage: "what the cluster's edges share, and encrypt what they say with", secret: true},
+			{name: "replicas", kind: kindInt, value: "N", usage: "how many edges of the cluster keep each release", def: "2"},
+			{name: "zone", value: "NAME", usage: "where this edge stands: replicas go to different zones"},
+			{name: "name", value: "NAME", usage: "what this edge is called in the cluster (default: host name and port)"},
+		}, releaseOptions()[1:3], tlsOptions(), swarmOptions(":7070"), peerOptions(), dhtOptions(), stateOptions(), logOptions("info"), outputOptions()),
+		minArgs: 1, maxArgs: anyArgs,
+		run: func(ctx context.Context, e *env, args []string) error { return e.edge(ctx, args) },
+		sub: []*command{
+			{
+				name: "ls", usage: "list what a running edge keeps", examples: []string{"shoal edge ls"}, options: control,
+				run: func(ctx context.Context, e *env, _ []string) error { return e.edgeStatus(ctx, writeKept) },
+			},
+			{
+				name: "ring", usage: "show the cluster that a running edge is of", examples: []string{"shoal edge ring"}, options: control,
+				run: func(ctx context.Context, e *env, _ []string) error { return e.edgeStatus(ctx, writeRing) },
+			},
+			{
+				name: "pin", args: "NAME", usage: "keep APP:CHANNEL, APP@VERSION or a content, whatever else is asked for", examples: []string{"shoal edge pin myapp:stable --for 720h"},
+				options: concat([]option{{name: "for", kind: kindDuration, value: "TIME", usage: "only for so long; 0 is until it is taken out"}}, control),
+				minArgs: 1, maxArgs: 1,
+				run: func(ctx context.Context, e *env, args []string) error {
+					return e.edgeChange(ctx, "pin", args[0], e.settings.Duration("for"))
+				},
+			},
+			{
+				name: "unpin", args: "NAME", usage: "take a pin out", examples: []string{"shoal edge unpin myapp:stable"}, options: control, minArgs: 1, maxArgs: 1,
+				run: func(ctx context.Context, e *env, args []string) error { return e.edgeChange(ctx, "unpin", args[0], 0) },
+			},
+			{
+				name: "drain", usage: "have the other edges take over what this one keeps, and leave the cluster", examples: []string{"shoal edge drain"}, options: control,
+				run: func(ctx context.Context, e *env, _ []string) error { return e.drain(ctx) },
+			},
+		},
+	}
+}
+
+func (e *env) edge(ctx context.Context, origins []string) error {
+	var c edgecache.Config
+	for _, text := range origins {
+		if err := checkURL("http", "https")(text); err != nil {
+			return usagef("an origin is a URL, such as https://origin.example", "%s", err)
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			return err
+		}
+		c.Origins = append(c.Origins, u)
+	}
+	state, err := e.stateDir()
+	if err != nil {
+		return err
+	}
+	s := e.settings
+	c.Quota, c.KeepFree, c.Apps, c.PullThrough = s.Bytes("quota"), s.Bytes("keep-free"), s.List("app"), s.Bool("pull-through")
+	c.FirstUse, c.UserAgent = s.Bool("trust-on-first-use"), userAgent()
+	if path := s.String("root"); path != "" {
+		if c.Root, err = os.ReadFile(path); err != nil {
+			return err
+		}
+	}
+	if s.given("fill") {
+		fill := s.Rates("fill")
+		c.Fill = &fill
+	}
+	if len(s.List("join")) > 0 || s.String("cluster-key") != "" {
+		if s.String("cluster-key") == "" {
+			return usagef("give all edges the same --cluster-key, or SHOAL_CLUSTER_KEY", "--join needs --cluster-key: without one anybody could join")
+		}
+		c.Cluster = edgecache.Cluster{Name: s.String("name"), Zone: s.String("zone"), Gossip: s.String("gossip"), Join: s.List("join"), Key: s.String("cluster-key"), Replicas: int(s.Int("replicas"))}
+	}
+	c.Kept = func(k edgecache.Kept) {
+		e.report.Event("kept", struct {
+			Name     string    `json:"name"`
+			Infohash string    `json:"infohash"`
+			Path     string    `json:"path"`
+			Bytes    int64     `json:"bytes"`
+			Seconds  float64   `json:"seconds"`
+			From     FromBytes `json:"from"`
+			Wasted   int64     `json:"wasted_bytes"`
+		}{k.Name, k.Infohash, k.Path, k.Bytes, seconds(k.Took), fromBytes(k.Stats), k.Stats.Wasted})
+	}
+	node, around, err := e.swarmConfig(swarm.RoleEdge, serverPeers)
+	if err != nil {
+		return err
+	}
+	var hosts []string
+	for _, u := range c.Origins {
+		hosts = append(hosts, u.Hostname())
+	}
+	config := daemon.ServeConfig{Listen: s.String("listen"), StateDir: state, Edge: &c, Limits: s.limits(), Swarm: node, DHT: e.dht(false, hosts...), Around: around,
+		Version: readVersion().Version, Log: e.log}
+	if err := e.setTLS(&config); err != nil {
+		return err
+	}
+	server, err := daemon.NewServer(ctx, config)
+	if err != nil {
+		return stateHint(err, state)
+	}
+	return e.runServer(ctx, server, func(context.Context) error {
+		e.explainPort(server)
+		e.report.Result("ready", struct {
+			Port  int    `json:"port"`
+			URL   string `json:"url"`
+			Quota int64  `json:"quota_bytes"`
+		}{server.Port(), "http://" + hostPort(server) + "/", c.Quota}, func(w io.Writer) {
+			fmt.Fprintf(w, "edge at http://%s/, %s of the disk at most\n", hostPort(server), formatBytes(c.Quota))
+		})
+		return nil
+	})
+}
+
+// edgeStatus asks the edge of this machine how it is doing, and prints a part of that.
+func (e *env) edgeStatus(ctx context.Context, write func(io.Writer, *edgecache.Status)) error {
+	client, url, err := e.controlClient()
+	if err != nil {
+		return err
+	}
+	st, err := askStatusOf(ctx, client, url)
+	if err != nil {
+		return err
+	}
+	if st.Edge == nil {
+		return &deliver.Error{Kind: deliver.ErrNoSource, Message: "the node of this machine is no edge"}
+	}
+	e.report.Result("edge", st.Edge, func(w io.Writer) { write(w, st.Edge) })
+	return nil
+}
+
+func writeKept(w io.Writer, st *edgecache.Status) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CONTENT\tPLATFORM\tSIZE\tHERE\tSTATE\tDEMAND\tPEERS\t")
+	for _, c := range st.Contents {
+		var marks []string
+		if c.Pinned {
+			marks = append(marks, "pinned")
+		}
+		if c.Owned {
+			marks = append(marks, "followed")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%s\n", clean(c.Name), clean(c.Platform), formatBytes(c.Bytes), formatBytes(c.Have), c.State, c.Heat, c.Peers, strings.Join(marks, ", "))
+	}
+	t.Flush()
+	fmt.Fprintf(w, "%s of %s; %.1f%% of the bytes asked for were here; %s were not asked of an origin\n", formatBytes(st.Used), formatBytes(st.Quota), 100*st.Requests.ByteRatio, formatBytes(st.Requests.Saved))
+	for _, o := range st.Origins {
+		if o.Error != "" {
+			fmt.Fprintf(w, "%s: %s\n", clean(o.URL), clean(o.Error))
+		}
+	}
+}
+
+func writeRing(w io.Writer, st *edgecache.Status) {
+	if st.Ring == nil {
+		fmt.Fprintln(w, "this edge is alone")
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "EDGE\tZONE\tADDRESS\tKEEPS\t")
+	for _, m := range st.Ring.Members {
+		note := ""
+		if m.Name == st.Ring.Self {
+			note = "this one"
+		}
+		if m.Draining {
+			note = strings.TrimPrefix(note+", drains", ", ")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", clean(m.Name), clean(m.Zone), clean(m.Addr), m.Owns, note)
+	}
+	t.Flush()
+}
+
+// edgeChange has the edge of this machine do something.
+func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration) error {
+	client, url, err := e.controlClient()
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]any{"name": name, "seconds": d.Seconds()})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+daemon.EdgePath+what, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return ctx.Err()
+		}
+		return &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the node run?"}
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode == http.StatusNotFound:
+		return &deliver.Error{Kind: deliver.ErrNoSource, Message: "the node of this machine is no edge"}
+	case resp.StatusCode != http.StatusOK:
+		return usagef("shoal edge ls shows what there is", "%s", bytes.TrimSpace(text))
+	}
+	e.report.Event(what, map[string]string{"name": name})
+	return nil
+}
+
+// drain waits until the others have taken over.
+func (e *env) drain(ctx context.Context) error {
+	if err := e.edgeChange(ctx, "drain", "", 0); err != nil {
+		return err
+	}
+	e.report.Notice("the other edges take over what this one keeps; Ctrl-C does not stop that")
+	for {
+		client, url, err := e.controlClient()
+		if err != nil {
+			return err
+		}
+		st, err := askStatusOf(ctx, client, url)
+		if err != nil {
+			return err
+		}
+		if st.Edge != nil && st.Edge.Ring != nil && st.Edge.Ring.Drained {
+			e.report.Result("drained", st.Edge.Ring, func(w io.Writer) { fmt.Fprintln(w, "drained: it can be stopped") })
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}

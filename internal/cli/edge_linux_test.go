@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"shoal/internal/swarmtest"
+)
+
+// More than fits: the quota holds, what is asked for stays, and a pin stays in any case.
+func TestEdgeKeepsItsQuota(t *testing.T) {
+	t.Parallel()
+	const size = 2 << 20
+	_, _, origin, _ := newOrigin(t, size, "a", "b", "c", "d", "e")
+	h := swarmtest.Local(t)
+	_, url := node(h, origin, "--pull-through", "--quota", "9M")
+	get := func(app string) {
+		resp, body := fetchURL(t, url+"/"+app+":stable/"+app+".bin")
+		if resp.StatusCode != http.StatusOK || len(body) != size {
+			t.Errorf("%s: %s, %d bytes", app, resp.Status, len(body))
+		}
+	}
+	var holds sync.WaitGroup
+	stop := make(chan struct{})
+	holds.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			if n := diskBytes(h.Path("state")); n > 9_000_000 {
+				t.Errorf("%d bytes on disk", n)
+			}
+		}
+	})
+	for range 3 {
+		get("a")
+	}
+	h.Run("edge", "pin", "b:stable").Succeed()
+	for _, app := range []string{"b", "c", "d", "e", "a"} {
+		get(app)
+	}
+	waitUntil(t, "nothing is under way", func() bool { return edgeState(t, url).Int("contents_fetching") == 0 })
+	close(stop)
+	holds.Wait()
+	list := h.Run("edge", "ls").Succeed().Expect("edge")
+	text, _ := json.Marshal(list["contents"])
+	for _, want := range []string{"a@1.0", "b@1.0"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("kept %s: %s is missing", text, want)
+		}
+	}
+	h.Run("edge", "pin", "none:stable").Fail(exitUsage)
+	h.Run("edge", "unpin", "b:stable").Succeed()
+	h.Run("edge", "drain").Fail(exitUsage)
+}
+
+// diskBytes is how much of the disk is taken below a directory.
+func diskBytes(dir string) (n int64) {
+	filepath.Walk(dir, func(_ string, info os.FileInfo, err error) error {
+		if err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				n += st.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return n
+}

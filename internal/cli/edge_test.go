@@ -1,0 +1,277 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"shoal/internal/swarmtest"
+)
+
+// An edge is tried as its operator and its users meet it: processes on loopback.
+
+// newOrigin publishes apps, each in one version of size bytes on the channel stable, and serves the repository.
+func newOrigin(t *testing.T, size int, apps ...string) (h *swarmtest.Host, dir, url string, serve *swarmtest.Process) {
+	t.Helper()
+	h = swarmtest.Local(t)
+	dir = h.Path("repo")
+	h.Run("init", dir, "--plain-keys").Succeed()
+	for _, app := range apps {
+		publish(t, h, dir, app, "1.0", size)
+	}
+	serve = h.Start("serve", dir, "--listen", "127.0.0.1:0")
+	serve.Expect("releases")
+	port := serve.Expect("ready").Int("port")
+	return h, dir, fmt.Sprintf("http://127.0.0.1:%d", port), serve
+}
+
+// publish publishes a file of an app, which it returns.
+func publish(t *testing.T, h *swarmtest.Host, dir, app, version string, size int) string {
+	t.Helper()
+	file := swarmtest.File(t, h.Path("in", app+"-"+version, app+".bin"), size)
+	h.Run("publish", file, "--as", app+"@"+version, "--channel", "stable", "--platform", "any", "--repo", dir).Succeed()
+	return file
+}
+
+// node starts an edge.
+func node(h *swarmtest.Host, origin string, args ...string) (p *swarmtest.Process, url string) {
+	p = h.Start(append([]string{"edge", origin, "--listen", "127.0.0.1:0", "--keep-free", "1", "--trust-on-first-use"}, args...)...)
+	return p, strings.TrimSuffix(p.Expect("ready").String("url"), "/")
+}
+
+// edgeState asks an edge how it is doing.
+func edgeState(t *testing.T, url string) swarmtest.Event {
+	t.Helper()
+	resp, err := http.Get(url + "/api/v1/status")
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	var st struct {
+		Edge swarmtest.Event `json:"edge"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Edge
+}
+
+// waitUntil waits until something is so.
+func waitUntil(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for begin := time.Now(); !is(); time.Sleep(50 * time.Millisecond) {
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("not in a minute: %s", what)
+		}
+	}
+}
+
+// edgeClient does not open more connections at once than a port lets one address have before they have said anything (see internal/port).
+var edgeClient = &http.Client{Transport: &http.Transport{MaxConnsPerHost: 32, MaxIdleConnsPerHost: 32}}
+
+// fetchURL reads a URL to its end, and comes again while it is told to, for a minute at most.
+func fetchURL(t *testing.T, url string, header ...string) (resp *http.Response, body []byte) {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		req, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		if resp, err = edgeClient.Do(req); err != nil {
+			t.Fatal(err)
+		}
+		body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Since(begin) > time.Minute {
+			return resp, body
+		}
+	}
+}
+
+// sentByOrigin is how much of its contents an origin has sent.
+func sentByOrigin(t *testing.T, url string) (n int64) {
+	t.Helper()
+	st, err := askStatus(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range st.Contents {
+		n += c.SentPeer + c.SentHTTP
+	}
+	return n
+}
+
+func sum256(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
+
+func TestEdgeFollowsServesAndOutlivesItsOrigin(t *testing.T) {
+	needsSignals(t)
+	t.Parallel()
+	const size = 3 << 20
+	o, dir, origin, serve := newOrigin(t, size, "game", "tool")
+	want, err := os.ReadFile(o.Path("in", "game-1.0", "game.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := swarmtest.Local(t)
+	edge, url := node(h, origin, "--app", "game", "--pull-through", "--quota", "40M")
+	waitUntil(t, "the followed app is there", func() bool { return edgeState(t, url).Int("contents_kept") == 1 })
+
+	// The gateway: a channel leads to its version; ranges and validators.
+	resp, body := fetchURL(t, url+"/game:stable/game.bin")
+	if resp.Request.URL.Path != "/game@1.0/game.bin" || sum256(body) != sum256(want) {
+		t.Errorf("%s: %d bytes, want the file at its version", resp.Request.URL, len(body))
+	}
+	tag := resp.Header.Get("ETag")
+	resp, body = fetchURL(t, url+"/game@1.0/game.bin", "Range", "bytes=1000-1999", "If-Range", tag)
+	if resp.StatusCode != http.StatusPartialContent || string(body) != string(want[1000:2000]) {
+		t.Errorf("a range: %s, %d bytes", resp.Status, len(body))
+	}
+	if resp, _ = fetchURL(t, url+"/game@1.0/game.bin", "If-None-Match", tag); resp.StatusCode != http.StatusNotModified {
+		t.Errorf("If-None-Match: %s", resp.Status)
+	}
+	if resp, _ = fetchURL(t, url+"/http://example.com/x"); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("as a proxy: %s, want 404", resp.Status)
+	}
+
+	// Many ask at once for what is not here: one fetch.
+	before := sentByOrigin(t, origin)
+	tool, err := os.ReadFile(o.Path("in", "tool-1.0", "tool.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			from := i * 30000
+			resp, body := fetchURL(t, url+"/tool:stable/tool.bin", "Range", fmt.Sprintf("bytes=%d-%d", from, from+9999))
+			if resp.StatusCode != http.StatusPartialContent || string(body) != string(tool[from:from+10000]) {
+				t.Errorf("range %d: %s, %d bytes", i, resp.Status, len(body))
+			}
+		})
+	}
+	all.Wait()
+	waitUntil(t, "both are whole", func() bool { return edgeState(t, url).Int("contents_kept") == 2 })
+	if sent := sentByOrigin(t, origin) - before; sent > size*105/100 {
+		t.Errorf("100 requests at once had the origin send %d of %d bytes", sent, size)
+	}
+
+	// The origin goes, and machines still get verified releases, from the edge alone.
+	serve.Stop()
+	m := swarmtest.Local(t)
+	done := m.Run("get", url+"/game:stable", "-o", m.Path("out"), "--trust-on-first-use").Succeed().Expect("done")
+	if done.Int("from.edges") != size {
+		t.Errorf("done %v: want all of it from the edge", done)
+	}
+
+	// The edge dies without knowing it, and comes back with all it had, without fetching.
+	edge.Kill()
+	edge, url = node(h, origin, "--app", "game", "--pull-through", "--quota", "40M")
+	waitUntil(t, "what was there is there", func() bool { return edgeState(t, url).Int("contents_kept") == 2 })
+	if _, body = fetchURL(t, url+"/game:stable/game.bin"); sum256(body) != sum256(want) {
+		t.Error("after kill -9 the file is another")
+	}
+	edge.Stop()
+
+	// A withdrawn release goes, and does not come back.
+	publish(t, o, dir, "game", "2.0", size)
+	o.Run("withdraw", "game@1.0", "--repo", dir, "--reason", "broken").Succeed()
+	_, _, port := cutURL(origin)
+	o.Start("serve", dir, "--listen", "127.0.0.1:"+port).Expect("ready")
+	_, url = node(h, origin, "--app", "game", "--pull-through", "--quota", "40M")
+	waitUntil(t, "the new one is here, the withdrawn one not", func() bool {
+		st := edgeState(t, url)
+		list, _ := json.Marshal(st["contents"])
+		return strings.Contains(string(list), "game@2.0") && !strings.Contains(string(list), "game@1.0") && st.Int("contents_kept") == 2
+	})
+	if resp, _ := fetchURL(t, url+"/game@1.0/game.bin"); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("a withdrawn release: %s", resp.Status)
+	}
+}
+
+func cutURL(url string) (scheme, host, port string) {
+	scheme, rest, _ := strings.Cut(url, "://")
+	host, port, _ = strings.Cut(strings.TrimSuffix(rest, "/"), ":")
+	return scheme, host, port
+}
+
+// What has changed on disk is noticed, and fetched again before it is served.
+func TestEdgeMendsWhatHasChangedOnDisk(t *testing.T) {
+	t.Parallel()
+	const size = 2 << 20
+	o, _, origin, _ := newOrigin(t, size, "game")
+	want, err := os.ReadFile(o.Path("in", "game-1.0", "game.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := swarmtest.Local(t)
+	edge, url := node(h, origin, "--quota", "40M")
+	whole := func() bool { return edgeState(t, url).Int("contents_kept") == 1 }
+	waitUntil(t, "it is there", whole)
+	files, _ := filepath.Glob(h.Path("state", "content", "*", "game.bin"))
+	if len(files) != 1 {
+		t.Fatalf("files %q", files)
+	}
+	damage := func() {
+		f, err := os.OpenFile(files[0], os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt([]byte("not what was signed"), size/2)
+			f.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	right := func() bool {
+		resp, body := fetchURL(t, url+"/game:stable/game.bin")
+		if resp.StatusCode == http.StatusOK && len(body) == size && sum256(body) != sum256(want) {
+			t.Fatal("wrong bytes were served")
+		}
+		return resp.StatusCode == http.StatusOK && whole() && edgeState(t, url).Int("fetched.mended") == 1
+	}
+	damage() // while it runs
+	waitUntil(t, "it is right again", right)
+	edge.Kill()
+	damage() // while it does not
+	_, url = node(h, origin, "--quota", "40M")
+	waitUntil(t, "it is right again after a restart", right)
+}
+
+// A stop that is asked for lets responses end.
+func TestEdgeFinishesResponses(t *testing.T) {
+	needsSignals(t)
+	t.Parallel()
+	const size = 3 << 20
+	_, _, origin, _ := newOrigin(t, size, "game")
+	h := swarmtest.Local(t)
+	edge, url := node(h, origin, "--limit-up", "3Mi", "--quota", "40M")
+	waitUntil(t, "it is there", func() bool { return edgeState(t, url).Int("contents_kept") == 1 })
+	resp, err := http.Get(url + "/game:stable/game.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
+		t.Fatal(err)
+	}
+	edge.Signal(syscall.SIGTERM)
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size-1000 {
+		t.Errorf("after SIGTERM %d bytes more came, %v; want %d", n, err, size-1000)
+	}
+	edge.Fail(0)
+}

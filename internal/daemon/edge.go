@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"shoal/edgecache"
+	"shoal/internal/deliver"
+	"shoal/seeder"
+)
+
+// EdgePath is where the control socket of an edge takes changes, as POST with a JSON object: pin (name, seconds; 0: for good), unpin (name), drain. 400 and
+// a line of text if it cannot be.
+const EdgePath = "/api/v1/edge/"
+
+// graceTime is how long responses that are under way may take when the node is to stop.
+const graceTime = 60 * time.Second
+
+// Edge is the edge's part of the node; nil if it is none.
+func (s *Server) Edge() *edgecache.Edge { return s.edge }
+
+// newEdge makes the edge, if the node is to be one.
+func (s *Server) newEdge() (err error) {
+	if s.cfg.Edge == nil {
+		return nil
+	}
+	c := *s.cfg.Edge
+	c.Node, c.StateDir, c.Log, c.Cluster.Port = s.node, s.cfg.StateDir, s.cfg.Log, s.Port()
+	s.edge, err = edgecache.New(c)
+	return err
+}
+
+// edgePublic serves what an edge has: signed files, contents, and for other edges what is here.
+func (s *Server) edgePublic(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Server", "Shoal/"+s.cfg.Version+deliver.EdgeServer)
+	path := r.URL.Path
+	if key, ok := strings.CutPrefix(path, edgecache.HoldsPath); ok {
+		writeJSON(w, struct {
+			Holds string `json:"holds"`
+		}{s.edge.Holds(key)})
+		return
+	}
+	id, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if seeder.RepositoryPath(path) || seeder.RepositoryPath("/"+below) && len(id) == 32 {
+		dir, file, ok := s.edge.Public(r.Context(), path)
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		in := r.Clone(r.Context())
+		in.URL.Path = "/" + file
+		seeder.ServeRepository(dir).ServeHTTP(w, in)
+		return
+	}
+	s.edge.ServeHTTP(w, r)
+}
+
+// edgeControl takes changes of an edge.
+func (s *Server) edgeControl(mux *http.ServeMux) {
+	mux.HandleFunc("POST "+EdgePath+"{what}", func(w http.ResponseWriter, r *http.Request) {
+		var x struct {
+			Name    string  `json:"name"`
+			Seconds float64 `json:"seconds"`
+		}
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&x)
+		switch what := r.PathValue("what"); {
+		case err != nil:
+		case what == "pin":
+			err = s.edge.Pin(x.Name, time.Duration(x.Seconds*float64(time.Second)))
+		case what == "unpin":
+			err = s.edge.Unpin(x.Name)
+		case what == "drain":
+			err = s.edge.Drain()
+		default:
+			http.NotFound(w, r)
+			return
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		writeJSON(w, s.edge.Status())
+	})
+}
+
+// edgeMetrics are those of an edge.
+func (s *Server) edgeMetrics(m *metrics) {
+	if s.edge == nil {
+		return
+	}
+	st := s.edge.Status()
+	m.one("shoal_edge_quota_bytes", "gauge", "How much of the disk the edge may take, in bytes.", float64(st.Quota))
+	m.one("shoal_edge_used_bytes", "gauge", "How much of that is taken or promised to what is being fetched, in bytes.", float64(st.Used))
+	m.metric("shoal_edge_contents", "gauge", "Contents that take room, by state.")
+	m.value("shoal_edge_contents", float64(st.Kept), "state", "whole")
+	m.value("shoal_edge_contents", float64(st.Fetching), "state", "fetching")
+	m.metric("shoal_edge_requests_total", "counter", "Requests for content over HTTP, by what came of them: hit (it was here), miss (served while it came in, or failed), redirect (led elsewhere).")
+	m.value("shoal_edge_requests_total", float64(st.Requests.Hits), "result", "hit")
+	m.value("shoal_edge_requests_total", float64(st.Requests.All-st.Requests.Hits-st.Requests.Redirects), "result", "miss")
+	m.value("shoal_edge_requests_total", float64(st.Requests.Redirects), "result", "redirect")
+	m.metric("shoal_edge_served_bytes_total", "counter", "Bytes of content that were served: over HTTP from what was here (hit) or was coming in (miss), and to peers.")
+	m.value("shoal_edge_served_bytes_total", float64(st.Requests.HitBytes), "way", "hit")
+	m.value("shoal_edge_served_bytes_total", float64(st.Requests.MissBytes), "way", "miss")
+	m.value("shoal_edge_served_bytes_total", float64(st.Requests.PeerBytes), "way", "peers")
+	m.metric("shoal_edge_fetched_bytes_total", "counter", "Bytes of content that were fetched, by where from.")
+	m.value("shoal_edge_fetched_bytes_total", float64(st.Fetched.FromOrigin), "from", "origin")
+	m.value("shoal_edge_fetched_bytes_total", float64(st.Fetched.FromEdges), "from", "edges")
+	m.value("shoal_edge_fetched_bytes_total", float64(st.Fetched.FromPeers), "from", "peers")
+	m.metric("shoal_edge_fills_total", "counter", "Fetches of whole contents, by how they ended.")
+	m.value("shoal_edge_fills_total", float64(st.Fetched.Contents), "result", "whole")
+	m.value("shoal_edge_fills_total", float64(st.Fetched.Failed), "result", "failed")
+	m.one("shoal_edge_mended_total", "counter", "Contents whose files had changed on disk, and that were fetched again where they had.", float64(st.Fetched.Mended))
+	m.metric("shoal_edge_dropped_bytes_total", "counter", "Bytes of disk that were given back, by why: room (for something worth more), quota, withdrawn, gone (from its origin).")
+	for _, why := range []string{"room", "quota", "withdrawn", "gone"} {
+		m.value("shoal_edge_dropped_bytes_total", float64(st.Dropped[why].Bytes), "why", why)
+	}
+	if st.Ring != nil {
+		m.one("shoal_edge_members", "gauge", "Edges of the cluster that are there, this one included.", float64(len(st.Ring.Members)))
+	}
+}

@@ -1,0 +1,153 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal/internal/release"
+	"shoal/swarm"
+)
+
+// byArchive fetches the archive and unpacks it as it comes.
+func (s *stager) byArchive(ctx context.Context, c *Candidate) error {
+	return s.stream(ctx, c.artefact, func(r io.Reader) error {
+		a, err := openArchive(r, mustV2(s.Release.Tree()))
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		if err := s.learn(a.info); err != nil {
+			return err
+		}
+		return a.files(s.create)
+	})
+}
+
+// create opens a file of the tree for what an archive or a patch has of it; nil if it is here.
+func (s *stager) create(file int) (io.WriteCloser, error) {
+	if s.parts.Has(file) {
+		return nil, nil
+	}
+	w, err := s.parts.Create(file)
+	if err != nil {
+		return nil, err // beware of a nil *PartWriter that is no nil io.WriteCloser
+	}
+	return w, nil
+}
+
+// stream fetches an artefact and has use read it from its begin on, as it becomes verified.
+func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Reader) error) error {
+	packed, err := s.Release.Trust.MetainfoOf(ctx, s.Release.Found, a.V2)
+	if err != nil {
+		return err
+	}
+	torrent, err := UnpackMetainfo(packed, a)
+	if err != nil {
+		return err
+	}
+	r := s.Request
+	r.Found = Found{Torrent: torrent, Release: s.Release}
+	s.reach(&r.Found, a.V2)
+	r.Peers = s.Peers // those of the repository, and those that the user has named
+	r.Select, r.Metadata, r.keep = nil, nil, true
+	t, err := r.begin(s.node)
+	if err != nil {
+		return err
+	}
+	s.out.artefacts = append(s.out.artefacts, t) // whatever becomes of it, its bytes are counted, and others may have them
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.follow(running, t) })
+	g.Go(func() error { return use(&verifiedReader{ctx: running, t: t, length: torrent.Length}) })
+	return g.Wait()
+}
+
+// verifiedReader reads a file's verified content in order, and waits for what has not come yet.
+type verifiedReader struct {
+	ctx    context.Context
+	t      *swarm.Transfer
+	at     int64
+	length int64
+}
+
+func (r *verifiedReader) Read(b []byte) (int, error) {
+	if r.at == r.length {
+		return 0, io.EOF
+	}
+	pieceEnd := r.t.Torrent().PieceLength
+	n := min(int64(len(b)), r.length-r.at, pieceEnd-r.at%pieceEnd)
+	if err := r.t.ReadAt(r.ctx, b[:n], r.at); err != nil {
+		return 0, &sourceError{err}
+	}
+	r.at += n
+	return int(n), nil
+}
+
+// reuse copies what older versions have of the tree: whole files by their roots, whatever they are called, and else the file of the same path, of whose
+// pieces some may be right.
+func (s *stager) reuse(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range s.info.Files {
+		f := &s.info.Files[i]
+		if f.Length == 0 || f.Symlink != nil || s.parts.Has(i) {
+			continue
+		}
+		g.Go(func() error { return s.reuseFile(ctx, i) })
+	}
+	return g.Wait()
+}
+
+func (s *stager) reuseFile(ctx context.Context, i int) error {
+	for _, v := range s.survey.versions {
+		if j, ok := v.info.FileByRoot(s.info.Files[i].Root); ok {
+			if err := s.copyOld(ctx, v, j, i); err != nil || s.parts.Has(i) {
+				return err
+			}
+		}
+	}
+	for _, v := range s.survey.versions {
+		if samePieces(s.info, i, v) > 0 {
+			return s.copyOld(ctx, v, v.fileAt(s.info, i), i)
+		}
+	}
+	return nil
+}
+
+// copyOld copies an old file into the place of a new one. What is wrong with the old file is found out there; that it cannot be read is no error.
+func (s *stager) copyOld(ctx context.Context, v *version, from, to int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	root, err := openTree(v.info, v.path)
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	f, err := root.Open(treeName(v.info, v.path, from))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	w, err := s.parts.Create(to)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(onlyWriter{w}, io.LimitReader(f, s.info.Files[to].Length))
+	if end := w.Close(); end != nil {
+		return end
+	}
+	var write *writeError
+	if errors.As(err, &write) {
+		return err
+	}
+	if s.parts.Has(to) {
+		s.mu.Lock()
+		s.reused += n
+		s.mu.Unlock()
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"shoal/internal/disk"
+	"shoal/internal/release"
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// Staged is content that Stage has brought here. Whatever came of it over the net is seeded until Close.
+type Staged struct {
+	Plan     *Plan           // of a release; else nil
+	Transfer *swarm.Transfer // of the content itself
+
+	dir       string
+	artefacts []*swarm.Transfer // archives and patches that were fetched, and are given to others
+	extra     [swarm.Classes]int64
+	built     int64 // bytes of the content that were unpacked or patched: neither fetched nor here before
+	leftover  []piece.Hash32
+}
+
+// Torrent describes the content.
+func (s *Staged) Torrent() *piece.Torrent { return s.Transfer.Torrent() }
+
+// Stats counts all transfers together. What is wanted and here is that of the content; From is what came over the net as it came, compressed or not.
+func (s *Staged) Stats() swarm.Stats {
+	total := s.Transfer.Stats()
+	total.From[swarm.Reuse] = max(0, total.From[swarm.Reuse]-s.built)
+	for _, t := range s.artefacts {
+		one := t.Stats()
+		for class := range total.From {
+			if swarm.Class(class) != swarm.Reuse {
+				total.From[class] += one.From[class]
+			}
+			total.To[class] += one.To[class]
+		}
+		total.Wasted += one.Wasted
+		total.FromWebSeeds += one.FromWebSeeds
+		total.PeakDown, total.PeakUp = max(total.PeakDown, one.PeakDown), max(total.PeakUp, one.PeakUp)
+		for i := range total.Held {
+			total.Held[i] += one.Held[i]
+		}
+		for i := range total.Idle {
+			total.Idle[i] += one.Idle[i]
+		}
+	}
+	for class, n := range s.extra {
+		total.From[class] += n
+	}
+	return total
+}
+
+// Close ends the seeding, and removes archive and patch.
+func (s *Staged) Close() error {
+	var err error
+	for _, t := range append(slices.Clone(s.artefacts), s.Transfer) {
+		if t != nil {
+			err = errors.Join(err, t.Close())
+		}
+	}
+	for _, v2 := range s.leftover {
+		err = errors.Join(err, swarm.DropParts(s.dir, v2))
+	}
+	return err
+}
+
+// Stage brings what r.Found leads to to r.Dir/NAME, and returns once everything is verified and in place. A release comes by the cheapest way: see Plan. Its
+// files are put together in the place of the tree's own fetch, and whatever has made a byte of them, the tree's hashes decide; when a way fails, what it
+// has brought is kept and the next one fetches the rest. What is not a release, or only a part of one, is fetched as it is.
+func Stage(ctx context.Context, node *swarm.Node, r Request) (*Staged, error) {
+	s := &stager{Request: r, node: node, out: &Staged{dir: r.Dir}}
+	if err := s.run(ctx); err != nil {
+		return nil, errors.Join(err, s.out.closeEarly())
+	}
+	return s.out, nil
+}
+
+// closeEarly ends what was begun, and leaves what it has brought to the next try.
+func (s *Staged) closeEarly() error {
+	s.leftover = nil
+	return s.Close()
+}
+
+// PlanRelease says how Stage would bring a release here, without fetching more of it than its description.
+func PlanRelease(ctx context.Context, r Request) (*Plan, error) {
+	s := &stager{Request: r}
+	if err := s.look(ctx); err != nil {
+		return nil, err
+	}
+	return s.survey.plan(), nil
+}
+
+// stager is one Stage under way.
+type stager struct {
+	Request
+	node   *swarm.Node
+	survey survey
+	out    *Staged
+
+	info  *piece.Info  // what the tree is, once anything has told
+	parts *swarm.Parts // the place of its files, from then on until its transfer begins
+
+	mu     sync.Mutex
+	reused int64
+}
+
+func (s *stager) run(ctx context.Context) error {
+	if s.Release == nil || s.Select != nil || s.Stdout != nil {
+		if s.Release != nil && s.Torrent == nil {
+			if err := s.describe(ctx); err != nil {
+				return err
+			}
+		}
+		return s.finish(ctx)
+	}
+	if err := s.look(ctx); err != nil {
+		return err
+	}
+	defer s.closeParts()
+	for {
+		p := s.survey.plan()
+		s.out.Plan = p
+		if s.Planned != nil {
+			s.Planned(p)
+		}
+		c := *p.Chosen()
+		err := s.bring(ctx, &c)
+		if err == nil && (c.Way == WayTree || s.parts != nil && s.parts.Missing() == 0) {
+			break
+		}
+		if err == nil {
+			err = fmt.Errorf("%d bytes of what it made are not those of the release: %w", s.parts.Missing(), piece.ErrCorrupt)
+		}
+		if ctx.Err() != nil || c.Way == WayTree || isLocal(err) {
+			return err
+		}
+		s.survey.failed[key(c.Way, c.From)] = err
+		if s.parts != nil {
+			s.survey.parts = s.survey.release.Tree().Bytes - s.parts.Missing()
+		}
+		if err := s.reconsider(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.closeParts(); err != nil {
+		return err
+	}
+	return s.finish(ctx)
+}
+
+// isLocal says whether no other way would fare better.
+func isLocal(err error) bool {
+	return errors.Is(err, ErrDeadline) || disk.IsNoSpace(err) || errors.Is(err, disk.ErrHeld) || errors.Is(err, fs.ErrPermission)
+}
+
+// look finds out what there is to decide with.
+func (s *stager) look(ctx context.Context) (err error) {
+	state := installed{s.StateDir}
+	v := &s.survey
+	*v = survey{release: s.Release.Found, tree: s.Torrent, local: s.Local != nil, carried: s.carried, dir: s.Dir, parts: -1, failed: map[string]error{}}
+	if v.tree == nil {
+		v.tree = state.torrent(v.release.Tree().V2)
+	}
+	if !v.carried {
+		// Patches are an offer: without them a release comes another way.
+		if v.patches, err = s.Release.Trust.Patches(ctx, v.release); err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if v.versions, err = s.Request.versions(ctx, v.patches); err != nil {
+		return err
+	}
+	return s.reconsider(ctx)
+}
+
+// reconsider gets the tree's description when it may change the decision.
+func (s *stager) reconsider(ctx context.Context) error {
+	if s.survey.tree != nil || !s.worthDescribing() {
+		return nil
+	}
+	if err := s.describe(ctx); err != nil {
+		return err
+	}
+	s.survey.tree = s.Torrent
+	return nil
+}
+
+// worthDescribing says whether the tree's metainfo may save more than it costs: when something lies here that may be of the release, and no other way is cheap.
+func (s *stager) worthDescribing() bool {
+	v := &s.survey
+	_, err := os.Lstat(filepath.Join(s.Dir, v.release.Tree().Name))
+	if err != nil && len(v.versions) == 0 && swarm.Staged(s.Dir, mustV2(v.release.Tree())) == 0 {
+		return false
+	}
+	cheapest := v.plan().Chosen()
+	return cheapest.Way == WayTree || cheapest.Fetch > 4*v.metainfo()
+}
+
+// describe gets the tree's metainfo: from the state directory, or from the repository.
+func (s *stager) describe(ctx context.Context) error {
+	if t := (installed{s.StateDir}).torrent(s.Release.Tree().V2); t != nil {
+		s.Torrent = t
+		return nil
+	}
+	return s.Found.describe(ctx)
+}
+
+// learn takes the description of the tree, whose hash has been checked, and opens the place of its files.
+func (s *stager) learn(info *piece.Info) (err error) {
+	if s.parts != nil {
+		return nil
+	}
+	if s.info = info; s.survey.tree != nil {
+		s.info = s.survey.tree.Info // it has the piece layers too
+	}
+	s.parts, err = s.node.Parts(s.Dir, s.info)
+	return err
+}
+
+func (s *stager) closeParts() error {
+	if s.parts == nil {
+		return nil
+	}
+	p := s.parts
+	s.parts = nil
+	return p.Close()
+}
+
+// bring goes one way as far as it leads.
+func (s *stager) bring(ctx context.Context, c *Candidate) error {
+	switch c.Way {
+	case WayArchive:
+		return s.byArchive(ctx, c)
+	case WayPatch:
+		return s.byPatch(ctx, c)
+	}
+	if s.survey.tree == nil {
+		if err := s.describe(ctx); err != nil {
+			return err
+		}
+		s.survey.tree = s.Torrent
+	}
+	if len(s.survey.versions) == 0 {
+		return nil
+	}
+	if err := s.learn(s.survey.tree.Info); err != nil {
+		return err
+	}
+	return s.reuse(ctx)
+}
+
+// finish has the tree's own transfer fetch what is missing, which may be nothing, and put everything in place.
+func (s *stager) finish(ctx context.Context) error {
+	r := s.Request
+	if r.Torrent == nil && s.survey.tree != nil {
+		r.Torrent = s.survey.tree
+	}
+	if r.Torrent == nil && s.info != nil {
+		r.Torrent = &piece.Torrent{Info: s.info}
+	}
+	t, err := Fetch(ctx, s.node, r)
+	if err != nil {
+		return err
+	}
+	s.out.Transfer = t
+	if r.Release == nil || s.out.Plan == nil {
+		return nil
+	}
+	tree := r.Release.Tree()
+	fetched := t.Stats()
+	s.out.built = max(0, fetched.From[swarm.Reuse]-s.reused)
+	if s.out.Plan.Chosen().Way == WayTree && len(s.survey.failed) == 0 {
+		s.out.built = 0
+	}
+	for _, a := range append(slices.Clone(s.survey.patches), r.Release.Artefacts...) {
+		if v2, err := parseV2(a.V2); err == nil && a.Kind != "T" {
+			s.out.leftover = append(s.out.leftover, v2)
+		}
+	}
+	return installed{r.StateDir}.keep(t.Torrent(), filepath.Join(r.Dir, tree.Name))
+}
+
+func mustV2(a *release.Artefact) piece.Hash32 {
+	h, err := parseV2(a.V2)
+	if err != nil {
+		panic("a release document with a hash that is none was let through: " + err.Error())
+	}
+	return h
+}

@@ -1,0 +1,173 @@
+package deliver
+
+import (
+	"context"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"shoal/internal/release"
+	"shoal/piece"
+)
+
+// version is an older version of a release that lies on this machine, or something else that may have files of it.
+type version struct {
+	info *piece.Info
+	path string // of the tree, or the file
+	here int64  // bytes of those of its files that are there with the right length: nothing was read to know it
+
+	paths map[string]int // its files by path, once they are asked for
+}
+
+func (v *version) v2() string { return hex.EncodeToString(v.info.V2[:]) }
+
+// maxVersions bounds how many places are looked at for older versions.
+const maxVersions = 8
+
+// versions finds older versions of the release: in the directories that were named, where the release goes to, and where the state directory says that content
+// was put. One that the state directory does not describe is hashed.
+func (r *Request) versions(ctx context.Context, patches []release.Artefact) (list []*version, err error) {
+	state := installed{r.StateDir}
+	places := state.places()
+	for _, path := range r.placesOf(places) {
+		if len(list) == maxVersions {
+			break
+		}
+		v := r.recognize(state, places, path, patches)
+		if v == nil {
+			if v, err = r.examine(ctx, path, patches); err != nil {
+				return nil, err
+			}
+		}
+		if v != nil && v.here > 0 {
+			list = append(list, v)
+		}
+	}
+	return list, nil
+}
+
+// placesOf lists where older versions may lie, without repetition. The place where the release goes to is none of them if that is a tree.
+func (r *Request) placesOf(known map[string]string) (list []string) {
+	tree := r.Release.Tree()
+	own, err := filepath.Abs(filepath.Join(r.Dir, tree.Name))
+	if err != nil {
+		return nil
+	}
+	add := func(path string) {
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return
+		}
+		if info, err := os.Stat(absolute); err != nil || info.IsDir() != r.isTree() || absolute == own && r.isTree() || slices.Contains(list, absolute) {
+			return
+		}
+		list = append(list, absolute)
+	}
+	for _, dir := range append(slices.Clone(r.From), r.Dir) {
+		if !r.isTree() {
+			add(dir)
+			add(filepath.Join(dir, tree.Name))
+			if inside, err := os.ReadDir(dir); err == nil && len(inside) == 1 { // whatever it was called
+				add(filepath.Join(dir, inside[0].Name()))
+			}
+			continue
+		}
+		inside, err := filepath.Glob(filepath.Join(quoteGlob(dir), r.Release.App+"-*"))
+		if err == nil {
+			newestFirst(inside)
+			for _, path := range inside {
+				add(path)
+			}
+		}
+		if len(inside) == 0 && dir != r.Dir {
+			add(dir)
+		}
+	}
+	for path := range known {
+		if base := filepath.Base(path); base == tree.Name || strings.HasPrefix(base, r.Release.App+"-") {
+			add(path)
+		}
+	}
+	return list
+}
+
+// quoteGlob makes a directory's name stand for itself in a pattern.
+func quoteGlob(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+// isTree says whether the release is a directory: it is called APP-VERSION then.
+func (r *Request) isTree() bool { return r.Release.Tree().Name == r.Release.App+"-"+r.Release.Version }
+
+// recognize finds the description of what lies at path in the state directory; nil if there is none that fits.
+func (r *Request) recognize(state installed, places map[string]string, path string, patches []release.Artefact) *version {
+	names := []string{places[path]}
+	for _, p := range patches {
+		names = append(names, p.Base)
+	}
+	for _, v2 := range names {
+		if v2 == "" {
+			continue
+		}
+		if t := state.torrent(v2); t != nil {
+			v := &version{info: t.Info, path: path}
+			if v.look(); v.here*2 > t.Length {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// look adds up what is there of the version.
+func (v *version) look() {
+	v.here = 0
+	root, err := openTree(v.info, v.path)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	for i := range v.info.Files {
+		f := &v.info.Files[i]
+		if f.Symlink != nil {
+			continue
+		}
+		if st, err := root.Lstat(treeName(v.info, v.path, i)); err == nil && st.Mode().IsRegular() && st.Size() == f.Length {
+			v.here += f.Length
+		}
+	}
+}
+
+// examine hashes what lies at path. Under the name that a patch's version had it has that version's info hash, if it is unchanged.
+func (r *Request) examine(ctx context.Context, path string, patches []release.Artefact) (*version, error) {
+	names := []string{filepath.Base(path)}
+	if r.isTree() {
+		names = names[:0]
+		for _, p := range patches {
+			names = append(names, r.Release.App+"-"+p.From)
+		}
+		if i := slices.Index(names, filepath.Base(path)); i > 0 { // the likeliest first
+			names[0], names[i] = names[i], names[0]
+		}
+		if len(names) == 0 {
+			names = []string{"old"}
+		}
+	}
+	var v *version
+	for _, name := range names {
+		t, _, err := piece.Build(ctx, path, piece.BuildConfig{Name: name})
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil || !t.HasV2 {
+			return nil, nil // something that cannot be described is no version of anything
+		}
+		v = &version{info: t.Info, path: path, here: t.Length}
+		if slices.ContainsFunc(patches, func(p release.Artefact) bool { return p.Base == v.v2() }) {
+			break
+		}
+	}
+	return v, nil
+}

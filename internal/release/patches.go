@@ -1,0 +1,233 @@
+package release
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Patches are made after a release is published, and more of them later; its document, which is a leaf of the log, never changes. So they have a document of
+// their own beside it, releases/APP/VERSION/PLATFORM+patches.json, signed by the same role, which newer ones replace. It does not stand in the log, and need
+// not: a patch can only build what the release's document names, byte for byte, or nothing.
+
+// Patches is that document.
+type Patches struct {
+	Format    int        `json:"format"` // 1
+	App       string     `json:"app"`
+	Version   string     `json:"version"`
+	Platform  string     `json:"platform"`
+	V2        string     `json:"v2"` // of the content that they build
+	Artefacts []Artefact `json:"artefacts"`
+}
+
+// MaxSmallPatch bounds patches that are targets themselves, in bytes: they come with the metadata, and a swarm would not be worth its while.
+const MaxSmallPatch = 1 << 20
+
+// Patch is a patch to be published. Of Data and Metainfo one is set.
+type Patch struct {
+	Artefact
+	Data     []byte // a small patch itself; it needs no V1 and V2
+	Metainfo []byte // of a larger one: a .torrent compressed with zstd
+}
+
+// A platform has no "+", so neither path is one of a release document.
+
+func patchesPath(app, version, platform string) string {
+	return strings.TrimSuffix(releasePath(app, version, platform), ".json") + "+patches.json"
+}
+
+func smallPatchPath(app, version, platform, from string) string {
+	return strings.TrimSuffix(releasePath(app, version, platform), ".json") + "+" + from + ".patch"
+}
+
+// parsePatchesPath takes patchesPath apart.
+func parsePatchesPath(path string) (app, version, platform string, ok bool) {
+	before, ok := strings.CutSuffix(path, "+patches.json")
+	if !ok {
+		return "", "", "", false
+	}
+	return parseReleasePath(before + ".json")
+}
+
+func isSmallPatch(path string) bool {
+	return strings.HasPrefix(path, "releases/") && strings.HasSuffix(path, ".patch")
+}
+
+func (p *Patches) encode() ([]byte, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, '\n')
+	_, err = parsePatches(b)
+	return b, err
+}
+
+func parsePatches(b []byte) (*Patches, error) {
+	var p Patches
+	if err := unmarshal(b, &p); err != nil {
+		return nil, err
+	}
+	if p.Format != 1 {
+		return nil, fmt.Errorf("a document of patches of format %d: a newer shoal is needed", p.Format)
+	}
+	if !ValidApp(p.App) || !ValidVersion(p.Version) || !ValidPlatform(p.Platform) || !isHash(p.V2, 32) || len(p.Artefacts) > maxArtefacts {
+		return nil, fmt.Errorf("a document of patches of %.80q, %.80q, %.80q", p.App, p.Version, p.Platform)
+	}
+	for i := range p.Artefacts {
+		a := &p.Artefacts[i]
+		small := a.V2 == "" && a.V1 == "" && a.Bytes < MaxSmallPatch
+		if a.From == "" || !isHash(a.Base, 32) || !small && !a.isTorrent() || !a.valid() {
+			return nil, fmt.Errorf("artefact %d of a document of patches is not one", i)
+		}
+	}
+	return &p, nil
+}
+
+// AddPatches adds patches to a published release; one from the same version is replaced.
+func (tx *Tx) AddPatches(app, version, platform string, list []Patch) error {
+	rel, withdrawn, err := tx.Find(app, version, platform)
+	if err != nil {
+		return err
+	}
+	if rel == nil || withdrawn != "" {
+		return fmt.Errorf("%s@%s for %s %w", app, version, platform, ErrNoRelease)
+	}
+	p, err := tx.Patches(app, version, platform)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		p = &Patches{Format: 1, App: app, Version: version, Platform: platform, V2: rel.Tree().V2}
+	}
+	for _, x := range list {
+		if x.Data != nil {
+			if err := tx.document(app, smallPatchPath(app, version, platform, x.From), x.Data); err != nil {
+				return err
+			}
+		} else if err := tx.document(app, metainfoPath(x.V2), x.Metainfo); err != nil {
+			return err
+		}
+		p.Artefacts = slices.DeleteFunc(p.Artefacts, func(a Artefact) bool { return a.Kind == x.Kind && a.From == x.From })
+		p.Artefacts = append(p.Artefacts, x.Artefact)
+	}
+	b, err := p.encode()
+	if err != nil {
+		return err
+	}
+	return tx.document(app, patchesPath(app, version, platform), b)
+}
+
+// Patches reads the patches of a release; nil if there is no document of them.
+func (tx *Tx) Patches(app, version, platform string) (*Patches, error) {
+	path := patchesPath(app, version, platform)
+	f, err := tx.find(app, path)
+	if err != nil || f == nil {
+		return nil, err
+	}
+	b, err := tx.read(path, f)
+	if err != nil {
+		return nil, err
+	}
+	return parsePatches(b)
+}
+
+// dropPatches forgets the patches of a release.
+func (tx *Tx) dropPatches(app, version, platform string) error {
+	p, err := tx.Patches(app, version, platform)
+	if err != nil || p == nil {
+		return err
+	}
+	for _, a := range p.Artefacts {
+		if !a.isTorrent() {
+			if err := tx.put(app, smallPatchPath(app, version, platform, a.From), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.put(app, patchesPath(app, version, platform), nil)
+}
+
+// contents are the artefacts of a release that are torrents: its own and its patches.
+func (tx *Tx) contents(r *Release) (list []Artefact, err error) {
+	for _, a := range r.Artefacts {
+		if a.isTorrent() {
+			list = append(list, a)
+		}
+	}
+	p, err := tx.Patches(r.App, r.Version, r.Platform)
+	if err != nil || p == nil {
+		return list, err
+	}
+	for _, a := range p.Artefacts {
+		if a.isTorrent() {
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}
+
+// Patches reads which patches there are to a release; none is no error.
+func (t *Trust) Patches(ctx context.Context, found *Found) ([]Artefact, error) {
+	path := patchesPath(found.App, found.Version, found.Platform)
+	f, err := t.find(ctx, found.App, path)
+	if err != nil || f == nil {
+		return nil, err
+	}
+	b, err := t.target(ctx, path, f, maxDocument, "")
+	if err != nil {
+		return nil, err
+	}
+	p, err := parsePatches(b)
+	if err != nil {
+		return nil, refused(path, err)
+	}
+	if p.App != found.App || p.Version != found.Version || p.Platform != found.Platform || p.V2 != found.Tree().V2 {
+		return nil, refuse(RuleMismatch, "the patches of %s for %s are signed for another content", found.Ref(), found.Platform)
+	}
+	return p.Artefacts, nil
+}
+
+// SmallPatch reads a patch that is no torrent.
+func (t *Trust) SmallPatch(ctx context.Context, found *Found, a *Artefact) ([]byte, error) {
+	path := smallPatchPath(found.App, found.Version, found.Platform, a.From)
+	f, err := t.find(ctx, found.App, path)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil || f.Length != a.Bytes {
+		return nil, refuse(RuleIncomplete, "the patch of %s from %s is not signed", found.Ref(), a.From)
+	}
+	return t.target(ctx, path, f, MaxSmallPatch, "")
+}
+
+// acceptPatches checks a document of patches that a push brings.
+func (tx *Tx) acceptPatches(app, path string, b []byte) (list []*Accepted, err error) {
+	p, err := parsePatches(b)
+	if err != nil {
+		return nil, refused(path, err)
+	}
+	a, version, platform, _ := parsePatchesPath(path)
+	if a != app || p.App != a || p.Version != version || p.Platform != platform {
+		return nil, refuse(RuleMismatch, "%s is signed for %s@%s for %s", path, p.App, p.Version, p.Platform)
+	}
+	for _, x := range p.Artefacts {
+		if x.isTorrent() {
+			list = append(list, &Accepted{Ref: Ref{App: app, Version: version}, Platform: platform, Artefact: x})
+		}
+	}
+	return list, nil
+}
+
+// targetLimit bounds a target by what its path says it is.
+func targetLimit(path string) int64 {
+	switch {
+	case strings.HasPrefix(path, "metainfo/"):
+		return MaxMetainfo
+	case isSmallPatch(path):
+		return MaxSmallPatch
+	}
+	return maxDocument
+}

@@ -1,0 +1,193 @@
+package seeder
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"shoal/internal/deliver"
+	"shoal/internal/release"
+	"shoal/piece/delta"
+)
+
+// PatchConfig says which patches a release is to have.
+type PatchConfig struct {
+	App, Version, Platform string
+	Channel                string   // whose newest versions are patched from first, then the app's
+	Newest                 int      // from how many in all
+	From                   []string // from these as well
+	Memory                 int64    // bytes that making one may take; 0: see delta.Options
+	// Progress is told how far a patch is; Made when it is done, and on offer if it is worth it. Both may be nil.
+	Progress func(from string, done, total int64)
+	Made     func(p MadePatch)
+}
+
+// MadePatch is a patch that was made.
+type MadePatch struct {
+	From  string
+	Bytes int64
+	Kept  bool // it is clearly smaller than the archive, and published
+}
+
+// patchShare is how much of the archive's size, or the content's if there is none, a patch may have to be worth it.
+const patchShare = 0.6
+
+// AddPatches makes the patches that a published release has not yet, from the newest version on, and publishes each when it is ready. Versions whose content is not
+// in the repository any more are told of in notices.
+func AddPatches(ctx context.Context, r *release.Repository, c PatchConfig) (notices []string, err error) {
+	rel, err := r.Lookup(ctx, c.App, c.Version, c.Platform)
+	if err != nil {
+		return nil, err
+	}
+	if rel == nil {
+		return nil, fmt.Errorf("%s@%s for %s %w", c.App, c.Version, c.Platform, release.ErrNoRelease)
+	}
+	old, err := patchBases(ctx, r, rel, c)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, from := range c.From {
+		if !slices.ContainsFunc(old, func(o *release.Release) bool { return o.Version == from }) {
+			missing = append(missing, fmt.Sprintf("there is no %s@%s for %s to patch from", c.App, from, c.Platform))
+		}
+	}
+	contents, err := r.Live(ctx)
+	if err != nil {
+		return missing, err
+	}
+	there, err := openContent(r, contents, rel)
+	if err != nil {
+		return missing, err
+	}
+	for _, from := range old {
+		if from.Tree().V2 == rel.Tree().V2 {
+			continue
+		}
+		begin, err := openContent(r, contents, from)
+		if errors.Is(err, os.ErrNotExist) {
+			missing = append(missing, fmt.Sprintf("the content of %s is not in the repository any more: no patch from it", from.Ref()))
+			continue
+		}
+		if err != nil {
+			return missing, err
+		}
+		made, err := addPatch(ctx, r, rel, from, *begin, *there, c)
+		if err != nil {
+			return missing, fmt.Errorf("patching %s to %s: %w", from.Ref(), rel.Ref(), err)
+		}
+		if c.Made != nil {
+			c.Made(made)
+		}
+	}
+	return missing, nil
+}
+
+// patchBases are the releases that patches are to begin with, the likeliest first, without those that there is a patch from.
+func patchBases(ctx context.Context, r *release.Repository, rel *release.Release, c PatchConfig) (list []*release.Release, err error) {
+	o, err := r.Inspect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(o.Apps, func(a release.AppInfo) bool { return a.App == c.App })
+	if i < 0 {
+		return nil, nil
+	}
+	app := o.Apps[i]
+	var versions []string
+	if i := slices.IndexFunc(app.Channels, func(x *release.Channel) bool { return x.Channel == c.Channel }); i >= 0 {
+		versions = append([]string{app.Channels[i].Version}, app.Channels[i].Previous...)
+	}
+	for _, x := range app.Releases { // newest first: a channel that is new has none, and promote brings a release to machines of another one
+		if x.Withdrawn == "" && !slices.Contains(versions, x.Version) {
+			versions = append(versions, x.Version)
+		}
+	}
+	versions = slices.DeleteFunc(versions, func(v string) bool { return v == c.Version })
+	versions = append(versions[:min(c.Newest, len(versions))], c.From...)
+	have, err := r.Patches(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range versions {
+		j := slices.IndexFunc(app.Releases, func(x release.ReleaseInfo) bool {
+			return x.Version == v && x.Platform == rel.Platform && x.Withdrawn == "" && x.Version != rel.Version
+		})
+		if j < 0 || slices.Contains(versions[:i], v) || slices.ContainsFunc(have, func(a release.Artefact) bool { return a.From == v }) {
+			continue
+		}
+		list = append(list, app.Releases[j].Release)
+	}
+	return list, nil
+}
+
+// openContent is the content of a release as it lies in the repository.
+func openContent(r *release.Repository, contents []*release.Live, rel *release.Release) (*delta.Tree, error) {
+	a := rel.Tree()
+	i := slices.IndexFunc(contents, func(l *release.Live) bool { return l.App == rel.App && l.Artefact.V2 == a.V2 })
+	if i < 0 {
+		return nil, fmt.Errorf("the metainfo of %s: %w", rel.Ref(), os.ErrNotExist)
+	}
+	packed, err := contents[i].Metainfo()
+	if err != nil {
+		return nil, err
+	}
+	t, err := deliver.UnpackMetainfo(packed, a)
+	if err != nil {
+		return nil, err
+	}
+	inPlace, err := r.InPlace()
+	if err != nil {
+		return nil, err
+	}
+	path := cmp.Or(inPlace[a.V2], filepath.Join(r.ContentDir(a.V2), a.Name))
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	tree := delta.Dir(t.Info, path)
+	return &tree, nil
+}
+
+// addPatch makes one patch, and publishes it if it is worth it.
+func addPatch(ctx context.Context, r *release.Repository, rel, from *release.Release, old, new delta.Tree, c PatchConfig) (made MadePatch, err error) {
+	made.From = from.Version
+	draft, err := newDraft(r, rel.App+"-"+rel.Version+".from-"+from.Version+".patch")
+	if err != nil {
+		return made, err
+	}
+	defer draft.Close()
+	o := delta.Options{Memory: c.Memory}
+	if c.Progress != nil {
+		o.Progress = func(done, total int64) { c.Progress(from.Version, done, total) }
+	}
+	if err := draft.fill(func(w io.Writer) error { _, err := delta.Diff(ctx, old, new, w, o); return err }); err != nil {
+		return made, err
+	}
+	made.Bytes = draft.bytes
+	whole := rel.Tree().Bytes
+	if a := rel.Archive(); a != nil {
+		whole = a.Bytes
+	}
+	if float64(made.Bytes) > patchShare*float64(whole) {
+		return made, nil
+	}
+	p := release.Patch{Artefact: release.Artefact{Kind: "P", Name: draft.name, Bytes: made.Bytes}}
+	if made.Bytes < release.MaxSmallPatch {
+		if p.Data, err = os.ReadFile(draft.path()); err != nil {
+			return made, err
+		}
+	} else if p.Artefact, p.Metainfo, err = draft.keep(ctx, "P"); err != nil {
+		return made, err
+	}
+	p.From, p.Base = from.Version, from.Tree().V2
+	_, err = r.Update(ctx, func(tx *release.Tx) error {
+		return tx.AddPatches(rel.App, rel.Version, rel.Platform, []release.Patch{p})
+	})
+	made.Kept = err == nil
+	return made, err
+}
