@@ -59,22 +59,25 @@ func owners(keys []string, members []Member, replicas int) map[string][]Member {
 		slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
 		var chosen []int
 		zones := map[string]bool{}
+		sparing := scarce(load, most, len(keys)-n, replicas)
 		take := func(i int) {
 			chosen = append(chosen, i)
 			zones[members[i].Zone] = true
+			sparing.take(load[i])
 			load[i]++
 		}
+		may := func(i int) bool { return load[i] < most && !slices.Contains(chosen, i) && sparing.may(load[i]) }
 		for _, distinct := range []bool{true, false} {
 			for _, i := range order {
-				if len(chosen) < replicas && load[i] < room && !slices.Contains(chosen, i) && !(distinct && zones[members[i].Zone]) {
+				if len(chosen) < replicas && load[i] < room && may(i) && !(distinct && zones[members[i].Zone]) {
 					take(i)
 				}
 			}
 		}
-		for len(chosen) < replicas { // all that are left are full: better too much than too few copies
+		for len(chosen) < replicas { // full for now: those with least
 			least := -1
 			for _, i := range order {
-				if !slices.Contains(chosen, i) && (least < 0 || load[i] < load[least]) {
+				if may(i) && (least < 0 || load[i] < load[least]) {
 					least = i
 				}
 			}
@@ -86,6 +89,33 @@ func owners(keys []string, members []Member, replicas int) map[string][]Member {
 		}
 	}
 	return all
+}
+
+// scarcity sees to it that those who come last still find enough different members with room: with left contents to go, of members that have room for fewer
+// than that only some can be taken now. Room is enough exactly if the sum of min(room, left) over all members is the replicas that are left (max-flow min-cut).
+type scarcity struct {
+	full  int // a member with more than that has not room for all that are left
+	spare int // how many of those can be taken
+}
+
+func scarce(load []int, most, left, replicas int) scarcity {
+	s := scarcity{full: most - left, spare: -replicas * (left - 1)}
+	for _, l := range load {
+		if l <= s.full {
+			s.spare += left - 1
+		} else {
+			s.spare += most - l
+		}
+	}
+	return s
+}
+
+func (s *scarcity) may(load int) bool { return load <= s.full || s.spare > 0 }
+
+func (s *scarcity) take(load int) {
+	if load > s.full {
+		s.spare--
+	}
 }
 
 // byHash orders contents by chance, the same for all: those that come late find the places full, and that is to hit nobody in particular.

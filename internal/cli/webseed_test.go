@@ -49,11 +49,11 @@ func TestPublishedWebSeedDelivers(t *testing.T) {
 			t.Errorf("%s: %d requests to the web seed: %v", source, sent.Load()-before, done)
 		}
 	}
-	// What has changed there is not what was signed.
+	// What has changed there is not what was signed, for a machine that has nothing.
 	if err := os.WriteFile(one, make([]byte, 300_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h.Run("get", "tool:stable", "-o", h.Path("again"), "--stall-timeout", "2s").Fail(exitStalled)
+	h.Run("get", base+"tool:stable", "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("other"), "-o", h.Path("again"), "--stall-timeout", "2s").Fail(exitStalled)
 	if _, err := os.Stat(h.Path("again", "tool.bin")); err == nil {
 		t.Error("changed content has come to its place")
 	}
