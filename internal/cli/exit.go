@@ -59,6 +59,7 @@ func failures() []struct {
 		{is(updater.ErrHalted), failure{exitHalted, "halted", ""}},
 		{is(updater.ErrHeld), failure{exitHeld, "update-held", ""}},
 		{is(updater.ErrRolledBack), failure{exitUnexpected, "rolled-back", "it is not tried again here; the next version is"}},
+		{as[*updater.HookError], failure{exitUnexpected, "hook-failed", "nothing was changed; the next check tries again"}},
 		{is(updater.ErrLayout), failure{exitLocal, "layout", ""}},
 		{is(updater.ErrNothing), failure{exitNoSource, "no-version", "shoal update history shows what there was"}},
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},

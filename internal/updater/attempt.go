@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // update switches to a version that lies staged or in versions/, and makes sure that it is well.
@@ -93,7 +94,7 @@ func (u *Updater) back(ctx context.Context, why string, bad bool) error {
 	return u.goBack(ctx)
 }
 
-// goBack does what stepBack says. The post hook runs whatever came of the pre hook, so that what that has stopped is started.
+// goBack does what stepBack says. Of a version that is bad it returns a *RolledBackError. The post hook runs whatever came of the pre hook, so that what that has stopped is started.
 func (u *Updater) goBack(ctx context.Context) error {
 	j := u.journal
 	a := j.Attempt
@@ -125,7 +126,11 @@ func (u *Updater) goBack(ctx context.Context) error {
 	}
 	u.tell(Report{State: state, Version: a.Version, Previous: a.Previous, Why: a.Why, Healthy: healthy})
 	u.release(ctx)
-	return errors.Join(&RolledBackError{u.app, a.Version, a.Previous, a.Why}, u.prune())
+	err := u.prune()
+	if slices.Contains(j.badVersions(), a.Version) { // else whoever gave it up says why
+		err = errors.Join(&RolledBackError{u.app, a.Version, a.Previous, a.Why}, err)
+	}
+	return err
 }
 
 // recover brings what was interrupted to an end. That the end is to go back is no error here.

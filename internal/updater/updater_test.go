@@ -146,7 +146,7 @@ func TestPreHookSaysNo(t *testing.T) {
 	m.cfg.Pre = "exit 3"
 	err := m.once()
 	var hook *HookError
-	if !errors.As(err, &hook) || hook.Hook != "pre" || !strings.Contains(err.Error(), "exit code 3") {
+	if !errors.As(err, &hook) || hook.Hook != "pre" || !strings.Contains(err.Error(), "exit code 3") || errors.Is(err, ErrRolledBack) {
 		t.Errorf("%v, want the hook's exit code", err)
 	}
 	m.has("1")
