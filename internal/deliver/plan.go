@@ -231,12 +231,12 @@ func (v *version) fileAt(in *piece.Info, i int) int {
 	if in.Dir != v.info.Dir {
 		return -1
 	}
-	if v.paths == nil {
+	v.once.Do(func() {
 		v.paths = make(map[string]int, len(v.info.Files))
 		for j := range v.info.Files {
 			v.paths[filepath.Join(v.info.Files[j].Path...)] = j
 		}
-	}
+	})
 	if j, ok := v.paths[filepath.Join(in.Files[i].Path...)]; ok && v.info.Files[j].Length > 0 {
 		return j
 	}

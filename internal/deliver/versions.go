@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"shoal/internal/release"
 	"shoal/piece"
@@ -18,7 +19,8 @@ type version struct {
 	path string // of the tree, or the file
 	here int64  // bytes of those of its files that are there with the right length: nothing was read to know it
 
-	paths map[string]int // its files by path, once they are asked for
+	once  sync.Once
+	paths map[string]int // its files by path, once they are asked for, which several goroutines do
 }
 
 func (v *version) v2() string { return hex.EncodeToString(v.info.V2[:]) }
