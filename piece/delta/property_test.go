@@ -2,8 +2,10 @@ package delta
 
 import (
 	"bytes"
+	"flag"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -82,6 +84,13 @@ func drawVersions(t *rapid.T) (old, new map[string][]byte) {
 	}
 	old["z"], new["z"] = []byte("content"), []byte("content") // a torrent needs some
 	return old, new
+}
+
+// TestMain has a property tried 25 times, which with -race takes long enough, unless -rapid.checks says how often.
+func TestMain(m *testing.M) {
+	flag.Set("rapid.checks", "25")
+	flag.Parse()
+	os.Exit(m.Run())
 }
 
 // TestPatchLeadsToNew: apply(diff(a, b), a) = b, wherever sections end, and whatever the workers the patch is the same.
