@@ -38,7 +38,7 @@ type MadePatch struct {
 const patchShare = 0.6
 
 // AddPatches makes the patches that a published release has not yet, from the newest version on, and publishes each when it is ready. Versions whose content is not
-// in the repository any more are told of in notices.
+// in the repository any more, or cannot be read, are told of in notices.
 func AddPatches(ctx context.Context, r *release.Repository, c PatchConfig) (notices []string, err error) {
 	rel, err := r.Lookup(ctx, c.App, c.Version, c.Platform)
 	if err != nil {
@@ -74,8 +74,9 @@ func AddPatches(ctx context.Context, r *release.Repository, c PatchConfig) (noti
 			missing = append(missing, fmt.Sprintf("the content of %s is not in the repository any more: no patch from it", from.Ref()))
 			continue
 		}
-		if err != nil {
-			return missing, err
+		if err != nil { // the release is live, and other versions may do
+			missing = append(missing, fmt.Sprintf("the content of %s cannot be read: no patch from it: %v", from.Ref(), err))
+			continue
 		}
 		made, err := addPatch(ctx, r, rel, from, *begin, *there, c)
 		if err != nil {
