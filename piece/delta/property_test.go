@@ -86,9 +86,9 @@ func drawVersions(t *rapid.T) (old, new map[string][]byte) {
 	return old, new
 }
 
-// TestMain has a property tried 25 times, which with -race takes long enough, unless -rapid.checks says how often.
+// TestMain has a property tried 15 times, which with -race takes long enough, unless -rapid.checks says how often.
 func TestMain(m *testing.M) {
-	flag.Set("rapid.checks", "25")
+	flag.Set("rapid.checks", "15")
 	flag.Parse()
 	os.Exit(m.Run())
 }
