@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"io"
 
@@ -84,9 +83,9 @@ func readHead(r *byteReader, old *piece.Info, want Want) (*piece.Info, error) {
 	if !old.HasV2 || piece.Hash32(head[len(magic):]) != old.V2 {
 		return nil, ErrWrongOld
 	}
-	n, err := binary.ReadUvarint(r)
+	n, err := r.uvarint()
 	if err != nil {
-		return nil, readErr(err)
+		return nil, err
 	}
 	if n == 0 || n > maxInfo {
 		return nil, badf("an info dictionary of %d bytes", n)

@@ -116,6 +116,25 @@ func (r *byteReader) ReadByte() (byte, error) {
 	return r.one[0], err
 }
 
+// uvarint reads a number. That it is none is the patch's fault, which encoding/binary's own reader does not tell apart from an error of the source.
+func (r *byteReader) uvarint() (uint64, error) {
+	var b [binary.MaxVarintLen64]byte
+	for i := range b {
+		c, err := r.ReadByte()
+		if err != nil {
+			return 0, readErr(err)
+		}
+		if b[i] = c; c >= 0x80 {
+			continue
+		}
+		if v, n := binary.Uvarint(b[:i+1]); n > 0 {
+			return v, nil
+		}
+		break
+	}
+	return 0, badf("a number of more than 64 bits")
+}
+
 func newSectionDecoder(r *byteReader, old source) *sectionDecoder {
 	return &sectionDecoder{r: r, old: old, buf: make([]byte, copyBytes)}
 }
@@ -125,8 +144,8 @@ func (s *sectionDecoder) next() error {
 	var head [3]uint64
 	for i := range head {
 		var err error
-		if head[i], err = binary.ReadUvarint(s.r); err != nil {
-			return readErr(err)
+		if head[i], err = s.r.uvarint(); err != nil {
+			return err
 		}
 	}
 	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], head[2]) > maxCode {
