@@ -97,8 +97,11 @@ const (
 
 // match describes b by ops on x.old, as bsdiff does (C. Percival, "Naive differences of executable code", 2003): it looks for places that have much in
 // common with b, and extends them in both directions as long as more than half of the bytes agree. expect is where the first op may begin at no cost.
-// emit gets the ops in order; their lengths sum up to len(b).
+// emit gets the ops in order; their lengths sum up to len(b), and none is empty.
 func (x *index) match(b []byte, expect int, emit func(op)) {
+	if len(b) == 0 {
+		return
+	}
 	if bytes.Equal(b, x.old[min(expect, len(x.old)):min(expect+len(b), len(x.old))]) {
 		emit(op{pos: int64(expect), copied: len(b)})
 		return
