@@ -25,5 +25,5 @@
 // Run starts and awaits all: one for each feed, one that keeps up with what is to be here, one that looks for files that have changed, one of the ring, and one for
 // each fetch. They end with Run's context. Policies are pure functions: admit, evict, owners, sources, plan.
 //
-// Keep is the same in small: one content for as long as a command runs. The package signs nothing and decides nothing about who updates when.
+// The package signs nothing and decides nothing about who updates when.
 package edgecache

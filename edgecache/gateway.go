@@ -123,17 +123,11 @@ func (e *Edge) serveRelease(w http.ResponseWriter, r *http.Request, list []*know
 
 // serveList is for people: what is in a release.
 func (e *Edge) serveList(w http.ResponseWriter, r *http.Request, k *known) {
-	c, _, err := e.obtain(r.Context(), k, false)
-	if err != nil {
-		e.elsewhereFor(w, r, k, k.name, err)
+	c, t, _ := e.obtainFor(w, r, k, k.name)
+	if c == nil {
 		return
 	}
 	defer c.use(-1)
-	t, err := e.torrentOf(c)
-	if err != nil {
-		busy(w, "cannot be read")
-		return
-	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !t.Dir {
@@ -164,7 +158,7 @@ func (e *Edge) serveKey(w http.ResponseWriter, r *http.Request, key, file string
 var errElsewhere = errors.New("it is not kept here")
 
 // obtain has a content brought here, waits until it can be read from, and counts who reads: use(-1) ends that.
-func (e *Edge) obtain(ctx context.Context, k *known, count bool) (c *content, whole bool, err error) {
+func (e *Edge) obtain(ctx context.Context, k *known) (c *content, whole bool, err error) {
 	e.mu.Lock()
 	c = e.contents[k.key]
 	keeps := e.owned[k.key] || e.pinned[k.key] || e.cfg.PullThrough && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
@@ -184,6 +178,21 @@ func (e *Edge) obtain(ctx context.Context, k *known, count bool) (c *content, wh
 	return c, whole, err
 }
 
+// obtainFor obtains a content and its description for a request that is for a file of it. It has answered if c is nil; else use(-1) is the caller's.
+func (e *Edge) obtainFor(w http.ResponseWriter, r *http.Request, k *known, file string) (c *content, t *piece.Torrent, whole bool) {
+	c, whole, err := e.obtain(r.Context(), k)
+	if err != nil {
+		e.elsewhereFor(w, r, k, file, err)
+		return nil, nil, false
+	}
+	if t, err = e.torrentOf(c); err != nil {
+		c.use(-1)
+		busy(w, "cannot be read")
+		return nil, nil, false
+	}
+	return c, t, whole
+}
+
 // serve serves a file of a content, by its path below the content's key.
 func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file string) {
 	e.count.requests.Add(1)
@@ -192,17 +201,11 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	if r.Method == http.MethodGet && !was { // counted before it is decided whether to keep it
 		e.shelf.touch(k.key, e.shareOf(k, r, file), e.cfg.Now())
 	}
-	c, whole, err := e.obtain(r.Context(), k, true)
-	if err != nil {
-		e.elsewhereFor(w, r, k, file, err)
+	c, t, whole := e.obtainFor(w, r, k, file)
+	if c == nil {
 		return
 	}
 	defer c.use(-1)
-	t, err := e.torrentOf(c)
-	if err != nil {
-		busy(w, "cannot be read")
-		return
-	}
 	if was {
 		e.count.hits.Add(1)
 	}

@@ -18,9 +18,6 @@ const EdgePath = "/api/v1/edge/"
 // graceTime is how long responses that are under way may take when the node is to stop.
 const graceTime = 60 * time.Second
 
-// Edge is the edge's part of the node; nil if it is none.
-func (s *Server) Edge() *edgecache.Edge { return s.edge }
-
 // newEdge makes the edge, if the node is to be one.
 func (s *Server) newEdge() (err error) {
 	if s.cfg.Edge == nil {
