@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -224,16 +223,9 @@ func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+daemon.EdgePath+what, bytes.NewReader(body))
+	resp, err := askNode(ctx, client, http.MethodPost, url+daemon.EdgePath+what, body)
 	if err != nil {
 		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return ctx.Err()
-		}
-		return &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the node run?"}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"text/tabwriter"
 
 	"shoal/internal/daemon"
-	"shoal/internal/deliver"
 )
 
 // rateOptions are the limits of rates, which every node has.
@@ -81,16 +79,9 @@ func (e *env) limit(ctx context.Context) error {
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, url+daemon.LimitsPath, bytes.NewReader(body))
+	resp, err := askNode(ctx, client, method, url+daemon.LimitsPath, body)
 	if err != nil {
 		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return ctx.Err()
-		}
-		return &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the node run?"}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -156,16 +157,9 @@ func askStatus(ctx context.Context, url string) (daemon.Status, error) {
 }
 
 func askStatusOf(ctx context.Context, client *http.Client, url string) (st daemon.Status, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(strings.TrimSuffix(url, "/"), statusPath)+statusPath, nil)
+	resp, err := askNode(ctx, client, http.MethodGet, strings.TrimSuffix(strings.TrimSuffix(url, "/"), statusPath)+statusPath, nil)
 	if err != nil {
-		return st, usagef("", "%s", err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return st, ctx.Err()
-		}
-		return st, &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the node run?"}
+		return st, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
@@ -176,6 +170,22 @@ func askStatusOf(ctx context.Context, client *http.Client, url string) (st daemo
 		return st, &deliver.Error{Kind: deliver.ErrNoSource, Message: fmt.Sprintf("%s answers %s, which is not a shoal node's status", url, resp.Status)}
 	}
 	return st, nil
+}
+
+// askNode sends a request to a node. The answer's body is the caller's to close.
+func askNode(ctx context.Context, client *http.Client, method, url string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, usagef("", "%s", err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err()
+		}
+		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the node run?"}
+	}
+	return resp, nil
 }
 
 // hostOf is the HOST:PORT of a URL that we made ourselves.
