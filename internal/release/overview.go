@@ -265,12 +265,9 @@ func (r *Repository) Live(ctx context.Context) ([]*Live, error) {
 // metainfo reads the metainfo of a content of an app.
 func (tx *Tx) metainfo(app, v2 string) ([]byte, error) {
 	path := metainfoPath(v2)
-	f, err := tx.find(app, path)
-	if err != nil {
-		return nil, err
+	f, b, err := tx.lookUp(app, path)
+	if err == nil && f == nil {
+		err = fmt.Errorf("%s of %s is not signed: %w", path, app, ErrAbsent)
 	}
-	if f == nil {
-		return nil, fmt.Errorf("%s of %s is not signed: %w", path, app, ErrAbsent)
-	}
-	return tx.read(path, f)
+	return b, err
 }

@@ -122,13 +122,8 @@ func (tx *Tx) AddPatches(app, version, platform string, list []Patch) error {
 
 // Patches reads the patches of a release; nil if there is no document of them.
 func (tx *Tx) Patches(app, version, platform string) (*Patches, error) {
-	path := patchesPath(app, version, platform)
-	f, err := tx.find(app, path)
+	f, b, err := tx.lookUp(app, patchesPath(app, version, platform))
 	if err != nil || f == nil {
-		return nil, err
-	}
-	b, err := tx.read(path, f)
-	if err != nil {
 		return nil, err
 	}
 	return parsePatches(b)

@@ -149,15 +149,18 @@ func (tx *Tx) read(path string, f *metadata.TargetFiles) ([]byte, error) {
 	return b, refused(path, f.VerifyLengthHashes(b))
 }
 
+// lookUp finds a target of an app and reads it; nil if there is none.
+func (tx *Tx) lookUp(app, path string) (f *metadata.TargetFiles, b []byte, err error) {
+	if f, err = tx.find(app, path); err == nil && f != nil {
+		b, err = tx.read(path, f)
+	}
+	return f, b, err
+}
+
 // Find returns a release, or nil if there is none of that platform. withdrawn says why it was taken back.
 func (tx *Tx) Find(app, version, platform string) (rel *Release, withdrawn string, err error) {
-	path := releasePath(app, version, platform)
-	f, err := tx.find(app, path)
+	f, b, err := tx.lookUp(app, releasePath(app, version, platform))
 	if err != nil || f == nil {
-		return nil, "", err
-	}
-	b, err := tx.read(path, f)
-	if err != nil {
 		return nil, "", err
 	}
 	rel, err = parseRelease(b)
@@ -257,13 +260,8 @@ func (tx *Tx) each(app string, f func(path string, f *metadata.TargetFiles) erro
 
 // Channel reads a channel; nil if there is none.
 func (tx *Tx) Channel(app, channel string) (*Channel, error) {
-	path := channelPath(app, channel)
-	f, err := tx.find(app, path)
+	f, b, err := tx.lookUp(app, channelPath(app, channel))
 	if err != nil || f == nil {
-		return nil, err
-	}
-	b, err := tx.read(path, f)
-	if err != nil {
 		return nil, err
 	}
 	return parseChannel(b)
