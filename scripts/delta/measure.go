@@ -3,48 +3,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"syscall"
-	"time"
 
 	"shoal/piece"
 	"shoal/piece/delta"
+	"shoal/scripts/internal/program"
 )
 
 // bench measures pairs.
 type bench struct {
 	cache, tmp string
 	memory     int64
-}
-
-// spent is what a process took.
-type spent struct {
-	cpu, wall time.Duration
-	peak      int64 // bytes of memory
-	out       []byte
-}
-
-func call(ctx context.Context, name string, args ...string) (spent, error) {
-	c := exec.CommandContext(ctx, name, args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	begin := time.Now()
-	if err := c.Run(); err != nil {
-		return spent{}, fmt.Errorf("%s %s: %w: %s", filepath.Base(name), args[0], err, errs.Bytes())
-	}
-	s := spent{cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime(), wall: time.Since(begin), out: out.Bytes()}
-	if s.peak = c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; runtime.GOOS != "darwin" {
-		s.peak <<= 10 // KiB, but for macOS
-	}
-	return s, nil
 }
 
 // describe makes the .torrent beside a directory, if it is not there yet.
@@ -98,15 +72,15 @@ func (b *bench) measure(ctx context.Context, p pair) error {
 	patch, made := filepath.Join(b.tmp, p.name+".patch"), filepath.Join(b.tmp, p.name)
 	defer os.Remove(patch)
 	defer os.RemoveAll(made)
-	diff, err := call(ctx, self, "child", "diff", oldDir, newDir, patch, fmt.Sprint(b.memory))
+	diff, err := program.Call(ctx, self, "child", "diff", oldDir, newDir, patch, fmt.Sprint(b.memory))
 	if err != nil {
 		return err
 	}
 	var stats delta.Stats
-	if err := json.Unmarshal(diff.out, &stats); err != nil {
+	if err := json.Unmarshal(diff.Out, &stats); err != nil {
 		return err
 	}
-	apply, err := call(ctx, self, "child", "apply", oldDir, newDir, patch, made)
+	apply, err := program.Call(ctx, self, "child", "apply", oldDir, newDir, patch, made)
 	if err != nil {
 		return err
 	}
@@ -124,8 +98,8 @@ func (b *bench) measure(ctx context.Context, p pair) error {
 	const mb = 1e6
 	changed := float64(stats.PatchedBytes)
 	fmt.Printf("| %s | %.1f | %.1f | %.1f | %d | %.3f | %g | %s | %.1f | %s | %.0f |\n", p.name, float64(new.Length)/mb, changed/mb, float64(packed.Size())/mb,
-		stats.Bytes, 100*float64(stats.Bytes)/float64(new.Length), p.goal, ratio("%.2f", diff.cpu.Seconds(), changed/mb), float64(diff.peak)/float64(largest),
-		ratio("%.0f", changed/mb, apply.cpu.Seconds()), float64(apply.peak)/mb)
+		stats.Bytes, 100*float64(stats.Bytes)/float64(new.Length), p.goal, ratio("%.2f", diff.CPU.Seconds(), changed/mb), float64(diff.Peak)/float64(largest),
+		ratio("%.0f", changed/mb, apply.CPU.Seconds()), float64(apply.Peak)/mb)
 	return nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
+
+	"shoal/scripts/internal/program"
 )
 
 // compare measures what other programs make of a pair: xdelta3 and zsync on tars of the two versions, and curl with tar or unzip on the archive of the new one.
@@ -28,7 +30,7 @@ func (b *bench) compare(ctx context.Context, p pair) error {
 	defer os.RemoveAll(dir)
 	oldTar, newTar := filepath.Join(dir, "old.tar"), filepath.Join(dir, "new.tar")
 	for tar, from := range map[string]string{oldTar: oldDir, newTar: newDir} {
-		if _, err := call(ctx, "tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-cf", tar, "-C", from, "."); err != nil {
+		if _, err := program.Call(ctx, "tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-cf", tar, "-C", from, "."); err != nil {
 			return err
 		}
 	}
@@ -51,11 +53,11 @@ func (b *bench) compare(ctx context.Context, p pair) error {
 
 func xdelta(ctx context.Context, p pair, dir, old, new string) error {
 	patch := filepath.Join(dir, "xdelta")
-	diff, err := call(ctx, "xdelta3", "-e", "-6", "-S", "lzma", "-B", "536870912", "-s", old, new, patch)
+	diff, err := program.Call(ctx, "xdelta3", "-e", "-6", "-S", "lzma", "-B", "536870912", "-s", old, new, patch)
 	if err != nil {
 		return err
 	}
-	apply, err := call(ctx, "xdelta3", "-d", "-B", "536870912", "-s", old, patch, filepath.Join(dir, "made"))
+	apply, err := program.Call(ctx, "xdelta3", "-d", "-B", "536870912", "-s", old, patch, filepath.Join(dir, "made"))
 	if err != nil {
 		return err
 	}
@@ -68,8 +70,8 @@ func xdelta(ctx context.Context, p pair, dir, old, new string) error {
 }
 
 // other prints a row about another program.
-func other(p pair, name string, fetched int64, publisher, client spent) {
-	fmt.Printf("| %s | %s | %d | %.1f | %.1f | %.1f |\n", p.name, name, fetched, publisher.cpu.Seconds(), client.cpu.Seconds(), client.wall.Seconds())
+func other(p pair, name string, fetched int64, publisher, client program.Spent) {
+	fmt.Printf("| %s | %s | %d | %.1f | %.1f | %.1f |\n", p.name, name, fetched, publisher.CPU.Seconds(), client.CPU.Seconds(), client.Wall.Seconds())
 }
 
 // web is an HTTP server that counts what it sends.
@@ -114,12 +116,12 @@ func (c *counting) Write(b []byte) (int, error) {
 
 func (w *web) zsync(ctx context.Context, p pair, dir, old, new string) error {
 	index := filepath.Join(dir, "new.tar.zsync")
-	made, err := call(ctx, "zsyncmake", "-u", w.url+"/content/new.tar", "-o", index, new)
+	made, err := program.Call(ctx, "zsyncmake", "-u", w.url+"/content/new.tar", "-o", index, new)
 	if err != nil {
 		return err
 	}
 	w.sent.Store(0)
-	fetched, err := call(ctx, "zsync", "-q", "-i", old, "-o", filepath.Join(dir, "zsynced"), w.url+"/content/new.tar.zsync")
+	fetched, err := program.Call(ctx, "zsync", "-q", "-i", old, "-o", filepath.Join(dir, "zsynced"), w.url+"/content/new.tar.zsync")
 	if err != nil {
 		return err
 	}
@@ -138,10 +140,10 @@ func (w *web) curl(ctx context.Context, p pair, dir string) error {
 		unpack = `curl -sf -o "$1/zip" "$0" && unzip -q "$1/zip" -d "$1"`
 	}
 	w.sent.Store(0)
-	s, err := call(ctx, "sh", "-c", unpack, w.url+"/archive/"+p.new.name, to)
+	s, err := program.Call(ctx, "sh", "-c", unpack, w.url+"/archive/"+p.new.name, to)
 	if err != nil {
 		return err
 	}
-	other(p, "curl and unpack", w.sent.Load(), spent{}, s)
+	other(p, "curl and unpack", w.sent.Load(), program.Spent{}, s)
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"shoal/scripts/internal/program"
 )
 
 const createBytes = 1 * gib
@@ -27,7 +29,7 @@ func (b *bench) create(ctx context.Context) error {
 	var both, one, hybrid, v1, mktorrent rates
 	timed := func(r *rates, name string, args ...string) error {
 		os.Remove(output)
-		x, err := call(ctx, name, args...)
+		x, err := program.Call(ctx, name, args...)
 		r.add(createBytes, x)
 		return err
 	}
@@ -62,13 +64,13 @@ func (b *bench) create(ctx context.Context) error {
 // rates are rounds in MB/s: by the clock, which other programs on the machine disturb, and by processor time, which they do much less.
 type rates struct{ wall, cpu series }
 
-func (r *rates) add(n int, s spent) {
-	r.wall.add(float64(n) / s.wall.Seconds() / 1e6)
-	r.cpu.add(float64(n) / s.cpu.Seconds() / 1e6)
+func (r *rates) add(n int, s program.Spent) {
+	r.wall.add(float64(n) / s.Wall.Seconds() / 1e6)
+	r.cpu.add(float64(n) / s.CPU.Seconds() / 1e6)
 }
 
 // hashLoop is what one core hashes in half a second: SHA-1, and with both also SHA-256.
-func hashLoop(both bool) (n int, s spent) {
+func hashLoop(both bool) (n int, s program.Spent) {
 	buf := make([]byte, 16*kib)
 	begin, used := time.Now(), processorTime()
 	for time.Since(begin) < 500*time.Millisecond {
@@ -80,7 +82,7 @@ func hashLoop(both bool) (n int, s spent) {
 			n += len(buf)
 		}
 	}
-	return n, spent{wall: time.Since(begin), cpu: processorTime() - used}
+	return n, program.Spent{Wall: time.Since(begin), CPU: processorTime() - used}
 }
 
 // processorTime is what this process has used.

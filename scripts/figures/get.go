@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"shoal/scripts/internal/program"
 )
 
 // offered makes a file of random bytes and an origin for it.
@@ -20,16 +22,16 @@ func (b *bench) offered(ctx context.Context, name string, n int64) (*origin, err
 }
 
 // get fetches an origin's first content anew.
-func (b *bench) get(ctx context.Context, o *origin, args ...string) (spent, error) {
+func (b *bench) get(ctx context.Context, o *origin, args ...string) (program.Spent, error) {
 	dir := filepath.Join(b.dir, "got")
 	defer os.RemoveAll(dir)
-	return call(ctx, b.shoal, append([]string{"get", o.urls[0], "-o", dir, "-q", "--listen", "127.0.0.1:0"}, args...)...)
+	return program.Call(ctx, b.shoal, append([]string{"get", o.urls[0], "-o", dir, "-q", "--listen", "127.0.0.1:0"}, args...)...)
 }
 
-func (b *bench) curl(ctx context.Context, o *origin) (spent, error) {
+func (b *bench) curl(ctx context.Context, o *origin) (program.Spent, error) {
 	file := filepath.Join(b.dir, "curled")
 	defer os.Remove(file)
-	return call(ctx, "curl", "-sf", "-o", file, o.urls[0])
+	return program.Call(ctx, "curl", "-sf", "-o", file, o.urls[0])
 }
 
 // start is about small contents: what a get costs from the process's start to its exit.
@@ -46,13 +48,13 @@ func (b *bench) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		get.add(x.wall.Seconds() * 1e3)
+		get.add(x.Wall.Seconds() * 1e3)
 		if compare {
 			x, err := b.curl(ctx, o)
 			if err != nil {
 				return err
 			}
-			curl.add(x.wall.Seconds() * 1e3)
+			curl.add(x.Wall.Seconds() * 1e3)
 		}
 	}
 	row("`shoal get` of 10 MiB from an origin on loopback, process start to exit", "%.0f ms (median of %d; %s)", get.median(), b.starts, get.spread("%.0f"))
@@ -77,14 +79,14 @@ func (b *bench) oneToOne(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rate.add(size / x.wall.Seconds() / 1e6)
-		mine.add(x.cpu.Seconds())
+		rate.add(size / x.Wall.Seconds() / 1e6)
+		mine.add(x.CPU.Seconds())
 		theirs.add((o.cpu() - before).Seconds())
-		peak.add(float64(x.peak) / mib)
+		peak.add(float64(x.Peak) / mib)
 		if x, err = b.get(ctx, o, "--peers", "off"); err != nil {
 			return err
 		}
-		web.add(size / x.wall.Seconds() / 1e6)
+		web.add(size / x.Wall.Seconds() / 1e6)
 	}
 	row("`shoal get` of 256 MiB from one origin on loopback", "%.0f MB/s (median of %d; %s)", rate.median(), b.rounds, rate.spread("%.0f"))
 	row("its processor time", "%.2f s in `get`, %.2f s in `serve`", mine.median(), theirs.median())
@@ -113,7 +115,7 @@ func (b *bench) memory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	row("`shoal get` of 10 GiB from one origin on loopback", "%.0f MB/s, most memory %d MiB", size/x.wall.Seconds()/1e6, x.peak/mib)
+	row("`shoal get` of 10 GiB from one origin on loopback", "%.0f MB/s, most memory %d MiB", size/x.Wall.Seconds()/1e6, x.Peak/mib)
 	return nil
 }
 

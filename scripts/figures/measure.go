@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,27 +25,6 @@ const (
 	mib = 1 << 20
 	gib = 1 << 30
 )
-
-// spent is what a program took.
-type spent struct {
-	wall, cpu time.Duration
-	peak      int64 // bytes of memory
-	out       []byte
-}
-
-// call runs a program to its end.
-func call(ctx context.Context, name string, args ...string) (spent, error) {
-	c := exec.CommandContext(ctx, name, args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	begin := time.Now()
-	if err := c.Run(); err != nil {
-		return spent{}, fmt.Errorf("%s %.60q: %w: %s", name, args, err, bytes.TrimSpace(errs.Bytes()))
-	}
-	s := spent{wall: time.Since(begin), cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime(), out: out.Bytes()}
-	s.peak = c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * kib
-	return s, nil
-}
 
 // origin is a running shoal serve.
 type origin struct {
