@@ -110,6 +110,7 @@ func (e *Edge) seedSpec(k *known, trackers [][]string) (swarm.Spec, error) {
 	}
 	spec := swarm.Spec{V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Content: filepath.Join(e.shelf.contentDir(k.key), t.Name), Trackers: trackers}
 	spec.Alias, _ = t.AliasV1()
+	k.gossip(&spec)
 	var mu sync.Mutex
 	var stamps []disk.Stamp
 	spec.Load = func() (*piece.Torrent, error) {

@@ -300,8 +300,12 @@ func (e *env) keepState(ctx context.Context, node *daemon.Peer, keys []string) (
 		}
 		defer os.RemoveAll(dir)
 		s := deliver.Swarm{Node: node.Node, Items: node.Items(), Peers: e.settings.List("peer")}
-		given := func() { e.log.Info("the repository's state is given to others") }
-		s.KeepState(ctx, keys, dir, given, func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) })
+		s.KeepState(ctx, deliver.StateKeeping{
+			Keys:   func() []string { return keys },
+			Dir:    dir,
+			Ready:  func(version int64) { e.log.Info("the repository's state is given to others", "version", version) },
+			Failed: func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) },
+		})
 	})
 	return func() {
 		cancel()

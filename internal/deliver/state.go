@@ -50,11 +50,23 @@ func (s *Swarm) FetchState(ctx context.Context, keys []string, salt []byte, dir 
 	if err != nil {
 		return nil, err
 	}
+	return s.fetchState(ctx, item, dir)
+}
+
+// fetchState fetches what an item that was checked points to.
+func (s *Swarm) fetchState(ctx context.Context, item *release.Item, dir string) (*State, error) {
 	ih, err := item.InfoHash()
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.Node.Add(swarm.Spec{V1: ih, HasV1: true, Dir: dir, Peers: s.Peers})
+	return s.addState(ctx, item, swarm.Spec{V1: ih, HasV1: true, Dir: dir, Peers: s.Peers})
+}
+
+// addState has the node fetch what a spec describes, and waits until it is here.
+func (s *Swarm) addState(ctx context.Context, item *release.Item, spec swarm.Spec) (*State, error) {
+	ctx, cancel := context.WithTimeout(ctx, stateTime)
+	defer cancel()
+	t, err := s.Node.Add(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +74,7 @@ func (s *Swarm) FetchState(ctx context.Context, keys []string, salt []byte, dir 
 		t.Close()
 		return nil, err
 	}
-	return &State{filepath.Join(dir, t.Torrent().Name), item, t}, nil
+	return &State{filepath.Join(spec.Dir, t.Torrent().Name), item, t}, nil
 }
 
 // newestItem asks for the items of all keys, the newest key first: it is the one in use.
@@ -207,56 +219,4 @@ func (c *ReleaseConfig) pinnedRoot(s Source) ([]byte, error) {
 		name = s.Release.Repository.Redacted()
 	}
 	return release.KnownRoot(c.trustDir(), name, s.Release.App)
-}
-
-// keepEvery is how often a machine that gives a release looks for a newer state, and puts the item again: nodes forget it after two hours (BEP 44).
-const keepEvery = 20 * time.Minute
-
-// keepRetry is the first pause after a failure; the next ones are longer. The origin may only just be entering the DHT, or leaving for good.
-const keepRetry = 2 * time.Second
-
-// KeepState gives others the state of a repository for as long as ctx lasts, so that they find it when its origin is down: it fetches the newest state into dir, seeds
-// it, and has the DHT remember the item, which anybody can put again as it was signed. Failures are told to failed, and tried again. ready, if it is not
-// nil, is called when a state is on offer.
-func (s *Swarm) KeepState(ctx context.Context, keys []string, dir string, ready func(), failed func(error)) {
-	var have *State
-	defer func() {
-		if have != nil {
-			have.Transfer.Close()
-		}
-	}()
-	for retry := keepRetry; ; {
-		item, err := s.newestItem(ctx, keys, []byte(release.ItemSalt))
-		if err == nil && (have == nil || item.Seq > have.Item.Seq) {
-			var next *State
-			if next, err = s.FetchState(ctx, keys, []byte(release.ItemSalt), filepath.Join(dir, fmt.Sprint(item.Seq))); err == nil {
-				if have != nil {
-					have.Transfer.Close()
-				}
-				have = next
-				if ready != nil {
-					ready()
-				}
-			}
-		}
-		if have != nil { // nobody else may remember it any more
-			err = errors.Join(err, s.Items.PutItem(ctx, have.Item))
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		wait := keepEvery
-		if err != nil {
-			failed(err)
-			wait = retry
-			retry = min(2*retry, keepEvery)
-		} else {
-			retry = keepRetry
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-	}
 }
