@@ -179,6 +179,29 @@ func TestShoalMessages(t *testing.T) {
 	}
 }
 
+// Each message of our own is read as what it is and as nothing else: two kinds with one number would take each other's place.
+func TestShoalMessagesAreToldApart(t *testing.T) {
+	read := map[string]func(p []byte) bool{
+		"fetching": func(p []byte) bool { _, ok, _ := ParseShoal(p); return ok },
+		"proof":    func(p []byte) bool { _, ok := ParseProof(p); return ok },
+		"load":     func(p []byte) bool { _, ok := ParseLoad(p); return ok },
+		"note":     func(p []byte) bool { _, ok := ParseNote(p); return ok },
+		"open":     IsOpen,
+	}
+	long := bytes.Repeat([]byte{7}, 64) // what is behind is a later version's
+	for written, b := range map[string][]byte{
+		"fetching": AppendFetching(nil, IDShoal, 1), "proof": AppendProof(nil, IDShoal, Proof{1}), "load": AppendLoad(nil, IDShoal, Load{1, 2}),
+		"note": AppendNote(nil, IDShoal, long), "open": AppendOpen(nil, IDShoal),
+	} {
+		_, p := payload(t, b)
+		for as, ok := range read {
+			if got := ok(append(p, long...)); got != (as == written) {
+				t.Errorf("a message %q is read as %q: %v", written, as, got)
+			}
+		}
+	}
+}
+
 func FuzzShoal(f *testing.F) {
 	f.Add(AppendFetching(nil, 1, 5)[6:])
 	f.Add(AppendProof(nil, 1, Proof{1})[6:])

@@ -2,9 +2,6 @@ package wire
 
 import "encoding/binary"
 
-// kindLoad is a message of our own extension ([NameShoal]): queued(uint32) rate(uint32). See [Load].
-const kindLoad = 3
-
 // Load is how much a peer has been asked for and has not sent yet, in bytes, and how many bytes per
 // second its line was seen to carry (0: it does not know). It is a hint: whoever it comes from may
 // be wrong or lie.

@@ -1,11 +1,6 @@
 package wire
 
-// A note is what a node passes on for the rooms above: opaque here. It is a message of our own extension:
-//
-//	3 note(bytes)      what the sender has seen, such as a checkpoint of a log; at most [MaxNote] bytes
-const kindNote = 3
-
-// MaxNote bounds a note, in bytes.
+// MaxNote bounds a note, in bytes. A note is what a node passes on for the rooms above: opaque here.
 const MaxNote = 2 << 10
 
 // AppendNote tells a peer a note; id is the peer's for [NameShoal].

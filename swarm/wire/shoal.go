@@ -9,14 +9,26 @@ import (
 
 // A message of our own extension ([NameShoal]) is a kind and what belongs to it:
 //
-//	1 piece(uint32)    the sender fetches this piece from outside its site
-//	2 proof(32 bytes)  the sender knows the key of its site; see [Proof]
+//	1 piece(uint32)                the sender fetches this piece from outside its site
+//	2 proof(32 bytes)              the sender knows the key of its site; see [Proof]
+//	3 queued(uint32) rate(uint32)  how much the sender was asked for; see [Load]
+//	4 note(bytes)                  what the sender has seen, such as a checkpoint of a log; at most [MaxNote] bytes
+//	5                              what the sender, an origin, shows from now on is for anybody: it leases no more
 //
 // Kinds that are not known, and bytes behind what is, are a later version's and left alone.
 const (
-	kindFetching = 1
-	kindProof    = 2
+	kindFetching = 1 + iota
+	kindProof
+	kindLoad
+	kindNote
+	kindOpen
 )
+
+// AppendOpen tells a peer that leasing is over; id is the peer's for [NameShoal].
+func AppendOpen(b []byte, id byte) []byte { return AppendExtended(b, id, []byte{kindOpen}) }
+
+// IsOpen says whether the payload of a message of our extension says that leasing is over.
+func IsOpen(p []byte) bool { return len(p) > 0 && p[0] == kindOpen }
 
 // AppendFetching tells a peer that we fetch a piece; id is the peer's for [NameShoal].
 func AppendFetching(b []byte, id byte, piece uint32) []byte {
