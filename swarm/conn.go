@@ -98,6 +98,7 @@ type conn struct {
 	lastBlock   time.Time
 	hashAsks    map[wire.HashSpec]bool // hashes asked and not answered
 	fetching    map[int]time.Time      // pieces it says it fetches for the site
+	leasesOver  bool                   // the origin leases no more
 	leased      map[int]bool           // pieces that an origin shows to us
 	allowed     map[int]bool           // pieces that we may ask for while choked
 	rateDown    float64                // bytes per second

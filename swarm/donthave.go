@@ -119,6 +119,7 @@ func (s *session) tookDontHave(c *conn, p int) error {
 		c.fresh--
 	}
 	delete(c.leased, p)
+	c.leasesOver = false                    // an origin hides what it will lease
 	c.refused[p] = s.now().Add(refusedTime) // what was asked before is refused by name
 	s.interest(c)
 	return nil

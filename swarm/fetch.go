@@ -14,7 +14,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 		s.lastPeer = now
 	}
 	// The window follows rate × delay by itself: it grows while blocks wait little in the other
-	// side's queue, and shrinks when they wait long. What the way there and back takes is no queue.
+	// side's queue although it is used, and shrinks when they wait long. What the way there and back takes is no queue.
 	if q.done { // cancelled too late: it is as good as any
 		c.cancelled(false)
 		s.took(c, q.op, q.begin, q.length, r)
@@ -27,7 +27,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 		c.way = min(delay, maxWay)
 	}
 	switch queue := delay - c.way; {
-	case queue < queueDelay*3/4:
+	case queue < queueDelay*3/4 && c.outstanding > c.window*3/4: // else it proves nothing (RFC 7661)
 		c.window = min(c.window+q.length, maxWindow)
 	case queue > queueDelay*3/2:
 		c.window = max(c.window-q.length, minWindow)

@@ -18,6 +18,9 @@ func (s *session) lease(now time.Time) {
 		return
 	}
 	rate := float64(s.t.counts.peakUp.Load())
+	for i := range s.lines { // known within a quarter of a second, the best second only after one
+		rate = max(rate, s.lines[i].rate)
+	}
 	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
 		rate = max(rate, float64(l))
 	}
@@ -25,7 +28,6 @@ func (s *session) lease(now time.Time) {
 		leechers: s.leechers(),
 		room:     min(max(int64(rate/5), 2*s.torrent.PieceLength, 1<<20), 64<<20),
 		rate:     rate,
-		usual:    s.usualRate(now),
 		wants: func(c *conn, p int) bool {
 			return s.have.has(p) && c.introduced && !c.seed && !c.have.has(p) && c.mayGive()
 		},
@@ -72,25 +74,16 @@ func (s *session) hide(c *conn) {
 	})
 }
 
-// usualRate is the mean of what peers say that their lines carry, 0 if none does.
-func (s *session) usualRate(now time.Time) float64 {
-	sum, n := 0.0, 0.0
-	for _, c := range s.conns {
-		if _, told := c.backlog(now); told && !c.seed && c.load.rate > 0 {
-			sum += c.load.rate
-			n++
-		}
-	}
-	return sum / max(n, 1)
-}
-
-// showAll tells c that we have everything.
+// showAll tells c that we have everything, and that this is not a lease of all of it.
 func (s *session) showAll(c *conn) {
 	if !c.introduced {
 		return
 	}
 	c.open = true
 	c.out.put(func(b []byte) []byte {
+		if c.theirShoal != 0 {
+			b = wire.AppendOpen(b, c.theirShoal)
+		}
 		for p := range s.have.n {
 			if s.have.has(p) && c.revealed.add(p) {
 				b = wire.AppendIndex(b, wire.Have, uint32(p))

@@ -6,15 +6,14 @@ import (
 	"shoal/swarm/wire"
 )
 
-// Shoal peers tell each other how much they have been asked for and not sent. Who can get a piece of
-// several asks the one with the shortest queue, and an origin leases pieces to whoever will pass
-// them on soonest. It is a hint: one who says that he has nothing to do and gives nothing is found
-// out as anybody is who gives nothing (snub, steal, takeFrom).
+// Over the border of a site Shoal peers tell each other how much they have been asked for and not sent: what waits
+// with one is taken over by another only if that one's queue is shorter, so that less crosses twice. It is a hint:
+// one who says that he has nothing to do and gives nothing is found out as anybody is who gives nothing (snub,
+// steal). Elsewhere observation does better: an origin that leased by what peers said of themselves, and sources that
+// were chosen by it, took 1.11-1.13 x T_min where they take 1.09 without (simulated S1 and S2).
 
 const (
-	// loadTime is how often a peer is told at most, and by itself only when it has changed much.
-	loadTime = 100 * time.Millisecond
-	// loadChange is how much of a change is worth a message of its own.
+	// loadChange is how much of a change is worth a message of its own; else it waits for others, and costs next to nothing.
 	loadChange = 100 * time.Millisecond
 	// loadLife is how long a word about a load is believed without another.
 	loadLife = 5 * time.Second
@@ -49,9 +48,9 @@ func (s *session) moveQueue(c *conn, to lane) {
 	c.lane.Store(to)
 }
 
-// tellLoad tells c of our load if it is time; with other messages it costs next to nothing.
+// tellLoad tells c of our load if it is beyond the border and it is time.
 func (s *session) tellLoad(c *conn, now time.Time, along bool) {
-	if c.theirShoal == 0 || !c.introduced || c.class == LAN || now.Sub(c.toldLoad) < loadTime || s.crosses(c) && now.Sub(c.toldLoad) < borderTime {
+	if c.theirShoal == 0 || !c.introduced || !s.crosses(c) || now.Sub(c.toldLoad) < borderTime {
 		return
 	}
 	l := s.ours(c)
@@ -75,18 +74,6 @@ func (l *load) wait() time.Duration {
 	}
 	return time.Duration(l.queued / l.rate * float64(time.Second))
 }
-
-// relays is when c will have passed on what it was asked for and a little more.
-func (c *conn) relays(now time.Time) time.Duration {
-	wait, _ := c.backlog(now)
-	if c.load.rate > 0 {
-		wait += time.Duration(relayed / c.load.rate * float64(time.Second))
-	}
-	return wait
-}
-
-// relayed is how much more.
-const relayed = 1 << 20
 
 // backlog is how long c needs for what it was asked for by all, as it says.
 func (c *conn) backlog(now time.Time) (time.Duration, bool) {

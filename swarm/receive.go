@@ -260,7 +260,7 @@ func (s *session) handleHave(c *conn, m *wire.Message) error {
 		if !s.tookHave(c, p) {
 			return c.useless("HAVEs that say nothing new")
 		}
-		if c.role == RoleOrigin {
+		if c.leases() {
 			c.leased[p] = true // it shows us this one: it is ours to fetch
 		}
 	case wire.Bitfield:

@@ -243,7 +243,6 @@ type crowd struct {
 	leechers int
 	room     int64                 // how many bytes may be leased and unsent
 	rate     float64               // bytes per second that we can send; 0: not known yet
-	usual    float64               // bytes per second that peers' lines carry, as they say; 0: nobody does
 	wants    func(*conn, int) bool // whether a peer lacks a piece and can be given it
 	length   func(p int) int64     // of a piece
 }
@@ -354,26 +353,6 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 	v.wake(now, w)
 }
 
-// relays is in how many seconds a peer will have passed on what it has to, and one piece more, which
-// is that many bytes for all. What it says of its line counts within bounds around the usual.
-func (r *relay) relays(now time.Time, bytes, usual float64) float64 {
-	backlog, told := r.c.backlog(now)
-	rate := usual
-	if told && r.c.load.rate > 0 {
-		rate = min(max(r.c.load.rate, usual/trusted), usual*trusted)
-	}
-	news := 1.0
-	for _, l := range r.leases {
-		if !l.given || now.Sub(l.full) < 2*loadTime { // not in its queue yet
-			news++
-		}
-	}
-	return backlog.Seconds() + news*bytes/rate
-}
-
-// trusted is how far from the usual a rate may be that a peer claims.
-const trusted = 4
-
 // takeFrom gives back a lease of a peer that is in the way; the second time it gets no others.
 func (v *revealer) takeFrom(l *lease, now time.Time) {
 	r := v.peers[l.to]
@@ -441,10 +420,8 @@ func (v *revealer) late(now time.Time, w crowd) bool {
 	return took.Seconds() > phaseTime.Seconds()+slack*all/w.rate
 }
 
-// lessee is the peer that will have passed p on to all first: by what it says of its queue and its
-// line, and what it was leased since. Of those who do not say, it is (copies it still owes +
-// neighbours) over the rate at which its leases were seen to spread. wanted says whether anybody
-// lacks the piece.
+// lessee is the peer that will have passed p on to all first: the one with the least (copies it still owes +
+// neighbours) over the rate at which its leases were seen to spread. wanted says whether anybody lacks the piece.
 func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted bool) {
 	var least float64
 	n := float64(len(v.peers))
@@ -456,11 +433,8 @@ func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted boo
 		if now.Before(r.penalty) {
 			continue
 		}
-		score := r.relays(now, n*float64(w.length(p)), w.usual)
-		if w.usual == 0 {
-			rate := (float64(r.spread) + 1) / (r.busy.Seconds() + 0.3)
-			score = (float64(len(r.leases))*n + n) / rate
-		}
+		rate := (float64(r.spread) + 1) / (r.busy.Seconds() + 0.3)
+		score := (float64(len(r.leases))*n + n) / rate
 		if best == nil || score < least {
 			best, least = r.c, score
 		}

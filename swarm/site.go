@@ -28,11 +28,11 @@ const (
 	// borderDelay is for how long at most what is asked over the border may take at the rate at which it comes: more
 	// only lies in queues, where it can be neither given to another source nor left to a neighbour. leastAcross is asked
 	// at any rate.
-	borderDelay = 600 * time.Millisecond
+	borderDelay = 400 * time.Millisecond
 	leastAcross = 128 << 10
 	// borderTime is how long news for others beyond the border is collected. A HAVE alone is a packet for each machine
 	// out there from each of the site; together with the acknowledgements they took a quarter of the border.
-	borderTime = 250 * time.Millisecond
+	borderTime = 400 * time.Millisecond
 )
 
 // siteAllows says whether c may be asked for piece p by the site's rule.
@@ -42,6 +42,9 @@ func (s *session) siteAllows(c *conn, p int) bool {
 	}
 	now := s.now()
 	rank, mine := 0, weight(s.me, p)
+	// Several may have begun with a piece, of a lease or because the first one took long: the first of them in its
+	// order goes on. If each left it to the others nobody would, for as long as their words hold.
+	ours := s.fetches(p, now)
 	for _, o := range s.lan {
 		if o.have.has(p) {
 			if o.gives(now) {
@@ -49,15 +52,24 @@ func (s *session) siteAllows(c *conn, p int) bool {
 			}
 			continue
 		}
-		if at, ok := o.fetching[p]; ok && now.Sub(at) < fetchingTime {
+		if at, ok := o.fetching[p]; ok && now.Sub(at) < fetchingTime && (!ours || weight(o.claim, p) > mine) {
 			return false
 		}
 		if !o.seed && o.theirShoal != 0 && weight(o.claim, p) > mine { // others do not know the rule
 			rank++
 		}
 	}
-	return rank == 0 || s.siteWait.since(p, s.have.n, now) >= time.Duration(rank)*ownerTime
+	return rank == 0 || ours || s.siteWait.since(p, s.have.n, now) >= time.Duration(rank)*ownerTime
 }
+
+// fetches says whether our word holds that we fetch piece p for the site.
+func (s *session) fetches(p int, now time.Time) bool {
+	op := s.open[p]
+	return op != nil && !op.told.IsZero() && now.Sub(op.told) < fetchingTime
+}
+
+// leases says whether what c shows of its own is a lease: ours to fetch, whatever the site says.
+func (c *conn) leases() bool { return c.role == RoleOrigin && !c.leasesOver }
 
 // crosses says whether what c sends comes over the border of our site. An origin or an edge of the site is not
 // beyond it.
@@ -71,7 +83,7 @@ func (s *session) crosses(c *conn) bool {
 // mayCross says whether c may be asked for more as far as the border is concerned. What an origin leases is asked for at
 // once.
 func (s *session) mayCross(c *conn) bool {
-	if !s.crosses(c) || c.role == RoleOrigin && !c.seed {
+	if !s.crosses(c) || c.leases() && !c.seed {
 		return true
 	}
 	return s.across < max(int64(s.acrossRate*borderDelay.Seconds()), leastAcross)
@@ -172,6 +184,10 @@ func (s *session) shoalMessage(c *conn, b []byte) error {
 	}
 	if l, ok := wire.ParseLoad(b); ok {
 		c.load = load{float64(l.Queued), float64(l.Rate), s.now()}
+		return nil
+	}
+	if wire.IsOpen(b) {
+		c.leasesOver = true
 		return nil
 	}
 	p, ok, err := wire.ParseShoal(b)

@@ -89,6 +89,9 @@ func TestNeighboursComeFirst(t *testing.T) {
 	if mine < 0 {
 		t.Fatal("no piece is ours")
 	}
+	if op := b.open[mine]; op != nil { // it has not told the site of it
+		op.told = time.Time{}
+	}
 	fetching := wire.AppendFetching(nil, wire.IDShoal, uint32(mine))[6:]
 	if err := b.shoalMessage(next, fetching); err != nil {
 		t.Fatal(err)
@@ -126,6 +129,61 @@ func TestNeighboursComeFirst(t *testing.T) {
 	}
 	if err := b.shoalMessage(next, wire.AppendFetching(nil, wire.IDShoal, 1<<30)[6:]); err == nil {
 		t.Error("a piece that does not exist is being fetched")
+	}
+}
+
+// Of several that have begun with a piece one goes on: if each left it to the others, nobody would for as long as their
+// words hold.
+func TestOneOfSeveralGoesOn(t *testing.T) {
+	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	const n = 4
+	x := newSite(t, n, tor, want)
+	for p := range 20 {
+		may := 0
+		for i, b := range x.machines {
+			b.begin(p).told = time.Now()
+			for j, o := range x.neighbour[i] {
+				if j != i {
+					o.fetching[p] = time.Now()
+				}
+			}
+			if b.siteAllows(x.outside[i], p) {
+				may++
+			}
+		}
+		if may != 1 {
+			t.Errorf("%d of %d machines that have begun with piece %d go on, want one", may, n, p)
+		}
+	}
+}
+
+// What an origin shows while it leases is the machine's own to fetch; what it shows when it has stopped is not.
+func TestWhatIsShownToAllIsNoLease(t *testing.T) {
+	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	x := newSite(t, 2, tor, want)
+	b := x.machines[0]
+	origin := b.peer(201)
+	origin.role, origin.choked = RoleOrigin, false
+	show := func(p uint32) {
+		t.Helper()
+		if err := b.handle(origin, &wire.Message{Type: wire.Have, Index: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	show(1)
+	if err := b.shoalMessage(origin, wire.AppendOpen(nil, wire.IDShoal)[6:]); err != nil {
+		t.Fatal(err)
+	}
+	show(2)
+	if !origin.leased[1] || origin.leased[2] {
+		t.Errorf("leased: %v, want piece 1 alone", origin.leased)
+	}
+	if err := b.tookDontHave(origin, 2); err != nil { // it hides what it will lease again
+		t.Fatal(err)
+	}
+	show(2)
+	if !origin.leased[2] {
+		t.Error("what is shown after that is not leased")
 	}
 }
 

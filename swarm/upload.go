@@ -145,12 +145,12 @@ func (s *session) serve(now time.Time) {
 }
 
 // upRank orders requests: those of peers that have waited too long, then the piece that fewest
-// have, then, if nobody has it yet, the peer that will pass it on soonest, then the one that got
-// least, then the oldest.
+// have, then, if nobody has it yet, the peer that has waited longest, then the one that got least,
+// then the oldest.
 type upRank struct {
 	late bool
 	held int32
-	slow int // tenths of a second until the peer will have passed it on, less what it has waited, of a piece that nobody else has
+	wait int // tenths of a second that the peer has got nothing, where it asks for a piece that nobody else has
 	sent int64
 	at   int64
 }
@@ -162,8 +162,8 @@ func (a upRank) before(b upRank) bool {
 	if a.held != b.held {
 		return a.held < b.held
 	}
-	if a.slow != b.slow {
-		return a.slow < b.slow
+	if a.wait != b.wait {
+		return a.wait > b.wait
 	}
 	if a.sent != b.sent {
 		return a.sent < b.sent
@@ -174,13 +174,12 @@ func (a upRank) before(b upRank) bool {
 // nextOf finds the request of c to answer first.
 func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	late := c.foreign() && c.inflight == 0 && now.Sub(c.queuedAt) > patience && now.Sub(c.lastSent) > patience
-	waited := min(now.Sub(c.queuedAt), now.Sub(c.lastSent)) // or a lessee with a queue of its own would never get what it was shown
-	slow := int((c.relays(now) - waited) / (100 * time.Millisecond))
+	wait := int(min(now.Sub(c.queuedAt), now.Sub(c.lastSent)) / (100 * time.Millisecond))
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
-		k := upRank{late, s.pick.avail[r.piece], slow, c.sent + c.inflight, r.at}
+		k := upRank{late, s.pick.avail[r.piece], wait, c.sent + c.inflight, r.at}
 		if k.held > 0 {
-			k.slow = 0
+			k.wait = 0
 		}
 		if i == 0 || k.held < rank.held {
 			best, rank = i, k
