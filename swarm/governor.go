@@ -11,6 +11,10 @@ import (
 // sees no queue it does nothing. When it sees one, writes are paced at the rate at which bytes are
 // seen to arrive, a little more or less as the queue is shorter or longer than queueTarget, so that
 // what is not acknowledged stays near rate × (least round trip + queueTarget).
+//
+// Whose queue it is cannot be seen: an origin that serves sites meets the queues before their links, and the machines of
+// a site share the one before its border. Who paces himself by a queue that others fill ends up with nothing. So these
+// write at steadyShare of what they did of late at least; a queue of their own empties all the same.
 type governor struct {
 	pace Pace // what holds writes back; no rate while it does nothing
 	wake chan struct{}
@@ -22,9 +26,10 @@ type governor struct {
 
 // flow is a connection that writes.
 type flow struct {
-	acked uint64
-	known bool // acked is
-	used  time.Time
+	acked  uint64
+	known  bool // acked is
+	steady bool
+	used   time.Time
 }
 
 // gauge is what a connection's socket tells.
@@ -66,7 +71,7 @@ func (g *governor) writes(c *conn, now time.Time) {
 		g.conns[c] = f
 		unsentBound(c.nc, g.pace.Rate() > 0)
 	}
-	f.used = now
+	f.used, f.steady = now, c.s.steady.Load()
 	select {
 	case g.wake <- struct{}{}:
 	default:
@@ -118,7 +123,7 @@ func (g *governor) look(now time.Time) (busy bool) {
 			continue
 		}
 		if f.known && m.acked > f.acked {
-			s.add(m, int64(m.acked-f.acked))
+			s.add(m, int64(m.acked-f.acked), f.steady)
 		}
 		f.acked, f.known = m.acked, true
 	}
@@ -137,9 +142,11 @@ type sight struct {
 	acked  int64   // bytes that have arrived
 	queued int64   // bytes that are on their way or wait for it
 	delay  float64 // seconds in queues, times acked
+	steady bool    // all of it is of transfers that are
 }
 
-func (s *sight) add(m gauge, acked int64) {
+func (s *sight) add(m gauge, acked int64, steady bool) {
+	s.steady = steady && (s.steady || s.acked == 0)
 	s.acked += acked
 	s.queued += m.queued
 	s.delay += (m.rtt - m.least).Seconds() * float64(acked)
@@ -158,6 +165,10 @@ const (
 	quickGain = 0.3
 	// slowest is the least part of the rate, for a queue that is long.
 	slowest = 0.3
+	// steadyShare is the least part of the best rate of the last rateMemory seconds, for who is steady.
+	steadyShare = 0.8
+	// arrivesShare of what is written arrives: all of it, as well as one can tell.
+	arrivesShare = 0.95
 	// freeGain: without a queue at so many times the rate that made one, the uplink is not what it was.
 	freeGain = 2
 	// fall is how much of the rate is left at least from one look to the next.
@@ -180,6 +191,10 @@ type uplink struct {
 	long    int     // looks in a row with a long queue
 	rate    float64 // bytes per second that the link carries; 0: nothing is held back
 	atQueue float64 // the same when a queue was last seen
+	steady  float64 // bytes per second that are written at least
+	held    float64 // what was written at since the last look; 0: any rate
+	known   float64 // the best rate of late
+	best    [rateMemory]sample
 
 	// While a queue is too long: what it should be by now. A queue that does not become shorter though
 	// less is sent than arrives is not ours, but somebody else's, or that of a processor that is busy.
@@ -198,7 +213,8 @@ type arrival struct {
 }
 
 // look takes in what was seen, and says at what rate to write; 0: any.
-func (u *uplink) look(now time.Time, s sight) int64 {
+func (u *uplink) look(now time.Time, s sight) (rate int64) {
+	defer func() { u.held = float64(rate) }()
 	u.total += s.acked
 	u.seen = append(u.seen, arrival{now, u.total})
 	for len(u.seen) > 2 && now.Sub(u.seen[1].at) >= rateTime {
@@ -210,6 +226,12 @@ func (u *uplink) look(now time.Time, s sight) int64 {
 		return u.pace(0)
 	}
 	arrives := float64(u.total-first.total) / took
+	carries := arrives
+	u.steady = 0
+	if best := u.remember(now, took, arrives); s.steady {
+		carries = max(carries, best)
+		u.steady = steadyShare * best
+	}
 	queue := time.Duration(s.delay / float64(s.acked) * float64(time.Second))
 	if u.rate == 0 {
 		if queue <= queueTarget || s.queued < leastQueue || now.Before(u.leave) {
@@ -229,7 +251,7 @@ func (u *uplink) look(now time.Time, s sight) int64 {
 			u.since, u.last, u.low = now, now, queue
 			u.should = queue.Seconds() + float64(s.queued)/arrives
 		}
-		u.should -= now.Sub(u.last).Seconds() * (1 - float64(u.pace(queue))/arrives)
+		u.should -= now.Sub(u.last).Seconds() * (1 - float64(u.pace(queue))/carries)
 		u.last = now
 		if u.should < -queueTarget.Seconds() && now.Sub(u.since) > obeyTime {
 			u.notOurs(now)
@@ -243,6 +265,29 @@ func (u *uplink) look(now time.Time, s sight) int64 {
 		return 0
 	}
 	return u.pace(queue)
+}
+
+// remember takes in a rate that was seen over the given seconds, and returns the best of the last rateMemory seconds.
+// As long as all arrives that is written while writes are held back, the link is no slower than it was.
+func (u *uplink) remember(now time.Time, took, rate float64) (best float64) {
+	second := now.Unix()
+	x := &u.best[second%rateMemory]
+	if x.second != second {
+		*x = sample{second: second}
+	}
+	if u.held > 0 && rate >= arrivesShare*u.held {
+		rate, took = max(rate, u.known), rateTime.Seconds()
+	}
+	if took >= rateTime.Seconds()*3/4 { // over less, acknowledgements that come together are a rate that is none
+		x.rate = max(x.rate, rate)
+	}
+	for _, x := range u.best {
+		if second-x.second < rateMemory {
+			best = max(best, x.rate)
+		}
+	}
+	u.known = best
+	return best
 }
 
 // notOurs leaves the queue alone for a while, longer each time.
@@ -261,5 +306,5 @@ func (u *uplink) pace(queue time.Duration) int64 {
 		return 0
 	}
 	off := 1 - queue.Seconds()/queueTarget.Seconds()
-	return int64(u.rate * max(1+quickGain*off, slowest))
+	return int64(max(u.rate*max(1+quickGain*off, slowest), u.steady))
 }

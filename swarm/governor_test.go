@@ -51,9 +51,9 @@ func (l *line) step(d time.Duration) {
 			l.arrived -= float64(n)
 			g := gauge{least: l.least, rtt: l.least + time.Duration(l.smooth*float64(time.Second)), queued: int64(l.queue + l.unsent)}
 			if n > 0 {
-				s.add(g, n-n/100)
+				s.add(g, n-n/100, false)
 				g.rtt += l.slow
-				s.add(g, n/100)
+				s.add(g, n/100, false)
 			}
 			before := l.pace
 			l.pace = l.u.look(l.now, s)
@@ -105,6 +105,33 @@ func TestUplinkQueueIsShortAndTheLinkBusy(t *testing.T) {
 				t.Errorf("after the link became slower %.0f bytes/s go out and wait %v, want 95 %% of %.0f and about %v", rate, waited, l.rate, queueTarget)
 			}
 		})
+	}
+}
+
+// A queue that others fill, before links that they share, does not starve who is steady.
+func TestSteadyUplinksAreNotStarvedByOthers(t *testing.T) {
+	run := func(steady bool) float64 {
+		var u uplink
+		now, pace, carried := time.Unix(0, 0), 2.5e6, 0.0
+		for i := range 4000 { // others leave a short queue for a moment now and then, and fill it again
+			now = now.Add(gaugeTime)
+			queue := time.Duration(20+2*(i%20)) * time.Millisecond
+			n := int64(pace * gaugeTime.Seconds())
+			carried += float64(n)
+			var s sight
+			s.add(gauge{queued: 200_000, least: time.Millisecond, rtt: time.Millisecond + queue}, n, steady)
+			pace = 2.5e6
+			if held := float64(u.look(now, s)); held > 0 {
+				pace = min(pace, held)
+			}
+		}
+		return carried / (4000 * gaugeTime.Seconds() * 2.5e6)
+	}
+	if got := run(true); got < steadyShare-0.01 {
+		t.Errorf("a steady uplink had %.2f of what it could have, want %.1f", got, steadyShare)
+	}
+	if got := run(false); got > steadyShare-0.1 {
+		t.Errorf("another had %.2f as well: the test shows nothing", got)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/piece"
@@ -86,9 +87,10 @@ type session struct {
 	learned    bool // the metadata has just come: prepare
 	meter      meter
 	slotTurn   uint64
-	acrossRate float64 // bytes per second over the site's border
-	across     int64   // bytes asked over it and not answered
-	siteWait   waits   // pieces that another machine of the site should fetch
+	steady     atomic.Bool // a queue that is met may well be others' doing; see governor
+	acrossRate float64     // bytes per second over the site's border
+	across     int64       // bytes asked over it and not answered
+	siteWait   waits       // pieces that another machine of the site should fetch
 
 	readers []*reader // that wait, see Transfer.ReadAt
 }
@@ -322,6 +324,9 @@ func (s *session) prepare(ctx context.Context) error {
 func (s *session) tick(now time.Time) {
 	s.meterTick(now)
 	s.meterLines(now)
+	// A seed gives to many at once, and the machines of a site share the queue before its border. Who fetches without
+	// neighbours has the acknowledgements of what it gets in the queue before its own uplink.
+	s.steady.Store(s.complete() || len(s.lan) > 0)
 	if s.torrent == nil {
 		s.tickMetadata(now)
 		s.dialSome()

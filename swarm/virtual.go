@@ -396,7 +396,7 @@ func (v *Virtual) govern(i lane) {
 		var m gauge
 		m.acked, m.queued, m.rtt, m.least = v.fabric.Gauge(vc)
 		if vc.known && m.acked > vc.acked {
-			s.add(m, int64(m.acked-vc.acked))
+			s.add(m, int64(m.acked-vc.acked), v.s.steady.Load())
 		}
 		vc.acked, vc.known = m.acked, true
 	}
