@@ -70,7 +70,9 @@ func (s *sectionEncoder) flush() error {
 			return err
 		}
 	}
-	s.codec, s.ops, s.fresh, s.output = newCodec(), newRangeEncoder(), s.fresh[:0], 0
+	s.codec.reset()
+	s.ops.reset()
+	s.fresh, s.output = s.fresh[:0], 0
 	return nil
 }
 
@@ -102,6 +104,7 @@ type sectionDecoder struct {
 	ops   *rangeDecoder
 	code  []byte        // of the new bytes
 	fresh *freshDecoder // of these, made when it is needed
+	begun bool          // it has the code of the present section
 	buf   []byte
 }
 
@@ -157,8 +160,13 @@ func (s *sectionDecoder) next() error {
 	}
 	s.left = int64(head[0])
 	s.total -= s.left
-	s.codec, s.ops = newCodec(), newRangeDecoder(code.Bytes()[:head[1]])
-	s.code, s.fresh = code.Bytes()[head[1]:], nil
+	if s.codec == nil {
+		s.codec = newCodec()
+	} else {
+		s.codec.reset()
+	}
+	s.ops = newRangeDecoder(code.Bytes()[:head[1]])
+	s.code, s.begun = code.Bytes()[head[1]:], false
 	return nil
 }
 
@@ -177,8 +185,13 @@ func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err err
 			return 0, err
 		}
 	}
-	if o.new > 0 && s.fresh == nil {
-		s.fresh = newFreshDecoder(s.code, s.left)
+	if o.new > 0 && !s.begun {
+		s.begun = true
+		if s.fresh == nil {
+			s.fresh = newFreshDecoder(s.code, s.left)
+		} else {
+			s.fresh.reset(s.code, s.left)
+		}
 	}
 	for left := o.new; left > 0; {
 		b := s.buf[:min(left, len(s.buf))]
