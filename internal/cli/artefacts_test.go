@@ -56,18 +56,28 @@ func versions(t *testing.T, h *swarmtest.Host) (one, two string) {
 	return one, two
 }
 
-// published is a repository with versions, on offer.
-func published(t *testing.T, h *swarmtest.Host, publish ...string) (base, root string) {
-	t.Helper()
-	repo := h.Path("repo")
+// repositoryOf is a repository in which these paths are the versions 1, 2, … of app.
+func repositoryOf(h *swarmtest.Host, publish ...string) (repo string) {
+	repo = h.Path("repo")
 	h.Run("init", repo, "--plain-keys").Succeed()
 	for i, path := range publish {
 		h.Run("publish", path, "--as", fmt.Sprintf("app@%d", i+1), "--channel", "stable", "--repo", repo).Succeed()
 	}
-	p := h.Start("serve", repo, "--listen", "127.0.0.1:0", "--state-dir", h.Path("origin"))
+	return repo
+}
+
+// offered has an origin serve a repository, and returns its base.
+func offered(h *swarmtest.Host, repo string, args ...string) (base string) {
+	p := h.Start(append([]string{"serve", repo, "--listen", "127.0.0.1:0", "--state-dir", h.Path("origin")}, args...)...)
 	base = p.Expect("releases").String("url")
 	p.Expect("ready")
-	return base, filepath.Join(repo, "root.json")
+	return base
+}
+
+// published is a repository with versions, on offer.
+func published(h *swarmtest.Host, publish ...string) (base, root string) {
+	repo := repositoryOf(h, publish...)
+	return offered(h, repo), filepath.Join(repo, "root.json")
 }
 
 func TestUpdateCostsWhatChanged(t *testing.T) {
@@ -78,7 +88,7 @@ func TestUpdateCostsWhatChanged(t *testing.T) {
 	if err := errors.Join(os.Mkdir(three, 0o755), os.CopyFS(filepath.Join(three, "renamed"), os.DirFS(two))); err != nil {
 		t.Fatal(err)
 	}
-	base, root := published(t, h, one, two, three)
+	base, root := published(h, one, two, three)
 	out, state := h.Path("out"), h.Path("state")
 	get := func(version, want string, most int64) swarmtest.Event {
 		t.Helper()
@@ -129,7 +139,7 @@ func TestMaliciousPatch(t *testing.T) {
 	t.Parallel()
 	h := swarmtest.Local(t)
 	one, two := versions(t, h)
-	base, root := published(t, h, one, two)
+	base, root := published(h, one, two)
 	r, err := release.Open(h.Path("repo"), release.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +196,7 @@ func TestUpdateSurvivesKills(t *testing.T) {
 	t.Parallel()
 	h := swarmtest.Local(t)
 	one, two := versions(t, h)
-	base, root := published(t, h, one, two)
+	base, root := published(h, one, two)
 	out := h.Path("out")
 	args := func(version string, more ...string) []string {
 		return append([]string{"get", base + "app@" + version, "--root", root, "--state-dir", h.Path("state"), "-o", out}, more...)
