@@ -95,7 +95,12 @@ func (p *Policy) Reaches(wave int, machine string, groups []string, v2 string) b
 }
 
 // Counted is how many machines may come besides those that [Policy.Reaches], if they ask their origin, which counts them.
-func (p *Policy) Counted(wave int) int { return p.Waves[min(wave, len(p.Waves)-1)].Count }
+func (p *Policy) Counted(wave int) (n int) {
+	for _, w := range p.Waves[:min(wave+1, len(p.Waves))] {
+		n = max(n, w.Count)
+	}
+	return n
+}
 
 // Place is where in a rollout a machine comes, from 0 (first) up to 1: evenly spread, the same each time, and another for each content, so that it is not always
 // the same machines that find out what is wrong. As a wave's share only grows, who is in stays in.
