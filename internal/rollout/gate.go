@@ -108,7 +108,7 @@ func (r *Reports) Evidence(ctx context.Context, s *release.Steered) (e Evidence,
 			return nil
 		})
 		if err == nil && e.settled() < c.Rollout.MinReports {
-			e.Expected, err = expected(tx, s, now)
+			e.Expected, err = r.expected(tx, s, now)
 		}
 		return
 	}
@@ -125,10 +125,29 @@ func (r *Reports) Evidence(ctx context.Context, s *release.Steered) (e Evidence,
 	})
 }
 
+// expectation is a count of machines. It is not made again before twenty times as long is over as it took: with many machines they change little in that time.
+type expectation struct {
+	of      string
+	wave, n int
+	until   time.Time // by this process's clock
+}
+
 // expected counts the machines that a rollout has reached, and that are heard of.
-func expected(tx Tx, s *release.Steered, now time.Time) (n int, err error) {
+func (r *Reports) expected(tx Tx, s *release.Steered, now time.Time) (n int, err error) {
 	c := s.Channel
 	wave := c.Reached(s.At, now)
+	r.mu.Lock()
+	known := r.counted[c.App+":"+c.Channel]
+	r.mu.Unlock()
+	begun := time.Now()
+	if known.of == s.At.Of && known.wave == wave && begun.Before(known.until) {
+		return known.n, nil
+	}
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.counted[c.App+":"+c.Channel] = expectation{s.At.Of, wave, n, time.Now().Add(20 * time.Since(begun))}
+	}()
 	counted, others := c.Rollout.Counted(wave), 0
 	err = tx.Each(recordsBucket, c.App+"/", func(_ string, v []byte) error {
 		var one Record
@@ -144,7 +163,8 @@ func expected(tx Tx, s *release.Steered, now time.Time) (n int, err error) {
 		}
 		return nil
 	})
-	return n + min(counted, others), err
+	n += min(counted, others)
+	return n, err
 }
 
 // orAny is the content of a platform, or that for all.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"shoal/internal/fleet"
@@ -50,6 +51,9 @@ type Reports struct {
 	store Store
 	cfg   ReportsConfig
 	in    chan heard
+
+	mu      sync.Mutex
+	counted map[string]expectation // by APP:CHANNEL
 }
 
 // heard is a report on its way to the store.
@@ -63,7 +67,7 @@ type heard struct {
 // NewReports has the reports in a store, which stays the caller's to close.
 func NewReports(store Store, c ReportsConfig) *Reports {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	return &Reports{store, c, make(chan heard, maxBatch)}
+	return &Reports{store: store, cfg: c, in: make(chan heard, maxBatch), counted: map[string]expectation{}}
 }
 
 func (r *Reports) now(tx Tx) time.Time {

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -34,9 +33,6 @@ type Tx interface {
 	// Now is the time by the store's clock, which is one for all origins.
 	Now() time.Time
 }
-
-// errStop ends an Each early.
-var errStop = errors.New("enough")
 
 const openTimeout = 5 * time.Second
 
@@ -102,9 +98,6 @@ func (t boltTx) Each(bucket, prefix string, f func(key string, value []byte) err
 	c := b.Cursor()
 	for k, v := c.Seek([]byte(prefix)); k != nil && len(k) >= len(prefix) && string(k[:len(prefix)]) == prefix; k, v = c.Next() {
 		if err := f(string(k), v); err != nil {
-			if errors.Is(err, errStop) {
-				return nil
-			}
 			return err
 		}
 	}
