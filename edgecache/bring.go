@@ -122,6 +122,7 @@ func (e *Edge) fetch(ctx context.Context, c *content) error {
 		own, have := e.holders(ctx, c.key)
 		from, origin := sources(e.self(), own, have, e.members(), stalled)
 		spec := swarm.Spec{Torrent: t, Dir: e.shelf.contentDir(c.key), Pace: &c.pace}
+		c.gossip(&spec)
 		spec.WebSeeds = e.webSeeds(from, c.key)
 		for _, m := range from {
 			spec.Peers = append(spec.Peers, m.Addr)

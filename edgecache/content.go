@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/piece"
 	"shoal/swarm"
@@ -110,6 +111,7 @@ func (e *Edge) seedSpec(k *known, trackers [][]string) (swarm.Spec, error) {
 	}
 	spec := swarm.Spec{V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Content: filepath.Join(e.shelf.contentDir(k.key), t.Name), Trackers: trackers}
 	spec.Alias, _ = t.AliasV1()
+	k.gossip(&spec)
 	var mu sync.Mutex
 	var stamps []disk.Stamp
 	spec.Load = func() (*piece.Torrent, error) {
@@ -180,14 +182,14 @@ func (e *Edge) clearChanged(key string, room int64) error {
 	}
 	path := filepath.Join(e.shelf.contentDir(key), t.Name)
 	for i := range t.Files {
-		fi, err := os.Lstat(fileOf(t.Info, path, i))
+		fi, err := os.Lstat(deliver.FileOf(t.Info, path, i))
 		if err != nil || i < len(r.Stamps) && disk.StampOfInfo(fi).Equal(r.Stamps[i]) {
 			continue
 		}
 		if fi.Mode().IsRegular() && fi.Size() <= room {
 			continue
 		}
-		if err := os.RemoveAll(fileOf(t.Info, path, i)); err != nil {
+		if err := os.RemoveAll(deliver.FileOf(t.Info, path, i)); err != nil {
 			return fmt.Errorf("removing what has changed: %w", err)
 		}
 	}

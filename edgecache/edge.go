@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/internal/schedule"
@@ -44,6 +45,8 @@ type Config struct {
 	Cluster Cluster
 	// Node is the part in the swarm; it must run while the edge does.
 	Node *swarm.Node
+	// Items is the DHT in which repositories are found whose origins are down. Nil: there is none.
+	Items deliver.Items
 	// Interval is how often origins are asked for news. Zero means 10 seconds.
 	Interval time.Duration
 	// Kept is told of each content that has become whole. It must return at once. Nil: nobody is.
@@ -98,6 +101,7 @@ type Edge struct {
 	pinned   map[string]bool      // by key
 	owned    map[string]bool      // by key: what is to be here
 	later    map[string]time.Time // by key: when what has failed is fetched ahead again
+	states   map[string]bool      // by repository: its state is kept by one of the feeds
 }
 
 // New opens the state directory and changes nothing else.
@@ -122,7 +126,7 @@ func New(cfg Config) (*Edge, error) {
 	if len(cfg.Apps) == 0 && !cfg.PullThrough {
 		cfg.Apps = []string{"*"}
 	}
-	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}}
+	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}, states: map[string]bool{}}
 	var err error
 	if e.shelf, err = openShelf(cfg.StateDir, cfg.Quota, cfg.KeepFree); err != nil {
 		return nil, err
@@ -138,7 +142,7 @@ func New(cfg Config) (*Edge, error) {
 		return nil, err
 	}
 	for _, u := range cfg.Origins {
-		f := &feed{url: u, single: single{url: u.String(), userAgent: cfg.UserAgent}}
+		f := &feed{url: u, single: single{url: u.String(), userAgent: cfg.UserAgent}, news: make(chan struct{}, 1)}
 		f.repository = newRepository(u, &e.cfg, func() []release.Files { return e.elsewhere(f) })
 		e.feeds = append(e.feeds, f)
 	}
@@ -177,6 +181,10 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 	for _, f := range e.feeds {
 		g.Go(func() error { e.follow(ctx, f); return nil })
+		g.Go(func() error { e.witness(ctx, f); return nil })
+		if e.cfg.Items != nil {
+			g.Go(func() error { e.keepState(ctx, f); return nil })
+		}
 	}
 	g.Go(func() error { e.look(ctx); return nil })
 	g.Go(func() error { e.keepUp(ctx); return nil })
@@ -214,7 +222,7 @@ func (e *Edge) nudge() {
 // measure tells the shelf how much metadata there is, with room for what may come before the next time.
 func (e *Edge) measure() {
 	n := int64(1 << 20)
-	for _, name := range []string{"repository", "trust", "dht"} {
+	for _, name := range []string{"repository", "trust", "dht", "state"} {
 		n += treeBytes(e.cfg.StateDir + "/" + name)
 	}
 	e.shelf.setExtra(n + n/4)
@@ -225,11 +233,13 @@ type feed struct {
 	url        *url.URL
 	repository *repository
 	single     single
+	news       chan struct{} // the catalog has changed
 
 	mu      sync.Mutex
 	catalog *catalog // nil: not known yet
 	alone   bool     // it is a single content
 	err     error    // why the last look failed
+	fork    error    // that somebody was shown another log
 	asked   time.Time
 }
 
@@ -245,6 +255,10 @@ func (f *feed) set(c *catalog, err error, now time.Time) {
 	f.err, f.asked = err, now
 	if c != nil {
 		f.catalog = c
+		select {
+		case f.news <- struct{}{}:
+		default: // there are some already
+		}
 	}
 }
 
@@ -277,6 +291,7 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 		if c != nil {
 			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", len(c.byKey), "version", c.version)
 			e.measure()
+			e.tellCheckpoint(f.repository)
 			if e.ring != nil {
 				e.ring.tell(c.id, c.version)
 			}

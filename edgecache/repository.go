@@ -21,6 +21,7 @@ type repository struct {
 	trustDir string
 	root     []byte // to pin; nil: what is pinned already, or see firstUse
 	firstUse bool
+	heard    chan []byte // what peers say of its log
 
 	mu   sync.Mutex // held while the repository is read
 	walk *release.Trust
@@ -29,7 +30,8 @@ type repository struct {
 func newRepository(base *url.URL, cfg *Config, others func() []release.Files) *repository {
 	up := deliver.NewUpstream(base, cfg.UserAgent)
 	dir := filepath.Join(cfg.StateDir, "repository", score12(base.String()))
-	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}), trustDir: filepath.Join(cfg.StateDir, "trust"), root: cfg.Root, firstUse: cfg.FirstUse}
+	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}), trustDir: filepath.Join(cfg.StateDir, "trust"), root: cfg.Root, firstUse: cfg.FirstUse,
+		heard: make(chan []byte, 16)}
 }
 
 // score12 is a name for a directory, from a text of any length.
@@ -102,7 +104,7 @@ func (r *repository) read(ctx context.Context, files release.Files, name string)
 	if err != nil {
 		return nil, err
 	}
-	t, err := release.NewTrust(ctx, release.TrustConfig{Files: files, Root: root})
+	t, err := release.NewTrust(ctx, release.TrustConfig{Files: files, Root: root, Evidence: r.trustDir})
 	if err != nil {
 		return nil, err
 	}

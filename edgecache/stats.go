@@ -94,6 +94,8 @@ type OriginStatus struct {
 	Releases   int       `json:"releases"`
 	Asked      time.Time `json:"asked"`
 	Error      string    `json:"error,omitempty"`
+	// Fork is why the log of the repository is known to be another for others.
+	Fork string `json:"fork,omitempty"`
 }
 
 // ContentStatus is a content that takes room.
@@ -204,6 +206,9 @@ func (f *feed) status() OriginStatus {
 	}
 	if f.err != nil {
 		st.Error = f.err.Error()
+	}
+	if f.fork != nil {
+		st.Fork = f.fork.Error()
 	}
 	return st
 }

@@ -145,12 +145,12 @@ func TestOriginIsDead(t *testing.T) {
 	found.Close()
 	keeping, stopKeeping := context.WithCancel(ctx)
 	defer stopKeeping()
-	ready := make(chan struct{}, 1)
+	kept, ready := t.TempDir(), make(chan struct{}, 1)
 	var g sync.WaitGroup
 	defer g.Wait()
 	defer stopKeeping()
 	g.Go(func() {
-		sw.KeepState(keeping, keys, t.TempDir(), func() { ready <- struct{}{} }, func(err error) { t.Log(err) })
+		sw.KeepState(keeping, deliver.StateKeeping{Keys: func() []string { return keys }, Dir: kept, Ready: func(int64) { ready <- struct{}{} }, Failed: func(err error) { t.Log(err) }})
 	})
 	select {
 	case <-ready:

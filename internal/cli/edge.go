@@ -190,6 +190,9 @@ func writeKept(w io.Writer, st *edgecache.Status) {
 		if o.Error != "" {
 			fmt.Fprintf(w, "%s: %s\n", clean(o.URL), clean(o.Error))
 		}
+		if o.Fork != "" {
+			fmt.Fprintf(w, "%s: others were shown another log: %s\n", clean(o.URL), clean(o.Fork))
+		}
 	}
 }
 

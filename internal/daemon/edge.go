@@ -24,7 +24,7 @@ func (s *Server) newEdge() (err error) {
 		return nil
 	}
 	c := *s.cfg.Edge
-	c.Node, c.StateDir, c.Log, c.Cluster.Port = s.node, s.cfg.StateDir, s.cfg.Log, s.Port()
+	c.Node, c.StateDir, c.Log, c.Cluster.Port, c.Items = s.node, s.cfg.StateDir, s.cfg.Log, s.Port(), s.items
 	s.edge, err = edgecache.New(c)
 	return err
 }

@@ -52,7 +52,7 @@ type ServeConfig struct {
 	Repository *release.Repository
 	// PushToken is what publishers must know who push into the repository over HTTP; "": nobody can.
 	PushToken string
-	// Edge makes the node an edge: it has no contents of its own. Node, StateDir, Log and the cluster's Port are filled in. Nil: it is none.
+	// Edge makes the node an edge: it has no contents of its own. Node, Items, StateDir, Log and the cluster's Port are filled in. Nil: it is none.
 	Edge *edgecache.Config
 	// FleetSlots is how many machines of a group may switch to another version at once, for those that ask (FleetLock); 0: it is not for us to say.
 	FleetSlots int

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"shoal/internal/release"
@@ -28,6 +30,9 @@ type Swarm struct {
 	Items Items
 	// Peers are asked for a state besides those that the DHT knows.
 	Peers []string
+
+	mu   sync.Mutex // of fetching: the node has each torrent once
+	kept *State     // what KeepState gives
 }
 
 const (
@@ -39,7 +44,14 @@ const (
 type State struct {
 	Path     string // of the bundle
 	Item     *release.Item
-	Transfer *swarm.Transfer // seeds it until it is closed
+	Transfer *swarm.Transfer // seeds it until it is closed; nil: KeepState does
+}
+
+// Close ends the seeding.
+func (s *State) Close() {
+	if s.Transfer != nil {
+		s.Transfer.Close()
+	}
 }
 
 // FetchState finds the newest state that any of the item keys (in hex) has signed, and fetches it into dir, from peers alone.
@@ -50,11 +62,28 @@ func (s *Swarm) FetchState(ctx context.Context, keys []string, salt []byte, dir 
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept != nil && bytes.Equal(s.kept.Item.Value, item.Value) {
+		return &State{Path: s.kept.Path, Item: item}, nil
+	}
+	return s.fetchState(ctx, item, dir)
+}
+
+// fetchState fetches what an item that was checked points to.
+func (s *Swarm) fetchState(ctx context.Context, item *release.Item, dir string) (*State, error) {
 	ih, err := item.InfoHash()
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.Node.Add(swarm.Spec{V1: ih, HasV1: true, Dir: dir, Peers: s.Peers})
+	return s.addState(ctx, item, swarm.Spec{V1: ih, HasV1: true, Dir: dir, Peers: s.Peers})
+}
+
+// addState has the node fetch what a spec describes, and waits until it is here.
+func (s *Swarm) addState(ctx context.Context, item *release.Item, spec swarm.Spec) (*State, error) {
+	ctx, cancel := context.WithTimeout(ctx, stateTime)
+	defer cancel()
+	t, err := s.Node.Add(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +91,7 @@ func (s *Swarm) FetchState(ctx context.Context, keys []string, salt []byte, dir 
 		t.Close()
 		return nil, err
 	}
-	return &State{filepath.Join(dir, t.Torrent().Name), item, t}, nil
+	return &State{filepath.Join(spec.Dir, t.Torrent().Name), item, t}, nil
 }
 
 // newestItem asks for the items of all keys, the newest key first: it is the one in use.
@@ -148,12 +177,12 @@ func (c *ReleaseConfig) fromSwarm(ctx context.Context, root []byte, keys []strin
 	}
 	b, err := release.OpenBundle(state.Path)
 	if err != nil {
-		state.Transfer.Close()
+		state.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &repository{files: b, id: id, root: root, close: func() {
 		b.Close()
-		state.Transfer.Close()
+		state.Close()
 		os.RemoveAll(dir)
 	}}, nil
 }
@@ -207,56 +236,4 @@ func (c *ReleaseConfig) pinnedRoot(s Source) ([]byte, error) {
 		name = s.Release.Repository.Redacted()
 	}
 	return release.KnownRoot(c.trustDir(), name, s.Release.App)
-}
-
-// keepEvery is how often a machine that gives a release looks for a newer state, and puts the item again: nodes forget it after two hours (BEP 44).
-const keepEvery = 20 * time.Minute
-
-// keepRetry is the first pause after a failure; the next ones are longer. The origin may only just be entering the DHT, or leaving for good.
-const keepRetry = 2 * time.Second
-
-// KeepState gives others the state of a repository for as long as ctx lasts, so that they find it when its origin is down: it fetches the newest state into dir, seeds
-// it, and has the DHT remember the item, which anybody can put again as it was signed. Failures are told to failed, and tried again. ready, if it is not
-// nil, is called when a state is on offer.
-func (s *Swarm) KeepState(ctx context.Context, keys []string, dir string, ready func(), failed func(error)) {
-	var have *State
-	defer func() {
-		if have != nil {
-			have.Transfer.Close()
-		}
-	}()
-	for retry := keepRetry; ; {
-		item, err := s.newestItem(ctx, keys, []byte(release.ItemSalt))
-		if err == nil && (have == nil || item.Seq > have.Item.Seq) {
-			var next *State
-			if next, err = s.FetchState(ctx, keys, []byte(release.ItemSalt), filepath.Join(dir, fmt.Sprint(item.Seq))); err == nil {
-				if have != nil {
-					have.Transfer.Close()
-				}
-				have = next
-				if ready != nil {
-					ready()
-				}
-			}
-		}
-		if have != nil { // nobody else may remember it any more
-			err = errors.Join(err, s.Items.PutItem(ctx, have.Item))
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		wait := keepEvery
-		if err != nil {
-			failed(err)
-			wait = retry
-			retry = min(2*retry, keepEvery)
-		} else {
-			retry = keepRetry
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-	}
 }

@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,8 @@ type TrustConfig struct {
 	Files Files
 	// Dir is the directory of all that this machine trusts; each repository has one below it, by its id. "": nothing is remembered.
 	Dir string
+	// Evidence is where proof of a forked log is kept, as in Dir; "": in Dir.
+	Evidence string
 	// Root is a root.json to pin. Nil: the one that is remembered for Name.
 	Root []byte
 	// FirstUse takes the root that the repository itself has, if there is no other.
@@ -46,6 +49,7 @@ type TrustConfig struct {
 type Trust struct {
 	cfg   TrustConfig
 	dir   string // below cfg.Dir; "": nothing is kept
+	proof string // below cfg.Evidence, or dir; "": it is not kept
 	extra *extra
 
 	set        *trustedmetadata.TrustedMetadata
@@ -228,6 +232,9 @@ func (t *Trust) pin(root []byte) error {
 	if t.cfg.Root != nil {
 		t.pinned = m.Signed.Version
 	}
+	if at := cmp.Or(t.cfg.Evidence, t.cfg.Dir); at != "" {
+		t.proof = filepath.Join(at, t.extra.Repository)
+	}
 	if t.cfg.Dir == "" {
 		return t.setRoot(root)
 	}
@@ -313,6 +320,9 @@ func (t *Trust) Age() time.Time { return t.age }
 
 // Items are the keys of the repository's DHT item, in hex, newest last.
 func (t *Trust) Items() []string { return t.extra.Item }
+
+// Timestamp is the version of the newest timestamp that this machine has seen: what the repository says at one time has one.
+func (t *Trust) Timestamp() int64 { return t.set.Timestamp.Signed.Version }
 
 // Unchanged says whether Refresh has found nothing new.
 func (t *Trust) Unchanged() bool { return t.unchanged }
@@ -607,7 +617,7 @@ func (t *Trust) refreshCheckpoint(ctx context.Context) error {
 		return err
 	}
 	if err := continues(ctx, t.cfg.Files, old, now); err != nil {
-		return evidence(t.dir, err, old, now)
+		return evidence(t.proof, err, old, now)
 	}
 	t.checkpoint, t.known.Logged = now, t.snapshotVersion()
 	return t.keep("checkpoint", b)

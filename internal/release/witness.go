@@ -13,7 +13,7 @@ import (
 // Witness holds a checkpoint that somebody else has seen, such as another peer, against this machine's. What is not signed by the log's key says nothing and
 // is ignored; a signed one that does not fit is a fork, with its evidence kept.
 func (t *Trust) Witness(ctx context.Context, seen []byte) error {
-	return witness(ctx, t.cfg.Files, t.extra, t.checkpoint, seen, t.dir)
+	return witness(ctx, t.cfg.Files, t.extra, t.checkpoint, seen, t.proof)
 }
 
 // Witness does the same for who has the repository. Evidence is kept in dir, a directory such as TrustConfig.Dir; "": it is not.
