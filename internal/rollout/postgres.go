@@ -92,6 +92,9 @@ func (t *postgresTx) Get(bucket, key string) (value []byte, err error) {
 }
 
 func (t *postgresTx) Put(bucket, key string, value []byte) error {
+	if value == nil { // which would be NULL
+		value = []byte{}
+	}
 	_, err := t.tx.Exec(t.ctx, `insert into shoal_fleet values ($1, $2, $3) on conflict (bucket, key) do update set value = excluded.value`, bucket, key, value)
 	return err
 }
