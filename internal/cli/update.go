@@ -209,7 +209,11 @@ func (e *env) update(ctx context.Context, args []string) error {
 	if e.settings.Bool("dry-run") {
 		return e.updateDryRun(ctx, c)
 	}
-	return e.reporting(ctx, &c, func(ctx context.Context) error {
+	f := updater.FleetConfig{Site: e.settings.String("site"), Platform: e.settings.String("platform")}
+	if e.settings.Bool("once") { // the next report comes with the next run, and when that is is not known here
+		f.Promise = e.settings.Duration("every")
+	}
+	return e.reporting(ctx, &c, f, func(ctx context.Context) error {
 		u, err := updater.New(c)
 		if err != nil {
 			return err
@@ -274,7 +278,7 @@ func (e *env) updateRollback(ctx context.Context) error {
 	if err := e.setHooks(&c); err != nil {
 		return err
 	}
-	return e.reporting(ctx, &c, func(ctx context.Context) error {
+	return e.reporting(ctx, &c, updater.FleetConfig{}, func(ctx context.Context) error {
 		u, err := updater.New(c)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"sync"
@@ -14,15 +15,17 @@ import (
 // flushTime is for how long what a command has to report keeps it from ending.
 const flushTime = 5 * time.Second
 
-// reporting runs something that installs, and has it reported to the origin of the fleet: the one that this machine is enrolled with, or --report.
-func (e *env) reporting(ctx context.Context, c *updater.Config, run func(context.Context) error) error {
+// reporting runs something that installs, and has it reported to the origin of the fleet: the one that this machine is enrolled with, or --report. f says more about
+// the machine, as far as the command knows it.
+func (e *env) reporting(ctx context.Context, c *updater.Config, f updater.FleetConfig, run func(context.Context) error) error {
 	state := e.settings.String("state-dir")
 	in, err := e.enrollment()
 	if err != nil {
 		return err
 	}
-	f := updater.FleetConfig{URL: e.settings.String("report"), Dir: filepath.Join(state, "reports"), Every: e.settings.Duration("report-every"), Promise: e.settings.Duration("report-every"),
-		Site: e.settings.String("site"), Groups: c.Groups, Log: e.log}
+	f.URL, f.Dir, f.Every, f.Groups, f.Log = e.settings.String("report"), filepath.Join(state, "reports"), e.settings.Duration("report-every"), c.Groups, e.log
+	f.Promise = max(f.Promise, f.Every)
+	f.Platform = cmp.Or(f.Platform, release.ThisPlatform())
 	if f.URL == "" && in != nil {
 		f.URL = in.URL
 	}
@@ -34,13 +37,6 @@ func (e *env) reporting(ctx context.Context, c *updater.Config, run func(context
 			return err
 		}
 		c.Fleet = &updater.FleetLock{URL: in.URL, ID: c.Machine, Group: optional(c.Groups)}
-	}
-	if e.settings.Bool("once") { // the next report comes with the next run, and when that is is not known here
-		f.Promise = max(f.Promise, e.settings.Duration("every"))
-	}
-	f.Platform = release.ThisPlatform()
-	if p := e.settings.String("platform"); p != "" {
-		f.Platform = p
 	}
 	r, err := updater.NewFleetReporter(f)
 	if err != nil {
