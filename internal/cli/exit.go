@@ -61,6 +61,7 @@ func failures() []struct {
 		{is(updater.ErrRolledBack), failure{exitUnexpected, "rolled-back", "it is not tried again here; the next version is"}},
 		{as[*updater.HookError], failure{exitUnexpected, "hook-failed", "nothing was changed; the next check tries again"}},
 		{is(updater.ErrLayout), failure{exitLocal, "layout", ""}},
+		{as[*updater.RefusedError], failure{exitTrust, "fleet-refused", ""}},
 		{is(updater.ErrNothing), failure{exitNoSource, "no-version", "shoal update history shows what there was"}},
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
 		{is(deliver.ErrDeadline), failure{exitStalled, "deadline", "what is verified is kept: run it again to go on"}},

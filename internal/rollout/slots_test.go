@@ -19,9 +19,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-func openSlots(t *testing.T, path string, c SlotsConfig) *Slots {
+func openBolt(t *testing.T, path string) Store {
 	t.Helper()
-	s, err := OpenSlots(path, c)
+	s, err := OpenBolt(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,10 +33,11 @@ func TestSlots(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	path := filepath.Join(t.TempDir(), "state.db")
 	config := SlotsConfig{PerGroup: 2, Now: func() time.Time { return now }}
-	s := openSlots(t, path, config)
+	store := openBolt(t, path)
+	s := NewSlots(store, config)
 	token := func(group, id string, want uint64) {
 		t.Helper()
-		h, err := s.Acquire(group, id)
+		h, err := s.Acquire(t.Context(), group, id, nil)
 		if want == 0 {
 			if !errors.Is(err, ErrTaken) {
 				t.Fatalf("%s of %s: %+v, %v; want all taken", id, group, h, err)
@@ -52,17 +53,17 @@ func TestSlots(t *testing.T) {
 	token("a", "one", 1)
 	token("a", "three", 0)
 	token("b", "three", 3) // another group has slots of its own
-	if err := s.Release("a", "nobody"); err != nil {
+	if err := s.Release(t.Context(), "a", "nobody"); err != nil {
 		t.Fatal(err)
 	}
 	token("a", "three", 0)
 	// The file outlives the process.
-	if err := s.Close(); err != nil {
+	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openSlots(t, path, config)
+	s = NewSlots(openBolt(t, path), config)
 	token("a", "three", 0)
-	if err := s.Release("a", "one"); err != nil {
+	if err := s.Release(t.Context(), "a", "one"); err != nil {
 		t.Fatal(err)
 	}
 	token("a", "three", 4)
@@ -75,7 +76,7 @@ func TestSlots(t *testing.T) {
 }
 
 func TestHandler(t *testing.T) {
-	s := openSlots(t, filepath.Join(t.TempDir(), "state.db"), SlotsConfig{PerGroup: 1})
+	s := NewSlots(openBolt(t, filepath.Join(t.TempDir(), "state.db")), SlotsConfig{PerGroup: 1})
 	h := &Handler{s, slog.New(slog.DiscardHandler)}
 	ask := func(method, path, header, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -193,7 +194,8 @@ func TestSlotsAreLinearizable(t *testing.T) {
 	var mu sync.Mutex
 	var history []porcupine.Operation
 	for range kills {
-		s := openSlots(t, path, SlotsConfig{PerGroup: slots})
+		store := openBolt(t, path)
+		s := NewSlots(store, SlotsConfig{PerGroup: slots})
 		var g sync.WaitGroup
 		for m := range machines {
 			g.Go(func() {
@@ -203,10 +205,10 @@ func TestSlotsAreLinearizable(t *testing.T) {
 					var out answer
 					var err error
 					if in.release {
-						err = s.Release("default", in.id)
+						err = s.Release(t.Context(), "default", in.id)
 					} else {
 						var h *Holder
-						if h, err = s.Acquire("default", in.id); err == nil {
+						if h, err = s.Acquire(t.Context(), "default", in.id, nil); err == nil {
 							out = answer{granted: true, token: h.Token}
 						}
 					}
@@ -221,12 +223,12 @@ func TestSlotsAreLinearizable(t *testing.T) {
 			})
 		}
 		if rand.N(2) == 0 { // in the midst of it
-			if err := s.Close(); err != nil {
+			if err := store.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		g.Wait()
-		if err := s.Close(); err != nil {
+		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
