@@ -71,6 +71,7 @@ func failures() []struct {
 		{is(context.Canceled), failure{exitInterrupted, "interrupted", ""}},
 		{is(release.ErrPublished), failure{exitLocal, "published", ""}},
 		{is(release.ErrInUse), failure{exitLocal, "in-use", "promote another version first"}},
+		{is(release.ErrBehind), failure{exitNoSource, "behind", "a moment later it may have what is missing; the origin has it now"}},
 		{is(release.ErrNoRelease), failure{exitNoSource, "no-release", "shoal inspect REPO lists what there is"}},
 		{as[*release.KeysMissingError], failure{exitLocal, "keys-missing", ""}},
 		{is(release.ErrConflict), failure{exitHeld, "conflict", ""}},

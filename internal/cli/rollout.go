@@ -15,6 +15,7 @@ import (
 func rolloutCommand() *command {
 	channel := option{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel}
 	why := option{name: "reason", value: "TEXT", usage: "what machines that are held say"}
+	to := option{name: "to", kind: kindInt, value: "N", usage: "go on to this wave, from 1 on, if it is not reached yet; 0 is the next"}
 	steered := func(name, usage, example string, own []option, change func(*env, *release.Rollout)) *command {
 		return &command{
 			name: name, args: "APP:CHANNEL", usage: usage, examples: []string{example}, table: "rollout",
@@ -47,7 +48,7 @@ func rolloutCommand() *command {
 					{name: "min-reports", kind: kindInt, value: "N", usage: "machines that must have reported how it went before it goes on or is halted, or all it has reached if they are fewer (default 20 with --halt-at)"},
 					{name: "safe", kind: kindBool, usage: "first one machine, then the rest if it is well: --waves 1,100% --halt-at 0% --min-reports 1"},
 					{name: "rollback", kind: kindBool, usage: "when it is halted because of failures, send machines that have the version back; allows rollout halt --rollback"},
-				}, keyOptions(), outputOptions()),
+				}, rolloutWaitOptions(), keyOptions(), outputOptions()),
 				minArgs: 1, maxArgs: 1,
 				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStart(ctx, args[0]) },
 			},
@@ -56,11 +57,17 @@ func rolloutCommand() *command {
 				options: concat(keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
 				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStatus(ctx, args[0]) },
 			},
-			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable", nil,
-				func(_ *env, r *release.Rollout) { r.Wave++ }),
+			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable --to 2 --wait --deadline 30m", concat([]option{to}, rolloutWaitOptions()),
+				func(e *env, r *release.Rollout) {
+					if n := int(e.settings.Int("to")); n > 0 {
+						r.Wave = max(r.Wave, n-1)
+					} else {
+						r.Wave++
+					}
+				}),
 			steered("pause", "let no further machine update until it is resumed", "shoal rollout pause myapp:stable --reason 'looking into #12'", []option{why},
 				func(e *env, r *release.Rollout) { r.Paused, r.Why = true, e.settings.String("reason") }),
-			steered("resume", "go on after a pause", "shoal rollout resume myapp:stable", nil,
+			steered("resume", "go on after a pause", "shoal rollout resume myapp:stable", rolloutWaitOptions(),
 				func(_ *env, r *release.Rollout) { r.Paused, r.Why = false, "" }),
 			steered("halt", "let no further machine update, for good", "shoal rollout halt myapp:stable --reason 'loses data' --rollback",
 				[]option{why, {name: "rollback", kind: kindBool, usage: "and send machines that have the version back to the one before, if rollout start --rollback has allowed it"}},
@@ -70,6 +77,13 @@ func rolloutCommand() *command {
 					}
 					r.Back = r.Back || e.settings.Bool("rollback")
 				}),
+			{
+				name: "watch", args: "APP:CHANNEL", usage: "show how a rollout goes, until all machines have shown it: exit 9 if it is halted", table: "rollout",
+				long:     "It asks the origin of this machine, through the socket in its state directory. In a terminal it draws, elsewhere it prints a line when something has changed.",
+				examples: []string{"shoal rollout watch myapp:stable --deadline 2h"},
+				options:  concat(rolloutDeadlineOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
+				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutWatch(ctx, args[0]) },
+			},
 			{
 				name: "promote", args: "APP:CHANNEL", usage: "end a rollout: all machines may have the channel's version now", table: "rollout",
 				examples: []string{"shoal rollout promote myapp:stable"},
@@ -253,7 +267,7 @@ func (e *env) rolloutChange(ctx context.Context, ref release.Ref, change func(*r
 	}
 	e.unfinished(done)
 	e.printRollout(c, at)
-	return nil
+	return e.waitFor(ctx, c, at)
 }
 
 // printRollout prints how far a rollout is; at is nil where the channel's version is for all machines.

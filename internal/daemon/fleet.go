@@ -65,10 +65,16 @@ func (f *fleetService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refresh reads how far the repository's rollouts are.
 func (f *fleetService) refresh(ctx context.Context) error {
 	list, err := f.repo.Rollouts(ctx)
-	if err == nil {
-		f.rollouts.Set(list)
+	if err != nil {
+		return err
 	}
-	return err
+	f.rollouts.Set(list)
+	for _, s := range list { // what is reported from now on counts: the first machines may be quicker than the next look at the gates
+		if _, err := f.reports.Evidence(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // gates steers the rollouts by what machines report, until ctx is done.
@@ -205,7 +211,7 @@ func (f *fleetService) control(mux *http.ServeMux) {
 	answer("GET "+FleetPath+"rollouts", func(r *http.Request) (any, error) {
 		list := []FleetRollout{}
 		for _, s := range f.rollouts.List() {
-			e, err := f.reports.Evidence(r.Context(), s)
+			e, err := f.reports.Progress(r.Context(), s)
 			if err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"shoal/internal/fleet"
@@ -125,6 +126,18 @@ func (r *Reports) Evidence(ctx context.Context, s *release.Steered) (e Evidence,
 	})
 }
 
+// Progress is Evidence with the machines counted, however many have reported: for whoever waits until all have.
+func (r *Reports) Progress(ctx context.Context, s *release.Steered) (Evidence, error) {
+	e, err := r.Evidence(ctx, s)
+	if err != nil || e.Expected >= 0 {
+		return e, err
+	}
+	return e, r.store.View(ctx, func(tx Tx) (err error) {
+		e.Expected, err = r.expected(tx, s, r.now(tx))
+		return err
+	})
+}
+
 // expectation is a count of machines. It is not made again before twenty times as long is over as it took: with many machines they change little in that time.
 type expectation struct {
 	of      string
@@ -148,7 +161,11 @@ func (r *Reports) expected(tx Tx, s *release.Steered, now time.Time) (n int, err
 		defer r.mu.Unlock()
 		r.counted[c.App+":"+c.Channel] = expectation{s.At.Of, wave, n, time.Now().Add(20 * time.Since(begun))}
 	}()
-	counted, others := c.Rollout.Counted(wave), 0
+	var in []string // were counted in
+	if _, err := get(tx, admittedBucket, s.At.Of, &in); err != nil {
+		return 0, err
+	}
+	free, others := c.Rollout.Counted(wave)-len(in), 0
 	err = tx.Each(recordsBucket, c.App+"/", func(_ string, v []byte) error {
 		var one Record
 		if err := json.Unmarshal(v, &one); err != nil {
@@ -156,14 +173,14 @@ func (r *Reports) expected(tx Tx, s *release.Steered, now time.Time) (n int, err
 		}
 		switch v2, ok := s.V2[one.Platform]; {
 		case one.Channel != c.Channel || one.Stale(now):
-		case (ok || len(s.V2) > 0) && c.Rollout.Reaches(wave, one.Machine, one.Groups, orAny(v2, s.V2)):
+		case slices.Contains(in, one.Machine), (ok || len(s.V2) > 0) && c.Rollout.Reaches(wave, one.Machine, one.Groups, orAny(v2, s.V2)):
 			n++
 		default:
 			others++
 		}
 		return nil
 	})
-	n += min(counted, others)
+	n += max(0, min(free, others))
 	return n, err
 }
 

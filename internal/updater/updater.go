@@ -152,7 +152,7 @@ func (u *Updater) take() (done func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := u.read(); err != nil {
+	if err := errors.Join(u.endHook(), u.read()); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return func() { lock.Close() }, nil
