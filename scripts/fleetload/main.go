@@ -32,6 +32,7 @@ func main() {
 	flag.DurationVar(&l.time, "time", 30*time.Second, "length of the measurement")
 	flag.Float64Var(&l.new, "new", 0.01, "share of the reports that say something new")
 	flag.StringVar(&l.core, "origin-core", "0", "the core of the origin, as taskset has it")
+	flag.StringVar(&l.priority, "fifo", "5", "real-time priority of the origin")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -43,10 +44,10 @@ func main() {
 
 // load is a fleet, and the origin that it is measured with.
 type load struct {
-	shoal, dir, core string
-	machines         int
-	every, time      time.Duration
-	new              float64
+	shoal, dir, core, priority string
+	machines                   int
+	every, time                time.Duration
+	new                        float64
 
 	keys []*fleet.Key
 	base string
@@ -76,7 +77,7 @@ func (l *load) run(ctx context.Context) error {
 		return err
 	}
 	l.base = "http://127.0.0.1:" + port
-	origin := exec.CommandContext(ctx, "taskset", "-c", l.core, l.shoal, "serve", repo, "--listen", "127.0.0.1:"+port, "--state-dir", state, "--no-lan", "--dht", "off", "-q")
+	origin := exec.CommandContext(ctx, "taskset", "-c", l.core, "chrt", "-f", l.priority, l.shoal, "serve", repo, "--listen", "127.0.0.1:"+port, "--state-dir", state, "--no-lan", "--dht", "off", "-q")
 	origin.Env, origin.Stderr = append(os.Environ(), "GOMAXPROCS=1"), os.Stderr
 	if err := origin.Start(); err != nil {
 		return err
