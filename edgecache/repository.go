@@ -141,7 +141,7 @@ func (r *repository) list(ctx context.Context, t *release.Trust, info *release.A
 	}
 	for _, rel := range info.Releases {
 		a := rel.Tree()
-		if rel.Withdrawn != "" {
+		if rel.Withdrawn != "" || rel.Halted { // a rollout that is halted ends its swarm: until it begins anew that is the same
 			c.withdrawn[a.V2] = true
 			continue
 		}

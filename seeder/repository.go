@@ -20,7 +20,7 @@ import (
 	"shoal/piece"
 )
 
-// SyncRepository offers the content of every release of a repository that is not withdrawn, its archive and its patches, and stops offering what was. It is called again when the repository
+// SyncRepository offers the content of every release of a repository that is not withdrawn, and whose rollout is not halted, its archive and its patches, and stops offering what was. It is called again when the repository
 // has changed, and returns what is new. Content is verified once, and again when its files have changed.
 func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (added []*Content, err error) {
 	live, err := r.Live(ctx)
@@ -34,7 +34,7 @@ func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (add
 	wanted := map[string]bool{}
 	for _, l := range live {
 		a := l.Artefact
-		if wanted[a.V2] {
+		if wanted[a.V2] || l.Halted {
 			continue
 		}
 		wanted[a.V2] = true
@@ -93,6 +93,9 @@ func (s *Seeder) remove(c *Content) {
 	s.contents = slices.DeleteFunc(s.contents, func(o *Content) bool { return o == c })
 	if s.byName[c.Name] == c {
 		delete(s.byName, c.Name)
+	}
+	for _, hash := range c.hashes { // its swarm ends as well: peers that have it find nobody new through our tracker
+		delete(s.ours, hash)
 	}
 }
 

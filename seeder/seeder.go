@@ -85,10 +85,11 @@ type Content struct {
 	Transfer *swarm.Transfer
 	Ration   *swarm.Ration // what is given to swarms
 
-	released bool   // it belongs to the repository
-	plain    bool   // also /NAME and /NAME.torrent
-	torrent  string // path of the .torrent
-	looks    int    // how many files there are to look at
+	hashes   [][20]byte // what our tracker serves because of it
+	released bool       // it belongs to the repository
+	plain    bool       // also /NAME and /NAME.torrent
+	torrent  string     // path of the .torrent
+	looks    int        // how many files there are to look at
 	look     func(i int) error
 	mu       sync.Mutex
 	gone     error
@@ -229,7 +230,7 @@ func (s *Seeder) progress(path string) func(done, total int64) {
 // offer adds a content to the swarm and to the web.
 func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices []string) (*Content, error) {
 	c := &Content{Name: t.Name, Path: rec.Path, Dir: t.Dir, Length: t.Length, Files: len(t.Files), Pieces: t.NumPieces(),
-		V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Cached: cached, Notices: notices, plain: plain, released: rec.released}
+		V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Cached: cached, Notices: notices, plain: plain, released: rec.released, hashes: namesOf(t)}
 	shown := *t
 	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
 	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
@@ -342,15 +343,23 @@ func (s *Seeder) Contents() []*Content {
 func (s *Seeder) allow(t *piece.Torrent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, hash := range namesOf(t) {
+		s.ours[hash] = true
+	}
+}
+
+// namesOf are the info hashes that a torrent is announced by.
+func namesOf(t *piece.Torrent) (list [][20]byte) {
 	if t.HasV1 {
-		s.ours[t.V1] = true
+		list = append(list, t.V1)
 	}
 	if t.HasV2 {
-		s.ours[[20]byte(t.V2[:20])] = true
+		list = append(list, [20]byte(t.V2[:20]))
 	}
 	if alias, ok := t.AliasV1(); ok {
-		s.ours[alias] = true
+		list = append(list, alias)
 	}
+	return list
 }
 
 // Allows says whether a tracker may serve this info hash because the content is ours.

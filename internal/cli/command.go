@@ -43,6 +43,7 @@ func commands() []*command {
 		promoteCommand(),
 		withdrawCommand(),
 		rolloutCommand(),
+		fleetCommand(),
 		pruneCommand(),
 		keyCommand(),
 		logCommand(),

@@ -3,6 +3,8 @@ package cli
 import (
 	"os"
 	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,10 +24,16 @@ func TestUpdateIsPassedOn(t *testing.T) {
 	one, two := versions(t, h)
 	repo, root := h.Path("repo"), h.Path("repo", "root.json")
 	h.Run("init", repo, "--plain-keys").Succeed()
+	newest := 0 // version of the repository
 	publish := func(path, version string) {
 		t.Helper()
 		h.Run("publish", path, "--repo", repo, "--as", "app@"+version).Succeed()
-		h.Run("promote", "app@"+version, "--channel", "stable", "--repo", repo).Succeed() // now, when there is a patch
+		promoted := h.Run("promote", "app@"+version, "--channel", "stable", "--repo", repo).Succeed() // now, when there is a patch
+		signed := regexp.MustCompile(`"timestamp (\d+)"`).FindStringSubmatch(promoted.Output())
+		if signed == nil {
+			t.Fatalf("no timestamp was signed: %s", promoted.Output())
+		}
+		newest, _ = strconv.Atoi(signed[1])
 	}
 	publish(one, "1")
 	origin := h.Start(with("serve", repo)...)
@@ -47,10 +55,18 @@ func TestUpdateIsPassedOn(t *testing.T) {
 	giver.ExpectStderr("state is given to others")
 	publish(two, "2")
 	confirmed(giver, "2")
-	given := regexp.MustCompile(`(?s)given to others" version=2 .*state is given to others`)
-	for late := time.Now().Add(time.Minute); !given.MatchString(giver.Stderr()); time.Sleep(20 * time.Millisecond) {
+	known := regexp.MustCompile(`state is given to others" version=(\d+)`)
+	given := func() bool {
+		states := known.FindAllStringSubmatch(giver.Stderr(), -1)
+		if len(states) == 0 || !strings.Contains(giver.Stderr(), `given to others" version=2 `) {
+			return false
+		}
+		version, err := strconv.Atoi(states[len(states)-1][1])
+		return err == nil && version >= newest
+	}
+	for late := time.Now().Add(time.Minute); !given(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(late) {
-			t.Fatalf("the new state is not given\n%s", giver.Output())
+			t.Fatalf("the new state, of version %d, is not given\n%s", newest, giver.Output())
 		}
 	}
 	origin.Kill()

@@ -19,6 +19,7 @@ const module = "shoal"
 var floors = map[string]int{
 	"internal/disk": 0, "internal/webseed": 0, "internal/port": 0, "internal/portmap": 0, "internal/child": 0, "internal/units": 0,
 	"piece": 1, "internal/release": 1, "internal/schedule": 1,
+	"internal/fleet":   2,
 	"swarm":            2,
 	"internal/deliver": 3,
 	"seeder":           4, "edgecache": 4, "internal/updater": 4, "internal/rollout": 4,

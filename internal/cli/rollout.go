@@ -15,6 +15,7 @@ import (
 func rolloutCommand() *command {
 	channel := option{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel}
 	why := option{name: "reason", value: "TEXT", usage: "what machines that are held say"}
+	to := option{name: "to", kind: kindInt, value: "N", usage: "go on to this wave, from 1 on, if it is not reached yet; 0 is the next"}
 	steered := func(name, usage, example string, own []option, change func(*env, *release.Rollout)) *command {
 		return &command{
 			name: name, args: "APP:CHANNEL", usage: usage, examples: []string{example}, table: "rollout",
@@ -38,12 +39,16 @@ func rolloutCommand() *command {
 			{
 				name: "start", args: "APP@VERSION", usage: "have a channel point to a version, for the machines of the first wave", table: "rollout",
 				long:     "Machines have places that differ from rollout to rollout; a wave of 10% is those up to a tenth, so that waves only grow.",
-				examples: []string{"shoal rollout start myapp@1.5.0 --channel stable --waves canary,1%,10%,100% --every 6h"},
+				examples: []string{"shoal rollout start myapp@1.5.0 --channel stable --waves canary,1,1%,10%,100% --every 6h --halt-at 2% --rollback"},
 				options: concat([]option{
 					channel,
-					{name: "waves", value: "WAVES", usage: "in their order: shares of all machines, or names of groups", def: "1%,10%,50%,100%", check: checkWaves},
-					{name: "every", kind: kindDuration, value: "TIME", usage: "that lies between two waves at least"},
-				}, keyOptions(), outputOptions()),
+					{name: "waves", value: "WAVES", usage: "in their order: shares of all machines, names of groups, or a number of machines", def: "1%,10%,50%,100%", check: checkWaves},
+					{name: "every", kind: kindDuration, value: "TIME", usage: "that lies between two waves at least; the origin goes on by itself then, if what machines report allows it"},
+					{name: "halt-at", value: "SHARE", usage: "have the origin halt it when more than this share of the machines fails, such as 2%", check: checkShare},
+					{name: "min-reports", kind: kindInt, value: "N", usage: "machines that must have reported how it went before it goes on or is halted, or all it has reached if they are fewer (default 20 with --halt-at)"},
+					{name: "safe", kind: kindBool, usage: "first one machine, then the rest if it is well: --waves 1,100% --halt-at 0% --min-reports 1"},
+					{name: "rollback", kind: kindBool, usage: "when it is halted because of failures, send machines that have the version back; allows rollout halt --rollback"},
+				}, rolloutWaitOptions(), keyOptions(), outputOptions()),
 				minArgs: 1, maxArgs: 1,
 				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStart(ctx, args[0]) },
 			},
@@ -52,18 +57,33 @@ func rolloutCommand() *command {
 				options: concat(keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
 				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStatus(ctx, args[0]) },
 			},
-			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable", nil,
-				func(_ *env, r *release.Rollout) { r.Wave++ }),
+			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable --to 2 --wait --deadline 30m", concat([]option{to}, rolloutWaitOptions()),
+				func(e *env, r *release.Rollout) {
+					if n := int(e.settings.Int("to")); n > 0 {
+						r.Wave = max(r.Wave, n-1)
+					} else {
+						r.Wave++
+					}
+				}),
 			steered("pause", "let no further machine update until it is resumed", "shoal rollout pause myapp:stable --reason 'looking into #12'", []option{why},
 				func(e *env, r *release.Rollout) { r.Paused, r.Why = true, e.settings.String("reason") }),
-			steered("resume", "go on after a pause", "shoal rollout resume myapp:stable", nil,
+			steered("resume", "go on after a pause", "shoal rollout resume myapp:stable", rolloutWaitOptions(),
 				func(_ *env, r *release.Rollout) { r.Paused, r.Why = false, "" }),
-			steered("halt", "let no further machine update, for good", "shoal rollout halt myapp:stable --reason 'loses data'", []option{why},
+			steered("halt", "let no further machine update, for good", "shoal rollout halt myapp:stable --reason 'loses data' --rollback",
+				[]option{why, {name: "rollback", kind: kindBool, usage: "and send machines that have the version back to the one before, if rollout start --rollback has allowed it"}},
 				func(e *env, r *release.Rollout) {
 					if !r.Halted { // doing it again changes nothing
 						r.Halted, r.Why = true, e.settings.String("reason")
 					}
+					r.Back = r.Back || e.settings.Bool("rollback")
 				}),
+			{
+				name: "watch", args: "APP:CHANNEL", usage: "show how a rollout goes, until all machines have shown it: exit 9 if it is halted", table: "rollout",
+				long:     "It asks the origin of this machine, through the socket in its state directory. In a terminal it draws, elsewhere it prints a line when something has changed.",
+				examples: []string{"shoal rollout watch myapp:stable --deadline 2h"},
+				options:  concat(rolloutDeadlineOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
+				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutWatch(ctx, args[0]) },
+			},
 			{
 				name: "promote", args: "APP:CHANNEL", usage: "end a rollout: all machines may have the channel's version now", table: "rollout",
 				examples: []string{"shoal rollout promote myapp:stable"},
@@ -79,7 +99,22 @@ func checkWaves(text string) error {
 	return err
 }
 
-// parseWaves reads waves: 1% and the like, or the name of a group, which comes on top of those before it.
+func checkShare(text string) error {
+	_, err := parseShare(text)
+	return err
+}
+
+// parseShare reads a share such as 2%.
+func parseShare(text string) (float64, error) {
+	number, isShare := strings.CutSuffix(text, "%")
+	percent, err := strconv.ParseFloat(number, 64)
+	if !isShare || err != nil || !(percent >= 0 && percent <= 100) {
+		return 0, fmt.Errorf("%q is no share such as 2%%", text)
+	}
+	return percent / 100, nil
+}
+
+// parseWaves reads waves: 1% and the like, the name of a group, which comes on top of those before it, or a number of machines.
 func parseWaves(text string) ([]release.Wave, error) {
 	var list []release.Wave
 	var last release.Wave
@@ -87,13 +122,16 @@ func parseWaves(text string) ([]release.Wave, error) {
 		word = strings.TrimSpace(word)
 		number, isShare := strings.CutSuffix(word, "%")
 		percent, err := strconv.ParseFloat(number, 64)
+		count, countErr := strconv.Atoi(word)
 		switch {
+		case countErr == nil && count > last.Count:
+			last.Count = count
 		case isShare && (err != nil || !(percent > 100*last.Share) || percent > 100):
 			return nil, fmt.Errorf("%q is no share: they grow, up to 100%%", word)
 		case isShare:
 			last.Share = percent / 100
 		case err == nil || !release.ValidGroup(word):
-			return nil, fmt.Errorf("%q is neither a share such as 10%% nor the name of a group", word)
+			return nil, fmt.Errorf("%q is neither a share such as 10%%, nor a number of machines that grows, nor the name of a group", word)
 		default:
 			last.Groups = append(last.Groups[:len(last.Groups):len(last.Groups)], word)
 		}
@@ -107,6 +145,9 @@ func formatWave(w release.Wave) string {
 	var parts []string
 	if w.Share > 0 {
 		parts = append(parts, strconv.FormatFloat(math.Round(w.Share*1e6)/1e4, 'f', -1, 64)+"%")
+	}
+	if w.Count > 0 && w.Share < 1 {
+		parts = append(parts, strconv.Itoa(w.Count))
 	}
 	return strings.Join(append(parts, w.Groups...), "+")
 }
@@ -129,16 +170,43 @@ func (e *env) rolloutStart(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	waves, err := parseWaves(e.settings.String("waves"))
+	policy, err := e.policy()
 	if err != nil {
 		return err
 	}
-	policy := &release.Policy{Waves: waves, Every: int64(e.settings.Duration("every") / time.Second)}
 	return e.rolloutChange(ctx, release.Ref{App: ref.App, Channel: channel}, func(tx *release.Tx) error {
 		_, err := tx.Start(ref.App, ref.Version, channel, policy)
 		return err
 	})
 }
+
+// policy is what rollout start says about how a version may spread.
+func (e *env) policy() (*release.Policy, error) {
+	s := e.settings
+	text := s.String("waves")
+	p := &release.Policy{Every: int64(s.Duration("every") / time.Second), Rollback: s.Bool("rollback"), MinReports: int(s.Int("min-reports"))}
+	if s.Bool("safe") {
+		if s.given("waves") || s.given("halt-at") || s.given("min-reports") {
+			return nil, usagef("leave them away, or --safe", "--safe says what the waves are, and when they are halted")
+		}
+		text, p.HaltAt, p.MinReports = "1,100%", new(float64), 1
+		p.Every = max(p.Every, 1)
+	}
+	if share := s.String("halt-at"); share != "" {
+		at, err := parseShare(share)
+		if err != nil {
+			return nil, err
+		}
+		if p.HaltAt = &at; !s.given("min-reports") {
+			p.MinReports = defaultMinReports
+		}
+	}
+	var err error
+	p.Waves, err = parseWaves(text)
+	return p, err
+}
+
+const defaultMinReports = 20
 
 func (e *env) rolloutPromote(ctx context.Context, arg string) error {
 	ref, err := channelRef(arg)
@@ -199,7 +267,7 @@ func (e *env) rolloutChange(ctx context.Context, ref release.Ref, change func(*r
 	}
 	e.unfinished(done)
 	e.printRollout(c, at)
-	return nil
+	return e.waitFor(ctx, c, at)
 }
 
 // printRollout prints how far a rollout is; at is nil where the channel's version is for all machines.
@@ -233,13 +301,17 @@ func (e *env) printRollout(c *release.Channel, at *release.Rollout) {
 		Next    *time.Time `json:"next"` // the earliest time of the next wave
 		Since   time.Time  `json:"since"`
 		Why     string     `json:"why"`
-	}{c.App, c.Channel, c.Version, state, wave, waves, next, c.At, why}, func(w io.Writer) {
+		Back    bool       `json:"back"` // machines that have the version are sent back
+	}{c.App, c.Channel, c.Version, state, wave, waves, next, c.At, why, at != nil && at.Back}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s:%s is %s, ", c.App, c.Channel, c.Version)
 		if at == nil {
 			fmt.Fprintln(w, "for all machines")
 			return
 		}
 		fmt.Fprintf(w, "%s: wave %d of %d, %s", state, wave, len(waves), waves[wave-1])
+		if at.Back {
+			fmt.Fprint(w, ", and machines go back")
+		}
 		if why != "" {
 			fmt.Fprintf(w, ": %s", clean(why))
 		}

@@ -89,6 +89,8 @@ func hookOptions() []option {
 		{name: "health", value: "COMMAND|URL", usage: "must succeed three times in a row, a second apart, or the version is bad"},
 		{name: "health-timeout", kind: kindDuration, value: "TIME", usage: "how long that may take", def: "1m"},
 		{name: "hook-timeout", kind: kindDuration, value: "TIME", usage: "after which a hook is killed, with all that it has started", def: "5m"},
+		{name: "report", value: "URL", usage: "report to the origin of a fleet that this machine is not enrolled with: it shows such reports, and nothing depends on them", check: checkURL("http", "https")},
+		{name: "report-every", kind: kindDuration, value: "TIME", usage: "report that nothing has changed about so often", def: "5m"},
 		{name: "fleet-lock", value: "URL", usage: "ask a FleetLock server before the switch: so many machines at once as it has slots", check: checkURL("http", "https")},
 		{name: "group", kind: kindList, value: "NAME", usage: "a group that this machine belongs to; the first is that of its lock; may be repeated"},
 	}
@@ -207,14 +209,20 @@ func (e *env) update(ctx context.Context, args []string) error {
 	if e.settings.Bool("dry-run") {
 		return e.updateDryRun(ctx, c)
 	}
-	u, err := updater.New(c)
-	if err != nil {
-		return err
+	f := updater.FleetConfig{Site: e.settings.String("site"), Platform: e.settings.String("platform")}
+	if e.settings.Bool("once") { // the next report comes with the next run, and when that is is not known here
+		f.Promise = e.settings.Duration("every")
 	}
-	if !e.settings.Bool("once") {
-		return u.Run(ctx)
-	}
-	return u.Once(ctx)
+	return e.reporting(ctx, &c, f, func(ctx context.Context) error {
+		u, err := updater.New(c)
+		if err != nil {
+			return err
+		}
+		if !e.settings.Bool("once") {
+			return u.Run(ctx)
+		}
+		return u.Once(ctx)
+	})
 }
 
 // updateDryRun says what update --once would do, and ends as it would.
@@ -270,11 +278,13 @@ func (e *env) updateRollback(ctx context.Context) error {
 	if err := e.setHooks(&c); err != nil {
 		return err
 	}
-	u, err := updater.New(c)
-	if err != nil {
-		return err
-	}
-	return u.Rollback(ctx)
+	return e.reporting(ctx, &c, updater.FleetConfig{}, func(ctx context.Context) error {
+		u, err := updater.New(c)
+		if err != nil {
+			return err
+		}
+		return u.Rollback(ctx)
+	})
 }
 
 func (e *env) updatePin(args []string) error {

@@ -16,7 +16,6 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"shoal/edgecache"
-	"shoal/internal/rollout"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/tracker"
@@ -158,8 +157,8 @@ func (s *Server) public() http.Handler {
 			s.repository.ServeHTTP(w, r)
 		case s.pushes != nil && (path == seeder.PushPath || strings.HasPrefix(path, seeder.PushPath+"/")):
 			s.pushes.ServeHTTP(w, r)
-		case s.slots != nil && (path == rollout.AcquirePath || path == rollout.ReleasePath):
-			(&rollout.Handler{Slots: s.slots, Log: s.cfg.Log}).ServeHTTP(w, r)
+		case s.fleet != nil && s.fleet.serves(path):
+			s.fleet.ServeHTTP(w, r)
 		case path == "/":
 			s.page(w)
 		case path == "/healthz":
@@ -181,6 +180,9 @@ func (s *Server) control() http.Handler {
 	mux := http.NewServeMux()
 	if s.edge != nil {
 		s.edgeControl(mux)
+	}
+	if s.fleet != nil {
+		s.fleet.control(mux)
 	}
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
 	mux.HandleFunc("GET "+LimitsPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status().Limits) })

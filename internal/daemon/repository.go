@@ -50,6 +50,9 @@ func (s *Server) keepRepository(ctx context.Context) error {
 			case s.offered <- err: // the first time, somebody waits for it
 			default:
 			}
+			if err == nil && s.fleet != nil {
+				err = s.fleet.refresh(ctx)
+			}
 			if err == nil {
 				seen = now
 				point()

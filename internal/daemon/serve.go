@@ -22,7 +22,6 @@ import (
 	"shoal/internal/disk"
 	"shoal/internal/port"
 	"shoal/internal/release"
-	"shoal/internal/rollout"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/swarm/dht"
@@ -59,14 +58,16 @@ type ServeConfig struct {
 	FleetSlots int
 	// FleetLease is after how long a slot that was not given back is free; 0 means an hour.
 	FleetLease time.Duration
-	DHT        DHTConfig
-	WebSeeds   []string
-	Swarm      swarm.Config
-	Limits     Limits // instead of those in Swarm
-	Around     Around
-	Progress   func(name string) func(done, total int64)
-	Version    string
-	Log        *slog.Logger
+	// FleetDB is a PostgreSQL database that several origins of a fleet share (postgres://…); "": what is known of the fleet is in the state directory.
+	FleetDB  string
+	DHT      DHTConfig
+	WebSeeds []string
+	Swarm    swarm.Config
+	Limits   Limits // instead of those in Swarm
+	Around   Around
+	Progress func(name string) func(done, total int64)
+	Version  string
+	Log      *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -88,11 +89,11 @@ type Server struct {
 	started time.Time
 	follow  []func(context.Context, *slog.Logger) error // files that may change
 
-	repository http.Handler   // nil without one
-	offered    chan error     // what came of the first look at the repository
-	heard      chan []byte    // what peers say of the repository's log
-	pushes     http.Handler   // nil: nobody can
-	slots      *rollout.Slots // nil: none are given
+	repository http.Handler  // nil without one
+	offered    chan error    // what came of the first look at the repository
+	heard      chan []byte   // what peers say of the repository's log
+	pushes     http.Handler  // nil: nobody can
+	fleet      *fleetService // nil: it has none
 }
 
 // NewServer takes the state directory and the port.
@@ -113,8 +114,8 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 			return nil, err
 		}
 	}
-	if cfg.FleetSlots > 0 {
-		if s.slots, err = rollout.OpenSlots(filepath.Join(cfg.StateDir, "state.db"), rollout.SlotsConfig{PerGroup: cfg.FleetSlots, Lease: cfg.FleetLease}); err != nil {
+	if cfg.FleetSlots > 0 || cfg.FleetDB != "" || cfg.Repository != nil && cfg.StateDir != "" {
+		if s.fleet, err = newFleetService(ctx, cfg); err != nil {
 			s.Close()
 			return nil, err
 		}
@@ -312,8 +313,8 @@ func (s *Server) Close() {
 	if s.redis != nil {
 		s.redis.Close()
 	}
-	if s.slots != nil {
-		s.slots.Close()
+	if s.fleet != nil {
+		s.fleet.store.Close()
 	}
 	if s.lock != nil {
 		s.lock.Close()
@@ -364,6 +365,12 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.cfg.Repository != nil {
 		g.Go(func() error { return s.keepRepository(ctx) })
+	}
+	if s.fleet != nil {
+		g.Go(func() error { return s.fleet.reports.Run(ctx) })
+		if s.cfg.Repository != nil {
+			g.Go(func() error { return s.fleet.gates(ctx) })
+		}
 	}
 	if s.edge != nil {
 		g.Go(func() error { return s.edge.Run(ctx) })

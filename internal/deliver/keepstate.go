@@ -114,6 +114,8 @@ func (s *Swarm) newerState(ctx context.Context, k *StateKeeping, have *State) (*
 		return nil, nil
 	case err != nil:
 		return nil, err
+	case have != nil && item.Seq < known: // who gave that one has a newer one by now
+		return nil, older(item.Seq, known)
 	case have == nil || item.Seq > have.Item.Seq:
 		s.mu.Lock()
 		next, err := s.fetchState(ctx, item, k.content(item.Seq))

@@ -83,6 +83,7 @@ type repository struct {
 	name    string
 	id      string // as it claims; may be empty
 	web     *web   // if it is a web server
+	copied  bool   // by a machine that is not its origin
 	opener  opener // if it lies on this machine
 	carried bool
 	bundle  *release.Bundle // if it is one
@@ -212,7 +213,8 @@ func OpenRepository(ctx context.Context, where string, c ReleaseConfig) (t *rele
 
 // trust pins the root and brings the metadata up to date.
 func (c *ReleaseConfig) trust(ctx context.Context, r *repository) (*release.Trust, error) {
-	tc := release.TrustConfig{Files: r.files, Dir: c.trustDir(), FirstUse: c.FirstUse, Name: r.name, ID: r.id, Carried: r.carried, Now: c.Now}
+	tc := release.TrustConfig{Files: r.files, Dir: c.trustDir(), FirstUse: c.FirstUse, Name: r.name, ID: r.id, Carried: r.carried, Now: c.Now,
+		Copy: func() bool { return r.copied || r.web != nil && r.web.edge.Load() }}
 	if c.Root != "" {
 		var err error
 		if tc.Root, err = os.ReadFile(c.Root); err != nil {
@@ -259,8 +261,8 @@ func (c *ReleaseConfig) find(ctx context.Context, s Source) (*Trusted, *reposito
 		return nil, nil, err
 	}
 	found, err := c.check(ctx, s, r)
-	if errors.Is(err, ErrNoSource) && r.web != nil {
-		// The origin does not answer: perhaps others have what it has signed.
+	if (errors.Is(err, ErrNoSource) || errors.Is(err, release.ErrBehind)) && r.web != nil {
+		// The origin does not answer, or a copy is behind: perhaps others have what it has signed.
 		if other, second := c.withoutOrigin(ctx, s); other != nil {
 			r.close()
 			r = other

@@ -180,7 +180,7 @@ func (c *ReleaseConfig) fromSwarm(ctx context.Context, root []byte, keys []strin
 		state.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &repository{files: b, id: id, root: root, close: func() {
+	return &repository{files: b, id: id, root: root, copied: true, close: func() {
 		b.Close()
 		state.Close()
 		os.RemoveAll(dir)

@@ -172,6 +172,42 @@ func TestRollback(t *testing.T) {
 	c.gets(r.Files(), "app:stable", "2")
 }
 
+// A copy that is behind has nothing new: what is known counts on, and what it has not got yet is no refusal. Forged it is refused as ever.
+func TestCopyIsBehind(t *testing.T) {
+	r, c := seen(t)
+	old := r.copy()
+	r.publish("app", "2", "stable")
+	r.publish("app", "3", "")
+	c.gets(r.Files(), "app:stable", "2")
+	behind := func(c *client, files Files, ref Ref) (*Found, error) {
+		trust, err := NewTrust(t.Context(), TrustConfig{Files: files, Dir: c.dir, Root: c.root, Name: "copy", Copy: func() bool { return true }, Now: c.clock.now})
+		if err == nil {
+			err = trust.Refresh(t.Context())
+		}
+		if err != nil {
+			return nil, err
+		}
+		return trust.Release(t.Context(), ref, Platforms(""))
+	}
+	if f, err := behind(c, old, Ref{App: "app", Channel: "stable"}); err != nil || f.Version != "2" {
+		t.Errorf("the channel is %v (%v), want version 2, which is known", f, err)
+	}
+	if f, err := behind(c, old, Ref{App: "app", Version: "3"}); !errors.Is(err, ErrBehind) || errors.Is(err, ErrRefused) {
+		t.Errorf("a version that the copy has not got: %v, %v, want that it is behind", f, err)
+	}
+	forged := old.clone()
+	ts := parse[metadata.TimestampType](t, forged.files[timestampName])
+	forged.files[timestampName] = sign(t, ts, r.key(roleSnapshot))
+	_, err := behind(c.clone(), forged, Ref{App: "app", Channel: "stable"})
+	wantRefusal(t, "a forged old timestamp", err, RuleSignature)
+	late := c.clone()
+	late.clock = &clock{c.clock.at.AddDate(0, 0, 15)}
+	_, err = behind(late, old, Ref{App: "app", Channel: "stable"})
+	wantRefusal(t, "for longer than the timestamp holds", err, RuleExpired)
+	c.refuses(old, "app:stable", RuleRollback) // whoever is no copy
+	c.gets(r.Files(), "app@3", "3")
+}
+
 // Who has stolen the online keys signs versions so high that nothing honest could follow. With new keys what he has signed counts for nothing, and
 // machines that have seen it go on.
 func TestFastForward(t *testing.T) {

@@ -52,7 +52,7 @@ func (t *Trust) target(ctx context.Context, path string, f *metadata.TargetFiles
 	file := targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))
 	b, err := readFile(ctx, t.cfg.Files, file, f.Length)
 	if errors.Is(err, ErrAbsent) {
-		return nil, refuse(RuleIncomplete, "%s is not there", file)
+		return nil, t.absent(file)
 	}
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (t *Trust) App(ctx context.Context, app string) (*AppInfo, error) {
 			if rel.App != app || rel.Version != version || rel.Platform != platform {
 				return refuse(RuleMismatch, "the document of %s@%s for %s is signed for %s@%s for %s", app, version, platform, rel.App, rel.Version, rel.Platform)
 			}
-			a.Releases = append(a.Releases, ReleaseInfo{rel, customOf(f).Withdrawn})
+			a.Releases = append(a.Releases, ReleaseInfo{rel, customOf(f).Withdrawn, false})
 			return nil
 		}
 		rest, ok := strings.CutPrefix(path, "channels/"+app+"/")
@@ -59,7 +59,10 @@ func (t *Trust) App(ctx context.Context, app string) (*AppInfo, error) {
 	})
 	slices.SortFunc(a.Releases, func(x, y ReleaseInfo) int { return y.Published.Compare(x.Published) })
 	slices.SortFunc(a.Channels, func(x, y *Channel) int { return strings.Compare(x.Channel, y.Channel) })
-	return a, err
+	if err != nil {
+		return a, err
+	}
+	return a, a.markHalted(func(c *Channel) (*Rollout, error) { return t.rollout(ctx, c) })
 }
 
 // each calls visit for what the role of an app and its bins name, in order.

@@ -101,6 +101,7 @@ type AppInfo struct {
 type ReleaseInfo struct {
 	*Release
 	Withdrawn string
+	Halted    bool // the rollout of each channel that has it is halted: nobody is to spread it
 }
 
 // Overview is what a repository has.
@@ -175,7 +176,7 @@ func (tx *Tx) appInfo(app string) (*AppInfo, error) {
 		}
 		rel, withdrawn, err := tx.Find(app, v, p)
 		if err == nil {
-			a.Releases = append(a.Releases, ReleaseInfo{rel, withdrawn})
+			a.Releases = append(a.Releases, ReleaseInfo{rel, withdrawn, false})
 		}
 		return err
 	})
@@ -183,8 +184,37 @@ func (tx *Tx) appInfo(app string) (*AppInfo, error) {
 		return nil, err
 	}
 	slices.SortStableFunc(a.Releases, func(x, y ReleaseInfo) int { return y.Published.Compare(x.Published) })
-	a.Channels, err = tx.Channels(app)
-	return a, err
+	if a.Channels, err = tx.Channels(app); err != nil {
+		return nil, err
+	}
+	return a, a.markHalted(func(c *Channel) (*Rollout, error) {
+		_, r, err := tx.Rollout(app, c.Channel)
+		return r, err
+	})
+}
+
+// markHalted marks the releases that are not to be spread. rollout says how far a channel's rollout is; nil: nobody has steered it.
+func (a *AppInfo) markHalted(rollout func(*Channel) (*Rollout, error)) error {
+	halted, live := map[string]bool{}, map[string]bool{}
+	for _, c := range a.Channels {
+		var r *Rollout
+		if c.Rollout != nil {
+			var err error
+			if r, err = rollout(c); err != nil {
+				return err
+			}
+		}
+		if r != nil && r.Halted {
+			halted[c.Version] = true
+		} else {
+			live[c.Version] = true
+		}
+	}
+	for i := range a.Releases {
+		v := a.Releases[i].Version
+		a.Releases[i].Halted = halted[v] && !live[v]
+	}
+	return nil
 }
 
 // Lookup returns a release for exactly that platform, withdrawn or not, and nil if there is none. It takes no lock.
@@ -226,6 +256,7 @@ func (r *Repository) Checkpoint(ctx context.Context) ([]byte, error) {
 type Live struct {
 	*Release
 	Artefact Artefact // of the release, or one of its patches
+	Halted   bool     // see ReleaseInfo
 	// Metainfo reads its metainfo, compressed.
 	Metainfo func() ([]byte, error)
 }
@@ -255,7 +286,7 @@ func (r *Repository) Live(ctx context.Context) ([]*Live, error) {
 				return nil, err
 			}
 			for _, x := range contents {
-				list = append(list, &Live{rel.Release, x, func() ([]byte, error) { return tx.metainfo(app, x.V2) }})
+				list = append(list, &Live{rel.Release, x, rel.Halted, func() ([]byte, error) { return tx.metainfo(app, x.V2) }})
 			}
 		}
 	}

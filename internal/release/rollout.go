@@ -2,9 +2,12 @@ package release
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -12,13 +15,20 @@ import (
 // can do so within it alone.
 type Policy struct {
 	Waves []Wave `json:"waves"`
-	Every int64  `json:"every_seconds"` // that lie between two waves at least
+	Every int64  `json:"every_seconds"` // that lie between two waves at least; an origin that hears of its machines goes on by itself if it is not 0
+	// HaltAt is the share of failures among the reports of machines above which the rollout is halted, 0 to 1; nil: it is not halted because of reports.
+	HaltAt *float64 `json:"halt_at,omitempty"`
+	// MinReports is how many of the machines that the rollout has reached must have reported how it went, or all if they are fewer, before it goes on or is halted because of them.
+	MinReports int `json:"min_reports,omitempty"`
+	// Rollback allows whoever halts the rollout to send the machines that have the version back to the channel's previous one.
+	Rollback bool `json:"rollback,omitempty"`
 }
 
 // Wave is which machines come together, by their places in the rollout. Those of the waves before it belong to it as well.
 type Wave struct {
 	Share  float64  `json:"share,omitempty"`  // of all machines, 0 to 1
 	Groups []string `json:"groups,omitempty"` // and all machines of these groups
+	Count  int      `json:"count,omitempty"`  // and so many more, whichever ask their origin first
 }
 
 // Rollout is a rollout document: how far a rollout is. It is signed online, names no version, and belongs to one channel document: what was steered before is void
@@ -31,6 +41,7 @@ type Rollout struct {
 	Wave    int       `json:"wave"` // the index of the wave that it has reached
 	Paused  bool      `json:"paused,omitempty"`
 	Halted  bool      `json:"halted,omitempty"` // for good
+	Back    bool      `json:"back,omitempty"`   // halted, and machines that have the version are to go back
 	Why     string    `json:"why,omitempty"`    // of pausing or halting
 	At      time.Time `json:"at"`               // when it was steered: UTC, whole seconds
 }
@@ -41,6 +52,7 @@ const (
 	maxGroups = 32
 	maxWhy    = 1 << 10
 	maxEvery  = 366 * 24 * 60 * 60 // seconds
+	maxCount  = 1_000_000
 )
 
 // ErrSteered is that a rollout cannot be steered so: it is over, was halted, or the policy does not allow it yet.
@@ -53,19 +65,49 @@ func (p *Policy) check() error {
 	if len(p.Waves) == 0 || len(p.Waves) > maxWaves || p.Every < 0 || p.Every > maxEvery {
 		return fmt.Errorf("a rollout of %d waves, %d s apart", len(p.Waves), p.Every)
 	}
-	share := 0.0
+	if p.HaltAt != nil && !(*p.HaltAt >= 0 && *p.HaltAt <= 1) || p.MinReports < 0 || p.MinReports > maxCount {
+		return errors.New("a rollout that is halted at no share of failures, or by no number of reports")
+	}
+	share, count := 0.0, 0
 	for i, w := range p.Waves {
-		if !(w.Share >= share && w.Share <= 1) || w.Share == 0 && len(w.Groups) == 0 || len(w.Groups) > maxGroups {
-			return fmt.Errorf("wave %d of a rollout is not one: shares grow, up to 1", i+1)
+		if !(w.Share >= share && w.Share <= 1) || w.Count < count || w.Count > maxCount || w.Share == 0 && w.Count == 0 && len(w.Groups) == 0 || len(w.Groups) > maxGroups {
+			return fmt.Errorf("wave %d of a rollout is not one: shares and counts grow, up to all", i+1)
 		}
 		for _, g := range w.Groups {
 			if !ValidGroup(g) {
 				return fmt.Errorf("wave %d of a rollout has the group %.80q", i+1, g)
 			}
 		}
-		share = w.Share
+		share, count = w.Share, w.Count
 	}
 	return nil
+}
+
+// Reaches says whether the waves up to one, by its index, have come to a machine by its place or its groups. v2 is the content that it would get.
+func (p *Policy) Reaches(wave int, machine string, groups []string, v2 string) bool {
+	place := Place(machine, v2)
+	for _, w := range p.Waves[:min(wave+1, len(p.Waves))] {
+		if place < w.Share || slices.ContainsFunc(w.Groups, func(g string) bool { return slices.Contains(groups, g) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Counted is how many machines may come besides those that [Policy.Reaches], if they ask their origin, which counts them.
+func (p *Policy) Counted(wave int) (n int) {
+	for _, w := range p.Waves[:min(wave+1, len(p.Waves))] {
+		n = max(n, w.Count)
+	}
+	return n
+}
+
+// Place is where in a rollout a machine comes, from 0 (first) up to 1: evenly spread, the same each time, and another for each content, so that it is not always
+// the same machines that find out what is wrong. As a wave's share only grows, who is in stays in.
+func Place(machine, v2 string) float64 {
+	h := sha256.New()
+	h.Write([]byte("shoal rollout\n" + v2 + "\n" + machine + "\n"))
+	return float64(binary.BigEndian.Uint64(h.Sum(nil))>>11) / (1 << 53)
 }
 
 // ValidGroup says whether s can be the name of a group of machines.
@@ -182,7 +224,9 @@ func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, e
 	switch {
 	case next == *was:
 		return false, nil
-	case was.Halted:
+	case next.Back && !(next.Halted && c.Rollout.Rollback && len(c.Previous) > 0):
+		return false, fmt.Errorf("%w: it does not allow to send machines back; withdraw the version", ErrSteered)
+	case was.Halted && (!next.Halted || next.Wave != was.Wave || was.Back):
 		return false, fmt.Errorf("%w: it was halted; promote or start a version", ErrSteered)
 	case next.Wave >= len(c.Rollout.Waves):
 		return false, fmt.Errorf("%w: it has %d waves, and the last is reached", ErrSteered, len(c.Rollout.Waves))
@@ -209,4 +253,51 @@ func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, e
 	m.Signed.Targets[path] = describeTarget(b)
 	tx.changed(roleRollout)
 	return true, nil
+}
+
+// Steered is a rollout that is under way, or was halted.
+type Steered struct {
+	Channel *Channel
+	At      *Rollout
+	V2      map[string]string // the content's v2 info hash, by platform
+}
+
+// Rollouts lists the rollouts of all channels. It takes no lock.
+func (r *Repository) Rollouts(ctx context.Context) (list []*Steered, err error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	apps, err := tx.Apps()
+	if err != nil {
+		return nil, err
+	}
+	for _, app := range apps {
+		channels, err := tx.Channels(app)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range channels {
+			if c.Rollout == nil {
+				continue
+			}
+			s := &Steered{Channel: c, V2: map[string]string{}}
+			if _, s.At, err = tx.Rollout(app, c.Channel); err != nil {
+				return nil, err
+			}
+			platforms, _, err := tx.platforms(app, c.Version)
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range platforms {
+				rel, _, err := tx.Find(app, c.Version, p)
+				if err != nil {
+					return nil, err
+				}
+				s.V2[p] = rel.Tree().V2
+			}
+			list = append(list, s)
+		}
+	}
+	return list, nil
 }

@@ -138,3 +138,71 @@ func TestPolicyIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A release whose rollout is halted is spread no more, unless another channel has it.
+func TestHaltedIsNotSpread(t *testing.T) {
+	r := newRepo(t, InitConfig{})
+	r.publish("app", "1", "stable")
+	r.startRollout("2")
+	halted := func() (list []string) {
+		t.Helper()
+		live, err := r.Live(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range live {
+			if l.Halted {
+				list = append(list, l.Version)
+			}
+		}
+		trust, err := r.client().trust(r.Files())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := trust.App(t.Context(), "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rel := range seen.Releases {
+			if rel.Halted != slices.Contains(list, rel.Version) {
+				t.Errorf("machines see %s halted: %v, its origin %v", rel.Version, rel.Halted, list)
+			}
+		}
+		return list
+	}
+	if got := halted(); got != nil {
+		t.Errorf("as it begins: %v", got)
+	}
+	if err := r.steer(func(r *Rollout) { r.Halted = true }); err != nil {
+		t.Fatal(err)
+	}
+	if got := halted(); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("halted: %v, want 2", got)
+	}
+	if err := r.steer(func(r *Rollout) { r.Back = true }); !errors.Is(err, ErrSteered) {
+		t.Errorf("sent back without leave: %v", err)
+	}
+	r.update(func(tx *Tx) error { _, err := tx.Promote("app", "2", "beta"); return err })
+	if got := halted(); got != nil {
+		t.Errorf("with another channel: %v", got)
+	}
+}
+
+// Machines are sent back when the app's key has allowed it, also once the rollout is halted.
+func TestHaltedAndSentBack(t *testing.T) {
+	r := newRepo(t, InitConfig{})
+	r.publish("app", "1", "stable")
+	r.publish("app", "2", "")
+	r.update(func(tx *Tx) error {
+		_, err := tx.Start("app", "2", "stable", &Policy{Waves: []Wave{{Count: 1}, {Share: 1, Count: 1}}, Rollback: true})
+		return err
+	})
+	for _, change := range []func(*Rollout){func(r *Rollout) { r.Halted = true }, func(r *Rollout) { r.Back = true }} {
+		if err := r.steer(change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f := r.client().gets(r.Files(), "app:stable", "2"); !f.Rollout.Halted || !f.Rollout.Back {
+		t.Errorf("%+v", f.Rollout)
+	}
+}

@@ -41,9 +41,15 @@ type TrustConfig struct {
 	// Carried says that Files were made at some time and carried here, as a bundle is: what would have expired since in timestamp and snapshot is
 	// taken, and Trust.Age tells.
 	Carried bool
+	// Copy answers, once something was read from Files, whether they are a copy of the repository, which may be behind: an older timestamp of the right keys is then
+	// nothing new, where it would be refused from the origin. Nil: they are no copy.
+	Copy func() bool
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 }
+
+// ErrBehind is that a copy of the repository does not have yet what this machine knows to exist.
+var ErrBehind = errors.New("the copy is behind")
 
 // Trust is what this machine knows of a repository. It is not safe for concurrent use; several processes may share one Dir.
 type Trust struct {
@@ -60,6 +66,7 @@ type Trust struct {
 	fresh      bool // the first use of this repository by this machine
 	age        time.Time
 	unchanged  bool
+	behind     bool // Files are a copy that has not got what is known
 }
 
 // state is kept as trust/ID/state.json beside root.json, timestamp.json, snapshot.json, ROLE.json and checkpoint.
@@ -488,6 +495,10 @@ func (t *Trust) refreshTimestamp(ctx context.Context) error {
 		}
 		err = t.expired(before.Signed.Expires, "timestamp")
 		t.unchanged = err == nil
+	} else if as[*metadata.ErrBadVersionNumber](err) && before != nil && m.Signed.Version < before.Signed.Version && t.cfg.Copy != nil && t.cfg.Copy() {
+		// It has the right signatures, or the error would be another. What is known counts on; for how long the origin may be hidden so, its expiry says.
+		t.behind, t.unchanged = true, true
+		return t.expired(before.Signed.Expires, "timestamp")
 	} else if err == nil {
 		err = t.keep("timestamp.json", b)
 	}
@@ -548,12 +559,20 @@ func (t *Trust) file(ctx context.Context, path string, want *metadata.MetaFiles,
 	}
 	b, err := readFile(ctx, t.cfg.Files, path, limit)
 	if errors.Is(err, ErrAbsent) {
-		return nil, refuse(RuleIncomplete, "%s is not there", path)
+		return nil, t.absent(path)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return b, refused(path, want.VerifyLengthHashes(b))
+}
+
+// absent is the error for a file that the metadata names, and that is not there.
+func (t *Trust) absent(path string) error {
+	if t.behind {
+		return fmt.Errorf("%s: %w", path, ErrBehind)
+	}
+	return refuse(RuleIncomplete, "%s is not there", path)
 }
 
 // targets returns a role's metadata, from what is kept if that is still the one.
@@ -604,6 +623,9 @@ func (t *Trust) refreshCheckpoint(ctx context.Context) error {
 	if old.Note != nil && t.known.Logged == t.snapshotVersion() {
 		t.checkpoint = old
 		return nil
+	}
+	if t.behind { // its log is too
+		return fmt.Errorf("log/checkpoint: %w", ErrBehind)
 	}
 	b, err := readFile(ctx, t.cfg.Files, "log/checkpoint", maxCheckpoint)
 	if errors.Is(err, ErrAbsent) {

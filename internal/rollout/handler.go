@@ -48,6 +48,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			ID    string `json:"id"`
 			Group string `json:"group"`
 		} `json:"client_params"`
+		Claim *Claim `json:"shoal_rollout"` // what a shoal wants the slot for; others have no such
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err == nil {
@@ -58,17 +59,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "client_params", "client_params has no id and group as they should be")
 		return
 	}
+	if h.Slots.cfg.PerGroup == 0 && request.Claim == nil && r.URL.Path != ReleasePath { // how many there are is not for us to say
+		refuse(w, http.StatusNotFound, "no_slots", "this origin has no slots: serve --fleet-slots gives them")
+		return
+	}
 	if r.URL.Path == ReleasePath {
-		err = h.Slots.Release(p.Group, p.ID)
+		err = h.Slots.Release(r.Context(), p.Group, p.ID)
 	} else {
 		var holder *Holder
-		if holder, err = h.Slots.Acquire(p.Group, p.ID); err == nil {
+		if holder, err = h.Slots.Acquire(r.Context(), p.Group, p.ID, request.Claim); err == nil {
 			w.Header().Set(TokenHeader, strconv.FormatUint(holder.Token, 10))
 		}
 	}
 	switch {
 	case errors.Is(err, ErrTaken):
 		refuse(w, http.StatusConflict, "all_slots_taken", err.Error())
+	case errors.Is(err, ErrWave):
+		refuse(w, http.StatusConflict, "wave", err.Error())
 	case err != nil:
 		h.Log.Error("a slot for an update", "group", p.Group, "id", p.ID, "err", err)
 		refuse(w, http.StatusInternalServerError, "internal", "the slots cannot be read or written")

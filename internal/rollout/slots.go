@@ -1,14 +1,12 @@
 package rollout
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // ErrTaken is that others have all slots of a group. A *TakenError says who.
@@ -37,53 +35,50 @@ type Holder struct {
 
 // SlotsConfig configures Slots.
 type SlotsConfig struct {
-	PerGroup int           // slots of each group
-	Lease    time.Duration // after which a slot is free that was not given back; zero means an hour
-	Now      func() time.Time
+	PerGroup int              // slots of each group; 0: any number
+	Lease    time.Duration    // after which a slot is free that was not given back; zero means an hour
+	Now      func() time.Time // nil means the store's clock
+	// Rollouts are those that are under way, whose waves a machine that asks for a slot must belong to. Nil: none are.
+	Rollouts *Rollouts
 }
 
-// Slots are the slots of all groups. It is safe for concurrent use; one process has the file at a time.
+// Slots are the slots of all groups. It is safe for concurrent use.
 type Slots struct {
-	db  *bolt.DB
-	cfg SlotsConfig
+	store Store
+	cfg   SlotsConfig
 }
-
-var holdersBucket = []byte("holders") // not changed
 
 const (
-	defaultLease = time.Hour
-	openTimeout  = 5 * time.Second
-	maxGroups    = 1000 // a stranger can name any
+	holdersBucket = "holders" // by group: []Holder
+	defaultLease  = time.Hour
+	maxGroups     = 1000 // a stranger can name any
+	maxHolders    = 10_000
 )
 
-// OpenSlots opens the file at path, and makes it if it is not there.
-func OpenSlots(path string, c SlotsConfig) (*Slots, error) {
+// NewSlots has the slots in a store, which stays the caller's to close.
+func NewSlots(store Store, c SlotsConfig) *Slots {
 	if c.Lease == 0 {
 		c.Lease = defaultLease
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: openTimeout})
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
-	}
-	return &Slots{db, c}, nil
+	return &Slots{store, c}
 }
 
-// Close closes the file.
-func (s *Slots) Close() error { return s.db.Close() }
-
-// Acquire takes a slot of a group for a machine, or finds that it has one, whose lease then begins anew.
-func (s *Slots) Acquire(group, id string) (*Holder, error) {
+// Acquire takes a slot of a group for a machine, or finds that it has one, whose lease then begins anew. For whom c says what it is for, the wave is looked at in the
+// same transaction: a machine that it has not reached is an ErrWave, and a wave of so many machines never has more. c may be nil.
+func (s *Slots) Acquire(ctx context.Context, group, id string, c *Claim) (*Holder, error) {
 	var got *Holder
-	err := s.change(group, func(b *bolt.Bucket, holders []Holder, now time.Time) ([]Holder, error) {
+	err := s.change(ctx, group, func(tx Tx, holders []Holder, now time.Time) ([]Holder, error) {
+		if c != nil {
+			if err := s.cfg.Rollouts.admit(tx, id, c, now); err != nil {
+				return nil, err
+			}
+		}
 		i := slices.IndexFunc(holders, func(h Holder) bool { return h.ID == id })
 		if i < 0 {
-			if len(holders) >= s.cfg.PerGroup {
-				return holders, &TakenError{holders}
+			if s.cfg.PerGroup > 0 && len(holders) >= s.cfg.PerGroup || len(holders) >= maxHolders {
+				return nil, &TakenError{holders}
 			}
-			token, err := b.NextSequence()
+			token, err := tx.Next(holdersBucket)
 			if err != nil {
 				return nil, err
 			}
@@ -101,45 +96,74 @@ func (s *Slots) Acquire(group, id string) (*Holder, error) {
 }
 
 // Release gives a machine's slot back, if it has one.
-func (s *Slots) Release(group, id string) error {
-	return s.change(group, func(_ *bolt.Bucket, holders []Holder, _ time.Time) ([]Holder, error) {
+func (s *Slots) Release(ctx context.Context, group, id string) error {
+	return s.change(ctx, group, func(_ Tx, holders []Holder, _ time.Time) ([]Holder, error) {
 		return slices.DeleteFunc(holders, func(h Holder) bool { return h.ID == id }), nil
 	})
 }
 
+// Holders lists who has slots, by group, without those whose lease is over.
+func (s *Slots) Holders(ctx context.Context) (map[string][]Holder, error) {
+	all := map[string][]Holder{}
+	err := s.store.View(ctx, func(tx Tx) error {
+		clear(all)
+		return tx.Each(holdersBucket, "", func(group string, v []byte) error {
+			holders, err := parseHolders(v, s.now(tx))
+			if len(holders) > 0 {
+				all[group] = holders
+			}
+			return err
+		})
+	})
+	return all, err
+}
+
+func (s *Slots) now(tx Tx) time.Time {
+	if s.cfg.Now != nil {
+		return s.cfg.Now().UTC().Truncate(time.Second)
+	}
+	return tx.Now().UTC().Truncate(time.Second)
+}
+
 // change changes the holders of a group, without those whose lease is over, in one transaction. An error changes nothing.
-func (s *Slots) change(group string, f func(b *bolt.Bucket, holders []Holder, now time.Time) ([]Holder, error)) error {
-	return s.db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists(holdersBucket)
+func (s *Slots) change(ctx context.Context, group string, f func(tx Tx, holders []Holder, now time.Time) ([]Holder, error)) error {
+	return s.store.Update(ctx, func(tx Tx) error {
+		now := s.now(tx)
+		was, err := tx.Get(holdersBucket, group)
 		if err != nil {
 			return err
 		}
-		holders, err := read(b, group)
+		holders, err := parseHolders(was, now)
 		if err != nil {
 			return err
 		}
-		now := s.cfg.Now().UTC().Truncate(time.Second)
-		holders = slices.DeleteFunc(holders, func(h Holder) bool { return !now.Before(h.Until) })
-		if holders, err = f(b, holders, now); err != nil {
+		if holders, err = f(tx, holders, now); err != nil {
 			return err
 		}
 		if len(holders) == 0 {
-			return b.Delete([]byte(group))
+			return tx.Delete(holdersBucket, group)
 		}
-		if b.Get([]byte(group)) == nil && b.Stats().KeyN >= maxGroups {
-			return errors.New("too many groups")
+		if was == nil {
+			groups := 0
+			if err := tx.Each(holdersBucket, "", func(string, []byte) error { groups++; return nil }); err != nil {
+				return err
+			}
+			if groups >= maxGroups {
+				return errors.New("too many groups")
+			}
 		}
 		v, err := json.Marshal(holders)
 		if err != nil {
 			return err
 		}
-		return b.Put([]byte(group), v)
+		return tx.Put(holdersBucket, group, v)
 	})
 }
 
-func read(b *bolt.Bucket, group string) (holders []Holder, err error) {
-	if v := b.Get([]byte(group)); v != nil {
+// parseHolders reads the holders of a group, without those whose lease is over.
+func parseHolders(v []byte, now time.Time) (holders []Holder, err error) {
+	if v != nil {
 		err = json.Unmarshal(v, &holders)
 	}
-	return holders, err
+	return slices.DeleteFunc(holders, func(h Holder) bool { return !now.Before(h.Until) }), err
 }

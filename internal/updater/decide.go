@@ -36,6 +36,8 @@ type Decision struct {
 	Reason Reason    // of Hold
 	Why    string    // the same for people
 	Until  time.Time // when the answer changes by itself; zero: not known
+	// Counted is that it may Install if the origin of its fleet counts it in, and not otherwise.
+	Counted bool
 }
 
 // Situation is everything that a decision depends on.
@@ -48,6 +50,7 @@ type Situation struct {
 
 	Machine string
 	Groups  []string
+	Asks    bool // it can ask the origin of its fleet to be counted in
 
 	Window   schedule.Windows // when it may change; nil: always
 	MaxDefer time.Duration    // after which window and policy count no more; 0: never
@@ -64,13 +67,16 @@ func decide(s Situation) Decision {
 	if slices.Contains(s.Bad, o.Version) {
 		return Decision{Action: Hold, Reason: HeldBad, Why: "this machine had to go back from it; the next version is tried, or this one when it is pinned"}
 	}
+	install := Decision{Action: Install}
 	if r := o.Rollout; r != nil {
+		in := r.Reached(s.Machine, s.Groups, o.V2)
+		install.Counted = !in && r.Counted() && s.Asks
 		switch {
 		case r.Halted:
 			return Decision{Action: Hold, Reason: HeldHalted, Why: because("its rollout is halted", r.Why)}
 		case r.Paused:
 			return Decision{Action: Hold, Reason: HeldPaused, Why: because("its rollout is paused", r.Why)}
-		case !r.Reached(s.Machine, s.Groups, o.V2):
+		case !in && !install.Counted:
 			return Decision{Action: Hold, Reason: HeldWave, Why: fmt.Sprintf("its rollout is at wave %d of %d, and has not reached this machine", r.Wave+1, len(r.Waves))}
 		}
 	}
@@ -80,7 +86,7 @@ func decide(s Situation) Decision {
 	}
 	latest := since.Add(s.MaxDefer)
 	if s.MaxDefer > 0 && !s.Now.Before(latest) {
-		return Decision{Action: Install}
+		return install
 	}
 	earlier := func(t time.Time) time.Time {
 		if s.MaxDefer > 0 && (t.IsZero() || latest.Before(t)) {
@@ -95,7 +101,7 @@ func decide(s Situation) Decision {
 	if s.Refused != "" {
 		return Decision{Action: Hold, Reason: HeldPolicy, Why: s.Refused, Until: earlier(time.Time{})}
 	}
-	return Decision{Action: Install}
+	return install
 }
 
 func because(what, why string) string {

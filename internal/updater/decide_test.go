@@ -88,7 +88,7 @@ func TestWavesOnlyGrow(t *testing.T) {
 			t.Errorf("wave %d reaches %d of %d machines, want about %.0f", i, counts[i], machines, want)
 		}
 	}
-	if Place("a", "x") == Place("a", "y") {
+	if release.Place("a", "x") == release.Place("a", "y") {
 		t.Error("a machine has the same place in each rollout")
 	}
 }

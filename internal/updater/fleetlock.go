@@ -17,13 +17,26 @@ import (
 type Lock interface {
 	// Acquire takes a slot, or finds that this machine has one. The token is larger for each new holder ("": the lock has none), so that what hooks write to can
 	// tell that a holder is not one any more. The error is an ErrNoSlot where others have all slots.
-	Acquire(ctx context.Context) (token string, err error)
+	// An ErrNotCounted is that the rollout has not come to this machine.
+	Acquire(ctx context.Context, c Claim) (token string, err error)
 	// Release gives the slot back, if this machine has one.
 	Release(ctx context.Context) error
 }
 
-// ErrNoSlot is that as many machines switch as may.
-var ErrNoSlot = errors.New("no slot is free")
+// ErrNoSlot is that as many machines switch as may. ErrNotCounted is that as many machines have come as may, or the rollout does not go on.
+var (
+	ErrNoSlot     = errors.New("no slot is free")
+	ErrNotCounted = errors.New("not by this wave")
+)
+
+// Claim is what a slot is wanted for.
+type Claim struct {
+	App     string   `json:"app"`
+	Channel string   `json:"channel"`
+	Version string   `json:"version"`
+	V2      string   `json:"v2"` // of the content; "": what is asked for is not a step of a rollout
+	Groups  []string `json:"groups,omitempty"`
+}
 
 // FleetLock is a Lock over HTTP, as Zincati uses it: the FleetLock protocol, https://coreos.github.io/zincati/development/fleetlock/protocol/. A token is read from
 // the header Shoal-Fencing-Token of the answer, where the server has such.
@@ -37,18 +50,22 @@ type FleetLock struct {
 const lockTime = 30 * time.Second
 
 // Acquire implements Lock.
-func (f *FleetLock) Acquire(ctx context.Context) (token string, err error) {
-	h, err := f.ask(ctx, "v1/pre-reboot")
+func (f *FleetLock) Acquire(ctx context.Context, c Claim) (token string, err error) {
+	claim := &c
+	if c.V2 == "" {
+		claim = nil
+	}
+	h, err := f.ask(ctx, "v1/pre-reboot", claim)
 	return h.Get("Shoal-Fencing-Token"), err
 }
 
 // Release implements Lock.
 func (f *FleetLock) Release(ctx context.Context) error {
-	_, err := f.ask(ctx, "v1/steady-state")
+	_, err := f.ask(ctx, "v1/steady-state", nil)
 	return err
 }
 
-func (f *FleetLock) ask(ctx context.Context, path string) (http.Header, error) {
+func (f *FleetLock) ask(ctx context.Context, path string, c *Claim) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
 	type parameters struct {
@@ -61,7 +78,8 @@ func (f *FleetLock) ask(ctx context.Context, path string) (http.Header, error) {
 	}
 	body, err := json.Marshal(struct {
 		Parameters parameters `json:"client_params"`
-	}{parameters{f.ID, group}})
+		Claim      *Claim     `json:"shoal_rollout,omitempty"` // others leave unread what they do not know
+	}{parameters{f.ID, group}, c})
 	if err != nil {
 		return nil, err
 	}
@@ -88,34 +106,53 @@ func (f *FleetLock) ask(ctx context.Context, path string) (http.Header, error) {
 		json.Unmarshal(b, &why) // the status says enough where it is something else
 	}
 	text := strings.TrimSpace(resp.Status + " " + why.Value)
+	if resp.StatusCode == http.StatusConflict && why.Kind == "wave" {
+		return nil, fmt.Errorf("%w: %s", ErrNotCounted, why.Value)
+	}
 	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
 		return nil, fmt.Errorf("%w: %s", ErrNoSlot, text)
 	}
 	return nil, fmt.Errorf("the fleet's lock answers %s", text)
 }
 
-// acquire takes a slot of the fleet's lock before anything changes.
-func (u *Updater) acquire(ctx context.Context) (Decision, error) {
-	if u.cfg.Lock == nil {
+// lock is who gives the slot that an update needs; nil: nobody.
+func (u *Updater) lock(counted bool) Lock {
+	if counted {
+		return u.cfg.Fleet
+	}
+	return u.cfg.Lock
+}
+
+// acquire takes a slot of the fleet's lock before anything changes. counted is that the origin of the fleet must count this machine in.
+func (u *Updater) acquire(ctx context.Context, o *Offer, counted bool) (Decision, error) {
+	lock := u.lock(counted)
+	if lock == nil {
 		return Decision{Action: Install}, nil
 	}
 	j := u.journal
-	if j.Slot == nil { // noted first: a slot that was granted and forgotten would keep others waiting
-		j.Slot = &slot{}
+	if j.Slot == nil || j.Slot.Counted != counted { // noted first: a slot that was granted and forgotten would keep others waiting
+		j.Slot = &slot{Counted: counted}
 		if err := u.save(); err != nil {
 			return Decision{}, err
 		}
 	}
-	token, err := u.cfg.Lock.Acquire(ctx)
+	claim := Claim{App: o.App, Channel: o.Channel, Version: o.Version, Groups: u.cfg.Groups}
+	if o.Rollout != nil {
+		claim.V2 = o.V2
+	}
+	token, err := lock.Acquire(ctx, claim)
 	if ctx.Err() != nil {
 		return Decision{}, ctx.Err()
 	}
 	if err != nil {
-		if errors.Is(err, ErrNoSlot) {
+		if errors.Is(err, ErrNoSlot) || errors.Is(err, ErrNotCounted) {
 			j.Slot = nil
 			if err := u.save(); err != nil {
 				return Decision{}, err
 			}
+		}
+		if errors.Is(err, ErrNotCounted) {
+			return Decision{Action: Hold, Reason: HeldWave, Why: err.Error()}, nil
 		}
 		return Decision{Action: Hold, Reason: HeldLock, Why: err.Error()}, nil
 	}
@@ -129,8 +166,8 @@ func (u *Updater) release(ctx context.Context) {
 	if j.Slot == nil {
 		return
 	}
-	if u.cfg.Lock != nil {
-		if err := u.cfg.Lock.Release(ctx); err != nil {
+	if lock := u.lock(j.Slot.Counted); lock != nil {
+		if err := lock.Release(ctx); err != nil {
 			u.cfg.Log.Warn("the fleet's lock was not given back, and is with the next check", "err", err)
 			return
 		}

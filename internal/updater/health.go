@@ -71,7 +71,7 @@ func (u *Updater) health(ctx context.Context, version, previous string, back boo
 func (u *Updater) checkHealth(ctx context.Context, version, previous string, back bool) error {
 	if !strings.HasPrefix(u.cfg.Health, "http://") && !strings.HasPrefix(u.cfg.Health, "https://") {
 		h := hook{name: "health", command: u.cfg.Health, limit: healthLimit, env: u.hookEnv("health", version, previous, back), log: u.cfg.Log}
-		return h.run(ctx)
+		return u.runMarked(ctx, &h)
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()

@@ -2,8 +2,10 @@ package updater
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"shoal/internal/child"
+	"shoal/internal/disk"
 )
 
 // HookError is a hook that did not succeed.
@@ -144,5 +147,42 @@ func (u *Updater) runHook(ctx context.Context, name, command, version, previous 
 		return nil
 	}
 	h := hook{name: name, command: command, limit: u.cfg.HookTimeout, env: u.hookEnv(name, version, previous, back), log: u.cfg.Log}
-	return h.run(ctx)
+	return u.runMarked(ctx, &h)
+}
+
+// hookMark is the variable by which all that a hook has started is found again, when the updater was killed meanwhile.
+const hookMark = "SHOAL_HOOK="
+
+// runMarked runs a hook, and has a file name its mark for as long as it runs. What runs on when it has ended by itself is left alone.
+func (u *Updater) runMarked(ctx context.Context, h *hook) error {
+	mark := rand.Text()
+	h.env = append(h.env, hookMark+mark)
+	path := u.layout.hook()
+	if err := disk.ReplaceFile(path, []byte(mark), 0o600); err != nil { // no power cut can leave a hook behind: it need not be durable
+		u.cfg.Log.Warn("a hook runs that would not be found again", "err", err) // the disk may be full, which is no reason to go back from a version
+		return h.run(ctx)
+	}
+	return errors.Join(h.run(ctx), os.Remove(path))
+}
+
+// endHook kills what is left of a hook that was running when the updater was killed.
+func (u *Updater) endHook() error {
+	path := u.layout.hook()
+	mark, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(mark) > 0 {
+		n, err := child.KillMarked(hookMark + string(mark))
+		if err != nil {
+			return fmt.Errorf("ending the hook that was left running: %w", err)
+		}
+		if n > 0 {
+			u.cfg.Log.Warn("a hook that was left running was killed", "processes", n)
+		}
+	}
+	return os.Remove(path)
 }

@@ -67,7 +67,8 @@ type attempt struct {
 
 // slot is a place among the machines that may switch at once.
 type slot struct {
-	Token string `json:"token,omitempty"`
+	Token   string `json:"token,omitempty"`
+	Counted bool   `json:"counted,omitempty"` // it is of the origin that counts who comes
 }
 
 // Bad is a version that this machine had to go back from.

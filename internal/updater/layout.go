@@ -48,6 +48,7 @@ func newLayout(to string, inPlace bool, d *drive) (*layout, error) {
 }
 
 func (l *layout) journal() string { return filepath.Join(l.state, "journal.json") }
+func (l *layout) hook() string    { return filepath.Join(l.state, "hook") } // see runMarked
 func (l *layout) trash() string   { return filepath.Join(l.state, "trash") }
 
 // before is what lay under the name that programs use when nothing was installed by us, until something is confirmed.

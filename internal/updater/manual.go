@@ -83,10 +83,11 @@ func (u *Updater) Rollback(ctx context.Context) error {
 		return fmt.Errorf("%w: there is none before %s to go back to", ErrNothing, ref(u.app, j.Running))
 	}
 	version := j.confirmed()[i]
-	if d, err := u.acquire(ctx); err != nil {
+	o := &Offer{App: u.app, Version: version}
+	if d, err := u.acquire(ctx, o, false); err != nil {
 		return err
 	} else if d.Action == Hold {
-		return u.hold(&Offer{App: u.app, Version: version}, d)
+		return u.hold(o, d)
 	}
 	j.markBad(j.Running, "rolled back by hand", u.cfg.Now())
 	return u.update(ctx, version, j.hash(version), 0, true)

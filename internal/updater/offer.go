@@ -66,6 +66,7 @@ const (
 	StateGoingBack  State = "going-back"  //
 	StateRolledBack State = "rolled-back" // the version before is in place again
 	StateFailed     State = "failed"      // the switch was not made
+	StateError      State = "error"       // something went wrong before anything was changed; it is tried again
 )
 
 // Report tells a step of an update.
@@ -76,6 +77,7 @@ type Report struct {
 	State    State
 	Version  string // that the step is about
 	Previous string // that was confirmed before it; may be ""
+	Running  string // that is in place, confirmed; may be ""
 	Reason   Reason // why it is held
 	Why      string // for people: why it is held, or what went wrong
 	Until    time.Time

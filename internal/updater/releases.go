@@ -115,12 +115,30 @@ func (r *Releases) Check(ctx context.Context, a Ask) (o *Offer, err error) {
 	if r.Trusted != nil {
 		r.Trusted(found)
 	}
+	if back := goesBack(found.Found, a); back != "" { // with what it says, as if it were a version that was asked for
+		why := because("its rollout was halted", found.Rollout.Why)
+		channel := found.Channel.Channel
+		if found, err = deliver.CheckRelease(ctx, r.named(back), c); err != nil {
+			return nil, err
+		}
+		return &Offer{App: found.App, Channel: channel, Version: found.Version, V2: found.Tree().V2, Bytes: found.Tree().Bytes, Withdrawn: why}, nil
+	}
 	o = &Offer{App: found.App, Version: found.Version, V2: found.Tree().V2, Bytes: found.Tree().Bytes, Withdrawn: found.Withdrawn}
 	if found.Channel != nil {
 		o.Channel = found.Channel.Channel
 		o.Rollout = rolloutOf(found.Found, r.now())
 	}
 	return o, nil
+}
+
+// goesBack is the version that a machine goes back to because the rollout of the one that runs was halted, and those who have it are to go back; "": it does not.
+// The version is one that the channel had before, signed with the app's key, as is that they may be sent back.
+func goesBack(f *release.Found, a Ask) string {
+	c := f.Channel
+	if a.Version != "" || a.Running != f.Version || c == nil || c.Rollout == nil || !c.Rollout.Rollback || len(c.Previous) == 0 || f.Rollout == nil || !f.Rollout.Halted || !f.Rollout.Back {
+		return ""
+	}
+	return c.Previous[0]
 }
 
 func (r *Releases) now() time.Time {

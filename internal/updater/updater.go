@@ -83,6 +83,9 @@ type Config struct {
 	Machine string   // stable, and no other's
 	Groups  []string // that it belongs to
 	Lock    Lock     // nil: any number of machines may switch at once
+	Fleet   Lock     // of the origin, which counts who comes in a wave of so many machines, and is asked then instead of Lock; nil: such a wave does not reach this machine
+	// Retry says which versions of an app to try again that the machine had to go back from; nil: there are none.
+	Retry func(app string) []string
 
 	Reporter Reporter // may be nil
 	Log      *slog.Logger
@@ -125,6 +128,7 @@ type Updater struct {
 	staged staged    // what was verified by this process, and waits
 	offer  *Offer    // what was offered last; nil: nothing yet
 	told   Report    // the last report of being held, which is not told again and again
+	last   State     // that was told
 }
 
 // New checks what lies at c.To. Each of the methods that change something takes the installation for this process while it lasts; another process that has it is a
@@ -148,7 +152,7 @@ func (u *Updater) take() (done func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := u.read(); err != nil {
+	if err := errors.Join(u.endHook(), u.read()); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return func() { lock.Close() }, nil
@@ -192,12 +196,25 @@ func (u *Updater) Once(ctx context.Context) error {
 		return err
 	}
 	defer done()
+	err = u.once(ctx)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrHeld) && u.last != StateRolledBack && u.last != StateFailed {
+		u.tell(Report{State: StateError, Version: u.journal.Seen.Version, Why: err.Error()})
+	}
+	return err
+}
+
+func (u *Updater) once(ctx context.Context) error {
 	if err := u.recover(ctx); err != nil {
 		return err
 	}
 	o, err := u.cfg.Source.Check(ctx, Ask{Version: u.journal.Pinned, Running: u.journal.Running})
 	if err != nil {
 		return err
+	}
+	if u.cfg.Retry != nil {
+		if err := u.forgive(u.cfg.Retry(o.App)); err != nil {
+			return err
+		}
 	}
 	u.offer = o
 	if u.journal.Seen.Version != o.Version || u.journal.Hooks != u.cfg.Hooks {
@@ -214,6 +231,12 @@ func (u *Updater) Once(ctx context.Context) error {
 			return err
 		}
 	}
+	counted := d.Counted
+	if d.Action == Install && counted { // before anything is fetched that may never be installed
+		if d, err = u.acquire(ctx, o, counted); err != nil {
+			return err
+		}
+	}
 	switch d.Action {
 	case Stay:
 		u.tell(Report{State: StateCurrent, Version: o.Version})
@@ -227,7 +250,7 @@ func (u *Updater) Once(ctx context.Context) error {
 	if err := u.stage(ctx, o); err != nil {
 		return err
 	}
-	if d, err = u.acquire(ctx); err != nil {
+	if d, err = u.acquire(ctx, o, counted); err != nil {
 		return err
 	}
 	if d.Action == Hold {
@@ -236,9 +259,22 @@ func (u *Updater) Once(ctx context.Context) error {
 	return u.update(ctx, o.Version, o.V2, o.Bytes, false)
 }
 
+// forgive has versions tried again.
+func (u *Updater) forgive(versions []string) error {
+	n := len(u.journal.Bad)
+	for _, v := range versions {
+		u.journal.forgive(v)
+	}
+	if len(u.journal.Bad) == n {
+		return nil
+	}
+	u.cfg.Log.Info("versions that were bad here are tried again", "versions", versions)
+	return u.save()
+}
+
 // situation is what a decision depends on.
 func situation(c Config, j *journal, o *Offer) Situation {
-	s := Situation{Now: c.Now(), Offer: o, Running: j.Running, Since: j.Seen.At, Bad: j.badVersions(), Machine: c.Machine, Groups: c.Groups, Window: c.Window, MaxDefer: c.MaxDefer}
+	s := Situation{Now: c.Now(), Offer: o, Running: j.Running, Since: j.Seen.At, Bad: j.badVersions(), Machine: c.Machine, Groups: c.Groups, Asks: c.Fleet != nil, Window: c.Window, MaxDefer: c.MaxDefer}
 	if j.Seen.Version != o.Version {
 		s.Since = s.Now
 	}
@@ -268,10 +304,11 @@ func (u *Updater) hold(o *Offer, d Decision) error {
 
 // tell tells a step.
 func (u *Updater) tell(r Report) {
+	u.last = r.State
 	if u.cfg.Reporter == nil {
 		return
 	}
-	r.Machine, r.App, r.Channel = u.cfg.Machine, u.app, u.cfg.Channel
+	r.Machine, r.App, r.Channel, r.Running = u.cfg.Machine, u.app, u.cfg.Channel, u.journal.Running
 	r.Took = u.cfg.Now().Sub(u.begun)
 	if f := u.staged.fetched; f != nil && u.staged.version == r.Version {
 		r.From, r.Way, r.Base = f.From, f.Way, f.Base

@@ -360,7 +360,7 @@ type fakeLock struct {
 	calls []string
 }
 
-func (l *fakeLock) Acquire(context.Context) (string, error) {
+func (l *fakeLock) Acquire(context.Context, Claim) (string, error) {
 	l.calls = append(l.calls, "acquire")
 	if l.full {
 		return "", ErrNoSlot
@@ -429,17 +429,17 @@ func TestFleetLock(t *testing.T) {
 	t.Cleanup(server.Close)
 	a, b := FleetLock{URL: server.URL + "/base", ID: "a"}, FleetLock{URL: server.URL + "/base/", ID: "b"}
 	for range 2 {
-		if token, err := a.Acquire(t.Context()); token != "5" || err != nil {
+		if token, err := a.Acquire(t.Context(), Claim{}); token != "5" || err != nil {
 			t.Fatalf("%q, %v", token, err)
 		}
 	}
-	if _, err := b.Acquire(t.Context()); !errors.Is(err, ErrNoSlot) || !strings.Contains(err.Error(), "a has it") {
+	if _, err := b.Acquire(t.Context(), Claim{}); !errors.Is(err, ErrNoSlot) || !strings.Contains(err.Error(), "a has it") {
 		t.Errorf("the second: %v", err)
 	}
 	if err := errors.Join(b.Release(t.Context()), a.Release(t.Context()), a.Release(t.Context())); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.Acquire(t.Context()); err != nil {
+	if _, err := b.Acquire(t.Context(), Claim{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,12 +1,6 @@
 package updater
 
-import (
-	"crypto/sha256"
-	"encoding/binary"
-	"slices"
-
-	"shoal/internal/release"
-)
+import "shoal/internal/release"
 
 // Rollout is how far a version may spread: the waves as its publisher has signed them, and where it stands.
 type Rollout struct {
@@ -17,21 +11,10 @@ type Rollout struct {
 	Why    string // of either; may be empty
 }
 
-// Reached says whether the rollout of a release has come to a machine.
-func (r *Rollout) Reached(machine string, groups []string, release string) bool {
-	place := Place(machine, release)
-	for _, w := range r.Waves[:min(r.Wave+1, len(r.Waves))] {
-		if place < w.Share || slices.ContainsFunc(w.Groups, func(g string) bool { return slices.Contains(groups, g) }) {
-			return true
-		}
-	}
-	return false
+// Reached says whether the rollout of a content has come to a machine.
+func (r *Rollout) Reached(machine string, groups []string, v2 string) bool {
+	return (&release.Policy{Waves: r.Waves}).Reaches(r.Wave, machine, groups, v2)
 }
 
-// Place is where in a rollout a machine comes, from 0 (first) up to 1: evenly spread, the same each time, and another for each release, so that it is not always
-// the same machines that find out what is wrong. As a wave's share only grows, who is in stays in.
-func Place(machine, release string) float64 {
-	h := sha256.New()
-	h.Write([]byte("shoal rollout\n" + release + "\n" + machine + "\n"))
-	return float64(binary.BigEndian.Uint64(h.Sum(nil))>>11) / (1 << 53)
-}
+// Counted says whether it may come to the machine although it has not reached it, if the origin counts it in.
+func (r *Rollout) Counted() bool { return (&release.Policy{Waves: r.Waves}).Counted(r.Wave) > 0 }
