@@ -9,7 +9,7 @@
 //	                            tried encryption then fall back to plaintext
 //
 // What was read to decide is read again by whoever gets the connection. A connection that has not decided within five seconds is closed, and
-// only so many may be undecided, from one address and in all; when there are too many, the one that has waited longest goes.
+// only so many may be undecided; when there are too many, one of the address that has the most goes, the one that has waited longest.
 // Connections handed on are still *net.TCPConn underneath: net/http reaches sendfile through them, and a test counts the system calls.
 //
 // Over UDP the first bytes of each datagram decide:

@@ -45,7 +45,7 @@ type Handlers struct {
 }
 
 func newPort() *Port {
-	return &Port{decideTime: 5 * time.Second, waiting: newWaiting(maxUndecided, maxUndecidedFromOne)}
+	return &Port{decideTime: 5 * time.Second, waiting: newWaiting(maxUndecided)}
 }
 
 // Number is the port's number.

@@ -165,13 +165,13 @@ func TestSilentStrangersAreClosedInTime(t *testing.T) {
 }
 
 func TestUndecidedConnectionsAreCapped(t *testing.T) {
-	p := start(t, "127.0.0.1:0", Handlers{BitTorrent: echo}, func(p *Port) { p.waiting = newWaiting(100, 3) })
+	p := start(t, "127.0.0.1:0", Handlers{BitTorrent: echo}, func(p *Port) { p.waiting = newWaiting(3) })
 	var silent []*net.TCPConn
 	for range 3 {
 		silent = append(silent, dial(t, p))
 		for n := len(silent); ; time.Sleep(time.Millisecond) { // accepted in this order
 			p.waiting.mu.Lock()
-			got := p.waiting.list.Len()
+			got := p.waiting.many
 			p.waiting.mu.Unlock()
 			if got == n {
 				break

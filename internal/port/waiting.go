@@ -7,31 +7,30 @@ import (
 	"sync"
 )
 
-const (
-	maxUndecided        = 1024 // in all; each costs a goroutine and a socket
-	maxUndecidedFromOne = 64   // from one address: a fleet behind one NAT may well knock at the same moment
-)
+// maxUndecided bounds the connections that have not said what they are; each costs a goroutine and a socket.
+const maxUndecided = 1024
 
-// waiting holds the connections that have not yet said what they are, oldest first. A newcomer beyond a limit pushes out the one that has
-// waited longest: an honest client decides with its first segment, so that one is most likely there to block the others.
+// waiting holds the connections that have not yet said what they are. When there are too many, a newcomer pushes out one of the address that has the most, the one that has
+// waited longest: an honest client decides with its first segment, so that one is most likely there to block the others. So who opens connections without end
+// pushes out its own, while a fleet behind one address may knock at the same moment.
 type waiting struct {
-	max, maxFromOne int
+	max int
 
 	mu     sync.Mutex
 	closed bool
-	list   list.List // of *waiter
-	from   map[netip.Addr]int
+	many   int
+	begun  uint64                    // connections that entered, ever
+	from   map[netip.Addr]*list.List // of *waiter, oldest first
 }
 
 type waiter struct {
 	addr netip.Addr
 	c    io.Closer
+	n    uint64        // it was the n-th to enter
 	el   *list.Element // nil: decided, pushed out, or closed
 }
 
-func newWaiting(maxAll, maxFromOne int) *waiting {
-	return &waiting{max: maxAll, maxFromOne: maxFromOne, from: map[netip.Addr]int{}}
-}
+func newWaiting(most int) *waiting { return &waiting{max: most, from: map[netip.Addr]*list.List{}} }
 
 // enter adds a connection and returns the one it pushes out, if any, for the caller to close. !ok: closed, nobody may enter.
 func (w *waiting) enter(addr netip.Addr, c io.Closer) (me *waiter, out io.Closer, ok bool) {
@@ -41,20 +40,30 @@ func (w *waiting) enter(addr netip.Addr, c io.Closer) (me *waiter, out io.Closer
 	if w.closed {
 		return nil, nil, false
 	}
-	if w.from[addr] >= w.maxFromOne {
-		for el := w.list.Front(); el != nil; el = el.Next() {
-			if x := el.Value.(*waiter); x.addr == addr {
-				out = w.drop(x)
-				break
-			}
-		}
-	} else if w.list.Len() >= w.max {
-		out = w.drop(w.list.Front().Value.(*waiter))
+	if w.many >= w.max {
+		out = w.drop(w.dispensable())
 	}
-	me = &waiter{addr: addr, c: c}
-	me.el = w.list.PushBack(me)
-	w.from[addr]++
+	own := w.from[addr]
+	if own == nil {
+		own = list.New()
+		w.from[addr] = own
+	}
+	w.begun++
+	me = &waiter{addr: addr, c: c, n: w.begun}
+	me.el = own.PushBack(me)
+	w.many++
 	return me, out, true
+}
+
+// dispensable is the one that is to go for another. Called with mu held, and somebody waiting.
+func (w *waiting) dispensable() (x *waiter) {
+	most := 0
+	for _, own := range w.from {
+		if first := own.Front().Value.(*waiter); own.Len() > most || own.Len() == most && first.n < x.n {
+			x, most = first, own.Len()
+		}
+	}
+	return x
 }
 
 // leave takes a connection out that has decided or ended. False: it was pushed out before.
@@ -68,8 +77,10 @@ func (w *waiting) leave(x *waiter) bool {
 func (w *waiting) closeAll() {
 	w.mu.Lock()
 	var all []io.Closer
-	for w.list.Len() > 0 {
-		all = append(all, w.drop(w.list.Front().Value.(*waiter)))
+	for _, own := range w.from {
+		for own.Len() > 0 {
+			all = append(all, w.drop(own.Front().Value.(*waiter)))
+		}
 	}
 	w.closed = true
 	w.mu.Unlock()
@@ -83,9 +94,11 @@ func (w *waiting) drop(x *waiter) io.Closer {
 	if x.el == nil {
 		return nil
 	}
-	w.list.Remove(x.el)
+	own := w.from[x.addr]
+	own.Remove(x.el)
 	x.el = nil
-	if w.from[x.addr]--; w.from[x.addr] == 0 {
+	w.many--
+	if own.Len() == 0 {
 		delete(w.from, x.addr)
 	}
 	return x.c

@@ -10,8 +10,8 @@ type fakeConn struct{ closed bool }
 
 func (c *fakeConn) Close() error { c.closed = true; return nil }
 
-func TestWaitingPushesOutTheOldest(t *testing.T) {
-	w := newWaiting(5, 2)
+func TestWaitingPushesOutTheOldestOfTheMany(t *testing.T) {
+	w := newWaiting(5)
 	enter := func(addr string) (*waiter, *fakeConn, io.Closer) {
 		c := &fakeConn{}
 		me, out, ok := w.enter(netip.MustParseAddr(addr), c)
@@ -20,35 +20,34 @@ func TestWaitingPushesOutTheOldest(t *testing.T) {
 		}
 		return me, c, out
 	}
+	_, honest, _ := enter("10.0.0.2")
 	w1, a1, _ := enter("10.0.0.1")
-	_, b1, _ := enter("10.0.0.2")
-	w3, _, out := enter("10.0.0.1")
-	if out != nil {
-		t.Error("the second of one address pushed somebody out, want two allowed")
-	}
-	if _, _, out := enter("10.0.0.1"); out != io.Closer(a1) {
-		t.Error("the third of one address did not push out that address's first")
-	}
-	if w.leave(w1) {
+	_, a2, _ := enter("10.0.0.1")
+	enter("10.0.0.1")
+	if w5, _, out := enter("10.0.0.1"); out != nil {
+		t.Error("somebody was pushed out while there was room")
+	} else if _, _, out := enter("10.0.0.1"); out != io.Closer(a1) {
+		t.Error("one more of the address that has the most did not push out that address's first")
+	} else if w.leave(w1) {
 		t.Error("who was pushed out left as if it had decided")
-	}
-	enter("10.0.0.3")
-	enter("10.0.0.4")
-	if _, _, out := enter("10.0.0.5"); out != io.Closer(b1) {
-		t.Error("the sixth in all did not push out the oldest")
-	}
-	if !w.leave(w3) || w.leave(w3) {
+	} else if _, _, out := enter("10.0.0.3"); out != io.Closer(a2) {
+		t.Error("another address did not push out the first of the one that has the most")
+	} else if !w.leave(w5) || w.leave(w5) {
 		t.Error("who waits can leave once")
 	}
-	if _, _, out := enter("10.0.0.6"); out != nil {
+	if _, _, out := enter("10.0.0.4"); out != nil {
 		t.Error("somebody was pushed out although one had left")
+	}
+	enter("10.0.0.5") // the last that 10.0.0.1 has more of than others
+	if _, _, out := enter("10.0.0.6"); out != io.Closer(honest) {
+		t.Error("of addresses that have one each, the oldest did not go")
 	}
 	w.closeAll()
 	if _, _, ok := w.enter(netip.MustParseAddr("10.0.0.7"), &fakeConn{}); ok {
 		t.Error("somebody entered after closeAll")
 	}
-	if w.list.Len() != 0 || len(w.from) != 0 {
-		t.Errorf("after closeAll %d wait, from %v", w.list.Len(), w.from)
+	if w.many != 0 || len(w.from) != 0 {
+		t.Errorf("after closeAll %d wait, from %v", w.many, w.from)
 	}
 }
 
