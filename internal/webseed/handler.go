@@ -24,13 +24,13 @@ type Handler struct {
 	// Limit returns what bounds the answer to a request. Nil: nothing does. Set before the first request.
 	Limit func(r *http.Request) Limiter
 
-	// Responses bounds how many files are sent at the same time: each needs two descriptors. Beyond it the answer is 503. 0: any number. Set before
-	// the first request.
+	// Responses bounds how many files are sent at the same time: each needs two descriptors. Beyond it the answer is 503, and for one client when as many
+	// are left for others as it has. 0: any number. Set before the first request.
 	Responses int
 
 	sendTime time.Duration // how long a response may make no progress; 0: stallTime
 	total    atomic.Int64
-	sending  atomic.Int64 // responses under way
+	sending  room // responses under way
 
 	mu    sync.RWMutex
 	byKey map[string]*entry
@@ -130,11 +130,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	defer h.sending.Add(-1)
-	if h.sending.Add(1) > int64(h.Responses) && h.Responses > 0 {
+	client := clientOf(r)
+	if !h.sending.enter(client, h.Responses) {
 		busy(w)
 		return
 	}
+	defer h.sending.leave(client)
 	f, err := e.open(i)
 	if errors.Is(err, errBusy) {
 		busy(w)

@@ -122,7 +122,7 @@ func TestResponsesAreBounded(t *testing.T) {
 		t.Errorf("the third of two: %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
 	}
 	first.Body.Close()
-	for deadline := time.Now().Add(10 * time.Second); h.sending.Load() > 1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); h.sending.now() > 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("a response whose client is gone still counts")
 		}
