@@ -576,7 +576,8 @@ func (r *Repository) Sweep(ctx context.Context) (freed int64, err error) {
 			}
 		}
 	}
-	return freed, nil
+	abandoned, err := r.RemoveAbandoned()
+	return freed + abandoned, err
 }
 
 // sizeOf adds up the files at and below path.
