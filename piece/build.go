@@ -99,6 +99,9 @@ func plan(s *scanned, c BuildConfig) (*Info, *BuildReport, error) {
 	if s.emptyDirs > 0 {
 		report.Notices = append(report.Notices, fmt.Sprintf("%d empty directories are left out: torrents have none", s.emptyDirs))
 	}
+	if n, name := unportable(s); n > 0 {
+		report.Notices = append(report.Notices, fmt.Sprintf("names that Windows does not have, %d in all, such as %q: no machine with Windows can fetch this", n, name))
+	}
 	return in, report, nil
 }
 

@@ -65,6 +65,21 @@ func isDevice(s string) bool {
 	return false
 }
 
+// unportable counts files whose names only Windows refuses, and gives the first of those names. They are no error: much content never meets Windows.
+func unportable(s *scanned) (n int, first string) {
+	for i := range s.files {
+		for _, name := range slices.Concat(s.files[i].Path, []string{s.name}) {
+			if strings.ContainsAny(name, `<>:"|?*`) {
+				if n++; n == 1 {
+					first = name
+				}
+				break
+			}
+		}
+	}
+	return n, first
+}
+
 // checkPath checks a path below name.
 func checkPath(name string, path []string) error {
 	if len(path) > maxComponents {
