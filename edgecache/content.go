@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/piece"
 	"shoal/swarm"
@@ -181,14 +182,14 @@ func (e *Edge) clearChanged(key string, room int64) error {
 	}
 	path := filepath.Join(e.shelf.contentDir(key), t.Name)
 	for i := range t.Files {
-		fi, err := os.Lstat(fileOf(t.Info, path, i))
+		fi, err := os.Lstat(deliver.FileOf(t.Info, path, i))
 		if err != nil || i < len(r.Stamps) && disk.StampOfInfo(fi).Equal(r.Stamps[i]) {
 			continue
 		}
 		if fi.Mode().IsRegular() && fi.Size() <= room {
 			continue
 		}
-		if err := os.RemoveAll(fileOf(t.Info, path, i)); err != nil {
+		if err := os.RemoveAll(deliver.FileOf(t.Info, path, i)); err != nil {
 			return fmt.Errorf("removing what has changed: %w", err)
 		}
 	}

@@ -36,24 +36,6 @@ func readRecord(path string) (*record, error) {
 	return r, nil
 }
 
-// stampsOf looks at the files of a content that lies at path.
-func stampsOf(info *piece.Info, path string) ([]disk.Stamp, error) {
-	stamps := make([]disk.Stamp, len(info.Files))
-	for i := range info.Files {
-		fi, err := os.Lstat(fileOf(info, path, i))
-		if err != nil {
-			return nil, err
-		}
-		stamps[i] = disk.StampOfInfo(fi)
-	}
-	return stamps, nil
-}
-
-// fileOf is where file i of a content at path lies.
-func fileOf(info *piece.Info, path string, i int) string {
-	return filepath.Join(append([]string{path}, info.Files[i].Path...)...)
-}
-
 const (
 	blockBytes  = 4096 // that a file or directory is a multiple of on the disk
 	recordBytes = 160  // of a file's stamp in a record, at most

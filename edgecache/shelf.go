@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/piece"
 )
@@ -283,7 +284,7 @@ func (s *shelf) describe(key string, t *piece.Torrent) error {
 
 // keep notes that a content is whole.
 func (s *shelf) keep(key string, t *piece.Torrent, now time.Time) error {
-	stamps, err := stampsOf(t.Info, filepath.Join(s.contentDir(key), t.Name))
+	stamps, err := deliver.Stamps(t.Info, filepath.Join(s.contentDir(key), t.Name))
 	if err != nil {
 		return err
 	}
@@ -364,7 +365,7 @@ func (s *shelf) unchanged(key string) error {
 	if err != nil {
 		return err
 	}
-	now, err := stampsOf(t.Info, filepath.Join(s.contentDir(key), t.Name))
+	now, err := deliver.Stamps(t.Info, filepath.Join(s.contentDir(key), t.Name))
 	if err != nil {
 		return err
 	}

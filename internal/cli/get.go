@@ -137,7 +137,7 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	}()
 	found, err := e.resolve(ctx, src, r, sync.OnceValues(func() (*deliver.Swarm, error) {
 		var err error
-		if p, err = e.startPeer(ctx, false, src.Hosts()); err != nil || p.Items() == nil {
+		if p, err = e.startPeer(ctx, false, src.Hosts(), false); err != nil || p.Items() == nil {
 			return nil, err
 		}
 		return &deliver.Swarm{Node: p.Node, Items: p.Items(), Peers: e.settings.List("peer")}, nil
@@ -149,7 +149,7 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
 	if p == nil {
-		if p, err = e.startPeer(ctx, r.Private(), append(r.Hosts(), src.Hosts()...)); err != nil {
+		if p, err = e.startPeer(ctx, r.Private(), append(r.Hosts(), src.Hosts()...), false); err != nil {
 			return err
 		}
 	}
@@ -167,8 +167,8 @@ type runningPeer struct {
 	group  *errgroup.Group
 }
 
-// startPeer makes a node, and runs it. hosts are those that the content comes from.
-func (e *env) startPeer(ctx context.Context, private bool, hosts []string) (*runningPeer, error) {
+// startPeer makes a node, and runs it. hosts are those that the content comes from. One that stays answers others in the DHT.
+func (e *env) startPeer(ctx context.Context, private bool, hosts []string, stays bool) (*runningPeer, error) {
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	config, around, err := e.swarmConfig(role, 0)
 	if err != nil {
@@ -176,7 +176,7 @@ func (e *env) startPeer(ctx context.Context, private bool, hosts []string) (*run
 	}
 	config.Upload = e.upload()
 	dht := e.dht(private, hosts...)
-	dht.ReadOnly = true // it leaves soon: others would ask it in vain
+	dht.ReadOnly = !stays // who leaves soon would be asked in vain
 	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, DHT: dht, Limits: e.settings.limits(), Around: around})
 	if err != nil {
 		return nil, err
@@ -292,21 +292,8 @@ func (p *fetchProgress) update(s swarm.Stats) {
 func (e *env) keepState(ctx context.Context, node *daemon.Peer, keys []string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var g sync.WaitGroup
-	g.Go(func() {
-		dir, err := os.MkdirTemp("", ".shoal-state-")
-		if err != nil {
-			e.log.Warn("the repository's state is not given to others", "err", err)
-			return
-		}
-		defer os.RemoveAll(dir)
-		s := deliver.Swarm{Node: node.Node, Items: node.Items(), Peers: e.settings.List("peer")}
-		s.KeepState(ctx, deliver.StateKeeping{
-			Keys:   func() []string { return keys },
-			Dir:    dir,
-			Ready:  func(version int64) { e.log.Info("the repository's state is given to others", "version", version) },
-			Failed: func(err error) { e.log.Info("the repository's state is not given to others yet", "err", err) },
-		})
-	})
+	s := deliver.Swarm{Node: node.Node, Items: node.Items(), Peers: e.settings.List("peer")}
+	g.Go(func() { s.KeepStateOf(ctx, keys, nil, nil, e.log) })
 	return func() {
 		cancel()
 		g.Wait()
@@ -320,16 +307,17 @@ func (e *env) watch(ctx context.Context, t *deliver.Trusted) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var g sync.WaitGroup
-	g.Go(func() {
-		t.Watch(ctx, func(err error) {
-			f := explain(err)
-			e.report.Notice("%s — %s", err, f.hint)
-		})
-	})
+	g.Go(func() { t.Watch(ctx, e.forked) })
 	return func() {
 		cancel()
 		g.Wait()
 	}
+}
+
+// forked tells of a log that has two histories.
+func (e *env) forked(err error) {
+	f := explain(err)
+	e.report.Notice("%s — %s", err, f.hint)
 }
 
 // done tells that everything is verified and in place.

@@ -166,12 +166,14 @@ func (e *env) setSource(c *updater.Config, args []string) error {
 			return err
 		}
 	}
-	var p fetchProgress
+	p := fetchProgress{report: e.report, total: -1}
+	stays := s.has("once") && !s.Bool("once") && !s.Bool("dry-run") // it is none that checks
 	c.Source = &updater.Releases{
 		Source: src, Config: e.releaseConfig(), Peers: s.List("peer"), Stall: s.Duration("stall-timeout"), Limit: s.Duration("deadline"),
-		Trusted: e.noteTrust,
+		Trusted: e.noteTrust, Forked: e.forked, Log: e.log,
+		Stay: stays && e.upload() != swarm.UploadOff,
 		Start: func(ctx context.Context, private bool, hosts []string) (*updater.Peer, error) {
-			p, err := e.startPeer(ctx, private, hosts)
+			p, err := e.startPeer(ctx, private, hosts, stays)
 			if err != nil {
 				return nil, err
 			}
@@ -181,6 +183,7 @@ func (e *env) setSource(c *updater.Config, args []string) error {
 			p = fetchProgress{report: e.report, name: t.Name, total: t.Length}
 			e.report.Start(p.name, p.total)
 		},
+		Planned:  func(plan *deliver.Plan) { e.planned(&p, plan) },
 		Progress: func(s swarm.Stats) { p.update(s) },
 	}
 	return nil

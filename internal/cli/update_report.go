@@ -31,7 +31,10 @@ func (u updateReporter) Report(r updater.Report) {
 			Seconds  float64    `json:"seconds"`
 			Healthy  bool       `json:"healthy"`
 			Machine  string     `json:"machine"`
-		}{r.App, r.Channel, string(r.State), r.Version, r.Previous, string(r.Reason), r.Why, orNull(r.Until), r.Bytes, fromBytes(swarm.Stats{From: r.From}), seconds(r.Took), r.Healthy, r.Machine})
+			Way      string     `json:"way"`
+			Base     string     `json:"patch_from"`
+			Saved    int64      `json:"saved_bytes"`
+		}{r.App, r.Channel, string(r.State), r.Version, r.Previous, string(r.Reason), r.Why, orNull(r.Until), r.Bytes, fromBytes(swarm.Stats{From: r.From}), seconds(r.Took), r.Healthy, r.Machine, r.Way, r.Base, saved(r)})
 		return
 	}
 	name := r.App + "@" + r.Version
@@ -43,6 +46,9 @@ func (u updateReporter) Report(r updater.Report) {
 			fmt.Fprintf(w, "%s is in place after %s", name, formatSeconds(r.Took.Seconds()))
 			if r.Previous != "" {
 				fmt.Fprintf(w, ", before it %s", r.Previous)
+			}
+			if n := saved(r); n > 0 {
+				fmt.Fprintf(w, "; %s of %s saved", formatBytes(n), formatBytes(r.Bytes))
 			}
 			fmt.Fprintln(w)
 		})
@@ -58,6 +64,15 @@ func (u updateReporter) Report(r updater.Report) {
 		out.Notice("%s: %s; going back", name, r.Why)
 	case updater.StatePreparing, updater.StateSwitched, updater.StateRolledBack, updater.StateFailed: // a moment, or said by the error that follows
 	}
+}
+
+// saved is how many bytes of a release did not come over the net, by what this process has fetched; 0 before that is known.
+func saved(r updater.Report) int64 {
+	if r.Way == "" {
+		return 0
+	}
+	from := fromBytes(swarm.Stats{From: r.From})
+	return max(0, r.Bytes-(from.sum()-from.Reuse))
 }
 
 // sources says how much came from where, in percent.

@@ -30,11 +30,14 @@ type Request struct {
 	From []string
 	// StateDir is where the metainfo of installed versions is kept; may be empty. For Stage.
 	StateDir string
+	// Artefacts is where archives and patches that were fetched stay, so that they can be given to others: KEY/NAME and KEY.torrent, by their v2 info hashes;
+	// "": they are removed. For Stage.
+	Artefacts string
 	// Planned is told how Stage brings a release here, and again when one way has failed.
 	Planned func(p *Plan)
 
-	heard chan []byte // checkpoints that peers have seen of the log
-	keep  bool        // leave the content in its part files
+	heard   chan []byte // checkpoints that peers have seen of the log
+	reading bool        // it is an artefact, and used as it comes
 
 	// Metadata is called once when it is known what is fetched.
 	Metadata func(t *piece.Torrent)
@@ -67,9 +70,9 @@ func (r *Request) begin(node *swarm.Node) (*swarm.Transfer, error) {
 			spec.SelectIndex = m.Wants
 		}
 	}
-	spec.Keep = r.keep || r.Stdout != nil
-	spec.InOrder = r.Stdout != nil || r.keep && node.Uploads() != swarm.UploadAll // it is unpacked as it comes; a swarm is better served by rare pieces
-	if node.Uploads() == swarm.UploadOff {                                        // then nobody but web seeds is asked
+	spec.Keep = r.Stdout != nil || r.reading && r.Artefacts == ""
+	spec.InOrder = r.Stdout != nil || r.reading && node.Uploads() != swarm.UploadAll // it is unpacked as it comes; a swarm is better served by rare pieces
+	if node.Uploads() == swarm.UploadOff {                                           // then nobody but web seeds is asked
 		r.Peers, r.Trackers, r.Discovers = nil, nil, false
 		if r.Torrent == nil {
 			return nil, &Error{ErrNoSource, "peers are off, and only they can describe what this magnet link names", "use a .torrent, or a magnet link with xs=URL"}

@@ -48,11 +48,7 @@ func (s installed) keep(t *piece.Torrent, path string) error {
 	}
 	v2 := hex.EncodeToString(t.V2[:])
 	if _, err := os.Lstat(s.file(v2, "torrent")); errors.Is(err, fs.ErrNotExist) {
-		var b bytes.Buffer
-		if err := t.Write(&b); err != nil {
-			return err
-		}
-		if err := disk.WriteFile(s.file(v2, "torrent"), b.Bytes(), 0o644); err != nil {
+		if err := writeTorrent(s.file(v2, "torrent"), t); err != nil {
 			return err
 		}
 	}
@@ -61,6 +57,18 @@ func (s installed) keep(t *piece.Torrent, path string) error {
 		return err
 	}
 	return disk.WriteFile(s.file(v2, "at"), []byte(absolute+"\n"), 0o644)
+}
+
+// writeTorrent writes a description, in a directory that is made if it is not there.
+func writeTorrent(path string, t *piece.Torrent) error {
+	var b bytes.Buffer
+	if err := t.Write(&b); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return disk.WriteFile(path, b.Bytes(), 0o644)
 }
 
 // maxInstalled is how many places of installed content are looked at, the newest first.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,9 @@ type StateKeeping struct {
 // it, and has the DHT remember the item, which anybody can put again as it was signed.
 func (s *Swarm) KeepState(ctx context.Context, k StateKeeping) {
 	have := s.restoreState(ctx, &k)
+	s.keep(have)
 	defer func() {
+		s.keep(nil)
 		if have != nil {
 			have.Transfer.Close()
 		}
@@ -85,6 +88,19 @@ func (s *Swarm) KeepState(ctx context.Context, k StateKeeping) {
 	}
 }
 
+// KeepStateOf is KeepState for a machine that keeps nothing for its next start. version and news may be nil.
+func (s *Swarm) KeepStateOf(ctx context.Context, keys []string, version func() int64, news <-chan struct{}, log *slog.Logger) {
+	dir, err := os.MkdirTemp("", ".shoal-state-")
+	if err != nil {
+		log.Warn("the repository's state is not given to others", "err", err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	s.KeepState(ctx, StateKeeping{Keys: func() []string { return keys }, Dir: dir, Version: version, News: news,
+		Ready:  func(version int64) { log.Info("the repository's state is given to others", "version", version) },
+		Failed: func(err error) { log.Info("the repository's state is not given to others yet", "err", err) }})
+}
+
 // newerState fetches the newest state, if that is newer than what is here; nil if it is not. That nothing is found is an error only while what is here is not enough.
 func (s *Swarm) newerState(ctx context.Context, k *StateKeeping, have *State) (*State, error) {
 	known, enough := int64(0), have != nil
@@ -99,7 +115,12 @@ func (s *Swarm) newerState(ctx context.Context, k *StateKeeping, have *State) (*
 	case err != nil:
 		return nil, err
 	case have == nil || item.Seq > have.Item.Seq:
+		s.mu.Lock()
 		next, err := s.fetchState(ctx, item, k.content(item.Seq))
+		if err == nil {
+			s.kept = next
+		}
+		s.mu.Unlock()
 		if err != nil {
 			return nil, err
 		}
@@ -112,6 +133,13 @@ func (s *Swarm) newerState(ctx context.Context, k *StateKeeping, have *State) (*
 		return nil, older(have.Item.Seq, known)
 	}
 	return nil, nil
+}
+
+// keep notes what is given from now on, for FetchState.
+func (s *Swarm) keep(have *State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = have
 }
 
 func older(has, known int64) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -77,6 +78,8 @@ type survey struct {
 	dir      string
 	parts    int64            // bytes that a former run has verified, or put together in this one; -1: not known
 	failed   map[string]error // ways that were tried, by key
+
+	artefactDir func(v2 string) string // where an archive or a patch is fetched to
 }
 
 func key(way, from string) string { return way + " " + from }
@@ -173,7 +176,11 @@ func (s *survey) staged(a *release.Artefact) int64 {
 	if err != nil {
 		return 0
 	}
-	return min(swarm.Staged(s.dir, v2), a.Bytes)
+	dir := s.artefactDir(a.V2)
+	if fi, err := os.Stat(filepath.Join(dir, a.Name)); err == nil && dir != s.dir && fi.Size() == a.Bytes {
+		return a.Bytes
+	}
+	return min(swarm.Staged(dir, v2), a.Bytes)
 }
 
 func parseV2(text string) (h piece.Hash32, err error) {

@@ -53,7 +53,13 @@ func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Re
 	r.Found = Found{Torrent: torrent, Release: s.Release}
 	s.reach(&r.Found, a.V2)
 	r.Peers = s.Peers // those of the repository, and those that the user has named
-	r.Select, r.Metadata, r.keep = nil, nil, true
+	r.Select, r.Metadata, r.reading = nil, nil, true
+	r.Dir = r.artefactDir(a.V2)
+	if r.Artefacts != "" {
+		if err := writeTorrent(r.Dir+".torrent", torrent); err != nil {
+			return err
+		}
+	}
 	t, err := r.begin(s.node)
 	if err != nil {
 		return err

@@ -48,6 +48,8 @@ type Trusted struct {
 	Name  string // what its repository is called
 	// Withdrawn is why ReleaseConfig.Running was taken back; "": it was not.
 	Withdrawn string
+	// Trackers are those of the repository's server.
+	Trackers [][]string
 
 	heard chan []byte // checkpoints that peers have seen of the log
 }
@@ -289,6 +291,9 @@ func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Tr
 		return nil, err
 	}
 	trusted := &Trusted{Found: found, Trust: t, Name: r.name, heard: make(chan []byte, 4)}
+	if r.web != nil {
+		trusted.Trackers = r.web.trackers()
+	}
 	if c.Running != "" && c.Running != found.Version {
 		trusted.Withdrawn, err = t.Withdrawn(ctx, release.Ref{App: found.App, Version: c.Running}, platforms)
 	}

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,7 @@ type Staged struct {
 	Plan     *Plan           // of a release; else nil
 	Transfer *swarm.Transfer // of the content itself
 
-	dir       string
+	request   *Request
 	artefacts []*swarm.Transfer // archives and patches that were fetched, and are given to others
 	extra     [swarm.Classes]int64
 	built     int64 // bytes of the content that were unpacked or patched: neither fetched nor here before
@@ -59,7 +60,7 @@ func (s *Staged) Stats() swarm.Stats {
 	return total
 }
 
-// Close ends the seeding, and removes archive and patch.
+// Close ends the seeding, and removes archive and patch, unless Request.Artefacts keeps them: then what was not fetched to its end goes.
 func (s *Staged) Close() error {
 	var err error
 	for _, t := range append(slices.Clone(s.artefacts), s.Transfer) {
@@ -68,7 +69,11 @@ func (s *Staged) Close() error {
 		}
 	}
 	for _, v2 := range s.leftover {
-		err = errors.Join(err, swarm.DropParts(s.dir, v2))
+		dir := s.request.artefactDir(hex.EncodeToString(v2[:]))
+		err = errors.Join(err, swarm.DropParts(dir, v2))
+		if s.request.Artefacts != "" && os.Remove(dir) == nil { // there is nothing in it
+			err = errors.Join(err, os.Remove(dir+".torrent"))
+		}
 	}
 	return err
 }
@@ -77,7 +82,7 @@ func (s *Staged) Close() error {
 // files are put together in the place of the tree's own fetch, and whatever has made a byte of them, the tree's hashes decide; when a way fails, what it
 // has brought is kept and the next one fetches the rest. What is not a release, or only a part of one, is fetched as it is.
 func Stage(ctx context.Context, node *swarm.Node, r Request) (*Staged, error) {
-	s := &stager{Request: r, node: node, out: &Staged{dir: r.Dir}}
+	s := &stager{Request: r, node: node, out: &Staged{request: &r}}
 	if err := s.run(ctx); err != nil {
 		return nil, errors.Join(err, s.out.closeEarly())
 	}
@@ -157,6 +162,14 @@ func (s *stager) run(ctx context.Context) error {
 	return s.finish(ctx)
 }
 
+// artefactDir is where an archive or a patch is fetched to, by its v2 info hash in hex.
+func (r *Request) artefactDir(v2 string) string {
+	if r.Artefacts == "" {
+		return r.Dir
+	}
+	return filepath.Join(r.Artefacts, v2)
+}
+
 // isLocal says whether no other way would fare better.
 func isLocal(err error) bool {
 	return errors.Is(err, ErrDeadline) || disk.IsNoSpace(err) || errors.Is(err, disk.ErrHeld) || errors.Is(err, fs.ErrPermission)
@@ -166,7 +179,7 @@ func isLocal(err error) bool {
 func (s *stager) look(ctx context.Context) (err error) {
 	state := installed{s.StateDir}
 	v := &s.survey
-	*v = survey{release: s.Release.Found, tree: s.Torrent, local: s.Local != nil, carried: s.carried, dir: s.Dir, parts: -1, failed: map[string]error{}}
+	*v = survey{release: s.Release.Found, tree: s.Torrent, local: s.Local != nil, carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1, failed: map[string]error{}}
 	if v.tree == nil {
 		v.tree = state.torrent(v.release.Tree().V2)
 	}

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"shoal/internal/release"
@@ -28,6 +30,9 @@ type Swarm struct {
 	Items Items
 	// Peers are asked for a state besides those that the DHT knows.
 	Peers []string
+
+	mu   sync.Mutex // of fetching: the node has each torrent once
+	kept *State     // what KeepState gives
 }
 
 const (
@@ -39,7 +44,14 @@ const (
 type State struct {
 	Path     string // of the bundle
 	Item     *release.Item
-	Transfer *swarm.Transfer // seeds it until it is closed
+	Transfer *swarm.Transfer // seeds it until it is closed; nil: KeepState does
+}
+
+// Close ends the seeding.
+func (s *State) Close() {
+	if s.Transfer != nil {
+		s.Transfer.Close()
+	}
 }
 
 // FetchState finds the newest state that any of the item keys (in hex) has signed, and fetches it into dir, from peers alone.
@@ -49,6 +61,11 @@ func (s *Swarm) FetchState(ctx context.Context, keys []string, salt []byte, dir 
 	item, err := s.newestItem(ctx, keys, salt)
 	if err != nil {
 		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept != nil && bytes.Equal(s.kept.Item.Value, item.Value) {
+		return &State{Path: s.kept.Path, Item: item}, nil
 	}
 	return s.fetchState(ctx, item, dir)
 }
@@ -160,12 +177,12 @@ func (c *ReleaseConfig) fromSwarm(ctx context.Context, root []byte, keys []strin
 	}
 	b, err := release.OpenBundle(state.Path)
 	if err != nil {
-		state.Transfer.Close()
+		state.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &repository{files: b, id: id, root: root, close: func() {
 		b.Close()
-		state.Transfer.Close()
+		state.Close()
 		os.RemoveAll(dir)
 	}}, nil
 }

@@ -31,9 +31,7 @@ func (w *web) sources(f *Found, v2 string) {
 	if !w.shoal.Load() {
 		return
 	}
-	if !w.edge.Load() {
-		f.Trackers = [][]string{{w.base.JoinPath("announce").String()}}
-	}
+	f.Trackers = w.trackers()
 	if w.base.Scheme == "http" {
 		port := w.base.Port()
 		if port == "" {
@@ -41,6 +39,14 @@ func (w *web) sources(f *Found, v2 string) {
 		}
 		f.Peers = []string{net.JoinHostPort(w.base.Hostname(), port)}
 	}
+}
+
+// trackers are those that the server has: none, unless it is a Shoal origin. It is told once something was read from there.
+func (w *web) trackers() [][]string {
+	if !w.shoal.Load() || w.edge.Load() {
+		return nil
+	}
+	return [][]string{{w.base.JoinPath("announce").String()}}
 }
 
 // WebSeed is a torrent as internal/webseed serves it, lying at path; index are the places of its files in the torrent.

@@ -114,7 +114,11 @@ func (r *Repository) WriteState(ctx context.Context, w io.Writer) (version int64
 				return 0, err
 			}
 			for _, platform := range live {
-				if err := t.prove(ctx, Ref{App: app, Channel: c.Channel}, platform, nil); err != nil {
+				var found []*Found
+				if err := t.prove(ctx, Ref{App: app, Channel: c.Channel}, platform, &found); err != nil {
+					return 0, err
+				}
+				if err := t.describeAll(ctx, found[0]); err != nil {
 					return 0, err
 				}
 			}
@@ -128,6 +132,22 @@ func (r *Repository) WriteState(ctx context.Context, w io.Writer) (version int64
 		return 0, err
 	}
 	return t.set.Timestamp.Signed.Version, b.Close()
+}
+
+// describeAll reads how a release's archive and patches are described, so that neighbours who have them can give them. Small patches are not for swarms, and left out.
+func (t *Trust) describeAll(ctx context.Context, f *Found) error {
+	patches, err := t.Patches(ctx, f)
+	if err != nil {
+		return err
+	}
+	for _, a := range append(patches, f.Artefacts...) {
+		if a.isTorrent() && a.Kind != "T" {
+			if _, err := t.MetainfoOf(ctx, f, a.V2); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // prove follows the chain down to one release, and appends it to found.

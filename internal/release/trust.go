@@ -321,6 +321,9 @@ func (t *Trust) Age() time.Time { return t.age }
 // Items are the keys of the repository's DHT item, in hex, newest last.
 func (t *Trust) Items() []string { return t.extra.Item }
 
+// Timestamp is the version of the newest timestamp that this machine has seen: what the repository says at one time has one.
+func (t *Trust) Timestamp() int64 { return t.set.Timestamp.Signed.Version }
+
 // Unchanged says whether Refresh has found nothing new.
 func (t *Trust) Unchanged() bool { return t.unchanged }
 

@@ -8,15 +8,15 @@ import (
 )
 
 // update switches to a version that lies staged or in versions/, and makes sure that it is well.
-func (u *Updater) update(ctx context.Context, version string, bytes int64, byHand bool) error {
-	if u.staged.version == version {
+func (u *Updater) update(ctx context.Context, version, v2 string, bytes int64, byHand bool) error {
+	if u.staged.version == version && u.staged.content != "" {
 		if err := u.layout.install(version, u.staged.content); err != nil {
 			return err
 		}
 		if err := u.layout.drive.remove(u.layout.stage(version)); err != nil {
 			return err
 		}
-		u.staged = staged{}
+		u.staged.content = ""
 	}
 	j := u.journal
 	if j.Running == "" {
@@ -24,7 +24,7 @@ func (u *Updater) update(ctx context.Context, version string, bytes int64, byHan
 			return err
 		}
 	}
-	j.Attempt = &attempt{Version: version, Previous: j.Running, Step: stepPre, Bytes: bytes, Begun: u.cfg.Now(), ByHand: byHand}
+	j.Attempt = &attempt{Version: version, V2: v2, Previous: j.Running, Step: stepPre, Bytes: bytes, Begun: u.cfg.Now(), ByHand: byHand}
 	if err := u.save(); err != nil {
 		j.Attempt = nil
 		return err
@@ -69,6 +69,7 @@ func (u *Updater) finish(ctx context.Context) error {
 		return err
 	}
 	u.tell(Report{State: StateConfirmed, Version: a.Version, Previous: a.Previous, Bytes: a.Bytes, Healthy: u.cfg.Health != ""})
+	u.staged = staged{}
 	u.release(ctx)
 	return errors.Join(u.drive.remove(u.layout.before()), u.prune())
 }
@@ -125,6 +126,7 @@ func (u *Updater) goBack(ctx context.Context) error {
 		return err
 	}
 	u.tell(Report{State: state, Version: a.Version, Previous: a.Previous, Why: a.Why, Healthy: healthy})
+	u.staged = staged{}
 	u.release(ctx)
 	err := u.prune()
 	if slices.Contains(j.badVersions(), a.Version) { // else whoever gave it up says why

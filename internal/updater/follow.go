@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// Run follows the channel until ctx is done: it asks again and again. What cannot become better by waiting ends it.
-func (u *Updater) Run(ctx context.Context) error {
+// Run follows the channel until ctx is done: it asks again and again, and has a Source that is a Giver give what is installed meanwhile. What cannot become better by
+// waiting ends it.
+func (u *Updater) Run(ctx context.Context) (err error) {
+	giver, gives := u.cfg.Source.(Giver)
+	if gives {
+		defer func() { err = errors.Join(err, giver.Close()) }()
+	}
 	failures := 0
 	for {
 		err := u.Once(ctx)
@@ -27,6 +32,9 @@ func (u *Updater) Run(ctx context.Context) error {
 		default:
 			failures++
 			u.cfg.Log.Warn("looking for an update", "err", err, "failures", failures)
+		}
+		if gives {
+			giver.Give(ctx, u.gift())
 		}
 		select {
 		case <-time.After(pause(u.cfg.Every, failures, u.cfg.Now(), until, rand.Float64())):

@@ -57,7 +57,7 @@ func (s *shelf) Check(_ context.Context, a Ask) (*Offer, error) {
 	return &o, nil
 }
 
-func (s *shelf) Fetch(ctx context.Context, o *Offer, dir, old string) (*Fetched, error) {
+func (s *shelf) Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error) {
 	content := filepath.Join(s.dir, o.Version, "app-"+o.Version)
 	if _, err := os.Stat(filepath.Join(content, "app")); err == nil {
 		content = filepath.Join(content, "app")
@@ -66,10 +66,10 @@ func (s *shelf) Fetch(ctx context.Context, o *Offer, dir, old string) (*Fetched,
 	if err != nil {
 		return nil, err
 	}
-	if err := copyOld(ctx, x.Info, old, dir); err != nil {
+	if err := copyOld(ctx, x.Info, p.Old, p.Dir); err != nil {
 		return nil, err
 	}
-	to := filepath.Join(dir, x.Name)
+	to := filepath.Join(p.Dir, x.Name)
 	if err := os.RemoveAll(to); err != nil {
 		return nil, err
 	}

@@ -55,6 +55,7 @@ type seen struct {
 // attempt is an update that has begun to change what is used.
 type attempt struct {
 	Version  string    `json:"version"`
+	V2       string    `json:"v2,omitempty"`       // the content's info hash in hex
 	Previous string    `json:"previous,omitempty"` // what it goes back to; "": nothing was installed
 	Step     step      `json:"step"`
 	Tries    int       `json:"tries"` // how often switch, post and health were begun
@@ -81,6 +82,7 @@ type Past struct {
 	At       time.Time `json:"at"`
 	State    State     `json:"state"` // confirmed, rolled-back or failed
 	Version  string    `json:"version"`
+	V2       string    `json:"v2,omitempty"` // the content's info hash in hex; "": an older shoal has written it
 	Previous string    `json:"previous,omitempty"`
 	Why      string    `json:"why,omitempty"`
 	Seconds  float64   `json:"seconds"` // from the pre hook on
@@ -139,10 +141,20 @@ func (j *journal) confirmed() (list []string) {
 	return list
 }
 
+// hash is the info hash of a version that was confirmed, in hex; "": it is not known.
+func (j *journal) hash(version string) string {
+	for _, p := range slices.Backward(j.History) {
+		if p.Version == version && p.V2 != "" {
+			return p.V2
+		}
+	}
+	return ""
+}
+
 // end closes what is under way.
 func (j *journal) end(state State, at time.Time) {
 	a := j.Attempt
-	j.History = append(j.History, Past{At: at, State: state, Version: a.Version, Previous: a.Previous, Why: a.Why, Seconds: at.Sub(a.Begun).Seconds(), ByHand: a.ByHand})
+	j.History = append(j.History, Past{At: at, State: state, Version: a.Version, V2: a.V2, Previous: a.Previous, Why: a.Why, Seconds: at.Sub(a.Begun).Seconds(), ByHand: a.ByHand})
 	j.Attempt = nil
 	if state == StateConfirmed {
 		j.Running = a.Version

@@ -56,6 +56,9 @@ func (l *layout) before() string { return filepath.Join(l.state, "before") }
 // stage is where a version is fetched to.
 func (l *layout) stage(version string) string { return filepath.Join(l.state, "stage", version) }
 
+// given is where what was fetched besides a version's content stays, to be given to others.
+func (l *layout) given(version string) string { return filepath.Join(l.state, "given", version) }
+
 func (l *layout) versions() string {
 	if l.inPlace {
 		return filepath.Join(l.state, "versions")

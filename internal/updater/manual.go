@@ -89,7 +89,7 @@ func (u *Updater) Rollback(ctx context.Context) error {
 		return u.hold(&Offer{App: u.app, Version: version}, d)
 	}
 	j.markBad(j.Running, "rolled back by hand", u.cfg.Now())
-	return u.update(ctx, version, 0, true)
+	return u.update(ctx, version, j.hash(version), 0, true)
 }
 
 // Pin has the machine stay at a version, whatever the channel says; "" is the one in place. One that was bad here may be tried again.

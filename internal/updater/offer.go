@@ -31,15 +31,24 @@ type Ask struct {
 type Source interface {
 	// Check finds out what this machine should have. It fetches no content.
 	Check(ctx context.Context, a Ask) (*Offer, error)
-	// Fetch brings the content of what was offered to dir/NAME, and says what it should be; what lies there already is used. old is a directory with an older
-	// version, or this one, to use what is right in it; "": there is none.
-	Fetch(ctx context.Context, o *Offer, dir, old string) (*Fetched, error)
+	// Fetch brings the content of what was offered to p.Dir/NAME, and says what it should be; what lies there already is used.
+	Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error)
+}
+
+// Places are where a Source finds and leaves what belongs to a fetch.
+type Places struct {
+	Dir string // where the content goes to
+	Old string // a directory with an older version, or this one, to use what is right in it; "": there is none
+	// Give is a directory where archives and patches may stay, for as long as the version is the one that runs.
+	Give string
 }
 
 // Fetched is content on this disk, and its description, by which it is verified again.
 type Fetched struct {
 	Info *piece.Info // NAME is Info.Name
 	From [swarm.Classes]int64
+	Way  string // tree, archive or patch; "": not known
+	Base string // the version that a patch begins with
 }
 
 // State is how far an update is: a word for scripts, never renamed.
@@ -71,9 +80,11 @@ type Report struct {
 	Why      string // for people: why it is held, or what went wrong
 	Until    time.Time
 	Bytes    int64                // of content
-	From     [swarm.Classes]int64 // where they came from, once staged
-	Took     time.Duration        // since the update began
-	Healthy  bool                 // a health check said so; false also where there is none
+	From     [swarm.Classes]int64 // where they came from, once staged by this process
+	Way      string               // and how, see Fetched
+	Base     string
+	Took     time.Duration // since the update began
+	Healthy  bool          // a health check said so; false also where there is none
 }
 
 // Reporter hears of every step, in order. What goes wrong with telling is its own business.

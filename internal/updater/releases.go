@@ -3,6 +3,7 @@ package updater
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -26,37 +27,66 @@ type Releases struct {
 	Config deliver.ReleaseConfig
 	// Start starts a node. hosts are those that the content comes from, private says that it is private.
 	Start func(ctx context.Context, private bool, hosts []string) (*Peer, error)
+	// Stay keeps the node until Close, and gives others what is installed.
+	Stay  bool
 	Peers []string      // to ask besides those that are found
 	Stall time.Duration // see deliver.Request
 	Limit time.Duration // of a fetch; 0: none
 	// Trusted is called with each release that was checked; may be nil.
 	Trusted func(r *deliver.Trusted)
-	// Metadata and Progress are those of deliver.Request; may be nil.
+	// Metadata, Planned and Progress are those of deliver.Request; may be nil.
 	Metadata func(t *piece.Torrent)
+	Planned  func(p *deliver.Plan)
 	Progress func(s swarm.Stats)
+	// Forked is told of a log that has two histories, by what peers have seen of it; may be nil.
+	Forked func(err error)
+	Log    *slog.Logger // nil discards it
+
+	giving giving
 }
 
-// reach is a way to repositories whose origin does not answer, for as long as it is not closed.
+// reach is a node, and by it a way to repositories whose origin does not answer, for as long as it is not closed.
 type reach struct {
 	*Releases
-	peer *Peer
+	peer  *Peer          // nil: it was not needed yet
+	swarm *deliver.Swarm // of the node
+}
+
+// start starts the node, or takes the one that stays.
+func (r *reach) start(ctx context.Context, private bool, hosts []string) (err error) {
+	if r.peer != nil {
+		return nil
+	}
+	if r.Stay {
+		r.peer, r.swarm, err = r.giving.node(func() (*Peer, error) { return r.Start(ctx, private, hosts) }, r.Peers)
+		return err
+	}
+	if r.peer, err = r.Start(ctx, private, hosts); err == nil {
+		r.swarm = swarmOf(r.peer, r.Peers)
+	}
+	return err
+}
+
+// swarmOf is where a node finds repositories; nil: nowhere.
+func swarmOf(p *Peer, peers []string) *deliver.Swarm {
+	if p.Items == nil {
+		return nil
+	}
+	return &deliver.Swarm{Node: p.Node, Items: p.Items, Peers: peers}
 }
 
 // config is how the release is found. A node is started where the DHT must be asked.
 func (r *reach) config(ctx context.Context) deliver.ReleaseConfig {
 	c := r.Config
 	c.Swarm = sync.OnceValues(func() (*deliver.Swarm, error) {
-		var err error
-		if r.peer, err = r.Start(ctx, false, r.Source.Hosts()); err != nil || r.peer.Items == nil {
-			return nil, err
-		}
-		return &deliver.Swarm{Node: r.peer.Node, Items: r.peer.Items, Peers: r.Peers}, nil
+		err := r.start(ctx, false, r.Source.Hosts())
+		return r.swarm, err
 	})
 	return c
 }
 
 func (r *reach) close() error {
-	if r.peer == nil {
+	if r.peer == nil || r.Stay {
 		return nil
 	}
 	return r.peer.Stop()
@@ -81,6 +111,7 @@ func (r *Releases) Check(ctx context.Context, a Ask) (o *Offer, err error) {
 	if err != nil {
 		return nil, err
 	}
+	r.giving.trusted = found
 	if r.Trusted != nil {
 		r.Trusted(found)
 	}
@@ -112,7 +143,7 @@ func rolloutOf(f *release.Found, now time.Time) *Rollout {
 }
 
 // Fetch implements Source.
-func (r *Releases) Fetch(ctx context.Context, o *Offer, dir, old string) (f *Fetched, err error) {
+func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, err error) {
 	way := reach{Releases: r}
 	defer func() { err = errors.Join(err, way.close()) }()
 	c := way.config(ctx)
@@ -125,23 +156,28 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, dir, old string) (f *Fet
 	if found.Release.Tree().V2 != o.V2 {
 		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: found.Release.Ref().String() + " is another content than it was a moment ago"}
 	}
-	request := deliver.Request{Found: *found, Dir: dir, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Progress: r.Progress}
-	if old != "" {
-		request.From = []string{old}
+	request := deliver.Request{Found: *found, Dir: p.Dir, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Planned: r.Planned, Progress: r.Progress}
+	if p.Old != "" {
+		request.From = []string{p.Old}
+	}
+	if r.Stay {
+		request.Artefacts = p.Give
 	}
 	if r.Limit > 0 {
 		request.Deadline = time.Now().Add(r.Limit)
 	}
 	request.Peers = append(request.Peers, r.Peers...)
-	if way.peer == nil {
-		if way.peer, err = r.Start(ctx, request.Private(), append(request.Hosts(), r.Source.Hosts()...)); err != nil {
-			return nil, err
-		}
+	if err := way.start(ctx, request.Private(), append(request.Hosts(), r.Source.Hosts()...)); err != nil {
+		return nil, err
 	}
 	request.Discovers = way.peer.Discovers
 	staged, err := deliver.Stage(ctx, way.peer.Node, request)
 	if err != nil {
 		return nil, err
 	}
-	return &Fetched{Info: staged.Torrent().Info, From: staged.Stats().From}, staged.Close()
+	f = &Fetched{Info: staged.Torrent().Info, From: staged.Stats().From}
+	if staged.Plan != nil {
+		f.Way, f.Base = staged.Plan.Chosen().Way, staged.Plan.Chosen().From
+	}
+	return f, staged.Close()
 }

@@ -14,7 +14,8 @@ import (
 // staged is a version that was fetched and verified, and lies in stage/.
 type staged struct {
 	version string
-	content string // the path that becomes versions/VERSION
+	content string // the path that becomes versions/VERSION; "": it has
+	fetched *Fetched
 }
 
 // stage fetches what is offered, from what lies on this disk first, and verifies all of it once more as it lies there.
@@ -30,9 +31,10 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := u.cfg.Source.Fetch(ctx, o, dir, u.old(o.Version))
+	give := u.layout.given(o.Version)
+	f, err := u.cfg.Source.Fetch(ctx, o, Places{dir, u.old(o.Version), give})
 	if disk.IsNoSpace(err) { // what came so far is in everybody's way
-		err = errors.Join(err, os.RemoveAll(dir))
+		err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(give))
 	}
 	if err != nil {
 		return err
@@ -51,8 +53,8 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	if !f.Info.Dir {
 		content = dir
 	}
-	u.staged = staged{o.Version, content}
-	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes, From: f.From})
+	u.staged = staged{o.Version, content, f}
+	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
 	return nil
 }
 

@@ -123,6 +123,7 @@ type Updater struct {
 
 	begun  time.Time // of the update that is under way
 	staged staged    // what was verified by this process, and waits
+	offer  *Offer    // what was offered last; nil: nothing yet
 	told   Report    // the last report of being held, which is not told again and again
 }
 
@@ -198,6 +199,7 @@ func (u *Updater) Once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	u.offer = o
 	if u.journal.Seen.Version != o.Version || u.journal.Hooks != u.cfg.Hooks {
 		if u.journal.Hooks = u.cfg.Hooks; u.journal.Seen.Version != o.Version {
 			u.journal.Seen = seen{o.Version, u.cfg.Now()}
@@ -231,7 +233,7 @@ func (u *Updater) Once(ctx context.Context) error {
 	if d.Action == Hold {
 		return u.hold(o, d)
 	}
-	return u.update(ctx, o.Version, o.Bytes, false)
+	return u.update(ctx, o.Version, o.V2, o.Bytes, false)
 }
 
 // situation is what a decision depends on.
@@ -271,6 +273,9 @@ func (u *Updater) tell(r Report) {
 	}
 	r.Machine, r.App, r.Channel = u.cfg.Machine, u.app, u.cfg.Channel
 	r.Took = u.cfg.Now().Sub(u.begun)
+	if f := u.staged.fetched; f != nil && u.staged.version == r.Version {
+		r.From, r.Way, r.Base = f.From, f.Way, f.Base
+	}
 	u.cfg.Reporter.Report(r)
 }
 
@@ -284,6 +289,9 @@ func (u *Updater) prune() error {
 		if n < u.cfg.Keep {
 			keep = append(keep, v)
 		}
+	}
+	if err := u.pruneGiven(); err != nil {
+		return err
 	}
 	return u.layout.prune(func(v string) bool { return slices.Contains(keep, v) })
 }
