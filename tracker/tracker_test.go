@@ -169,7 +169,9 @@ func TestLateStopDoesNotRemoveTheSuccessor(t *testing.T) {
 
 // Peers of a hybrid announce each of its names, and are counted once.
 func TestSwarmsOfOneContentCountOnce(t *testing.T) {
-	s := New(Config{NameOf: func(hash [20]byte) ([20]byte, bool) { return hashNumber(1), hash == hashNumber(1) || hash == hashNumber(2) }})
+	s := New(Config{NameOf: func(hash [20]byte) ([20]byte, bool) {
+		return hashNumber(1), hash == hashNumber(1) || hash == hashNumber(2)
+	}})
 	for n := range 3 {
 		visit(s, n, nil)
 		visit(s, n, func(r *request) { r.hash = hashNumber(2) })
