@@ -3,7 +3,9 @@ package edgecache
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/url"
+	"slices"
 	"time"
 
 	"shoal/internal/deliver"
@@ -27,6 +29,19 @@ func (e *Edge) holders(ctx context.Context, key string) (own []Member, have map[
 		return nil, nil
 	}
 	return e.ring.of(key), e.ring.ask(ctx, key)
+}
+
+// fetchedElsewhere says whether another edge is at a content too.
+func (e *Edge) fetchedElsewhere(ctx context.Context, key string) bool {
+	if e.ring == nil {
+		return false
+	}
+	for _, x := range e.ring.asker.lately(ctx, e.ring.peers(""), key) {
+		if x.holding == holdsFetching {
+			return true
+		}
+	}
+	return false
 }
 
 // leads says whether it is for this edge to get a content from its origin, for all.
@@ -64,6 +79,39 @@ func (e *Edge) elsewhere(f *feed) (list []release.Files) {
 		list = append(list, deliver.NewUpstream(base, e.cfg.UserAgent))
 	}
 	return list
+}
+
+// maxSpares is how many other edges clients are told of, to go on there when this one dies.
+const maxSpares = 3
+
+// duplicates are the URLs of a signed file of an origin at other edges, those of the same zone first and else in any order, and at the origin itself. An
+// edge that is draining is none.
+func (e *Edge) duplicates(f *feed, id, file string) (urls []string) {
+	var others []Member
+	for _, m := range e.members() {
+		if m.Name != e.self() && !m.Draining {
+			others = append(others, m)
+		}
+	}
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] }) // or all would go to the same one
+	far := func(m Member) int {
+		if m.Zone == e.cfg.Cluster.Zone {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(others, func(a, b Member) int { return far(a) - far(b) })
+	for _, m := range others[:min(len(others), maxSpares)] {
+		urls = append(urls, (&url.URL{Scheme: "http", Host: m.Addr, Path: "/" + id + "/" + file}).String())
+	}
+	return append(urls, withoutUser(f.url).JoinPath(file).String())
+}
+
+// withoutUser is a URL for others: what the edge shows its origin to be let in is nobody's else.
+func withoutUser(u *url.URL) *url.URL {
+	c := *u
+	c.User = nil
+	return &c
 }
 
 // Drain has the other edges take over what this one keeps, and leaves the cluster when they have. It goes on serving what it has.

@@ -49,6 +49,8 @@ type Config struct {
 	Items deliver.Items
 	// Interval is how often origins are asked for news. Zero means 10 seconds.
 	Interval time.Duration
+	// Scrub is in how long everything that is kept is read and compared once. Zero means 30 days; negative: never.
+	Scrub time.Duration
 	// Kept is told of each content that has become whole. It must return at once. Nil: nobody is.
 	Kept      func(Kept)
 	UserAgent string
@@ -108,6 +110,9 @@ type Edge struct {
 func New(cfg Config) (*Edge, error) {
 	if cfg.Interval == 0 {
 		cfg.Interval = defaultInterval
+	}
+	if cfg.Scrub == 0 {
+		cfg.Scrub = defaultScrub
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -187,6 +192,9 @@ func (e *Edge) Run(ctx context.Context) error {
 		}
 	}
 	g.Go(func() error { e.look(ctx); return nil })
+	if e.cfg.Scrub > 0 {
+		g.Go(func() error { e.scrub(ctx); return nil })
+	}
 	g.Go(func() error { e.keepUp(ctx); return nil })
 	err := g.Wait()
 	e.mu.Lock()

@@ -30,7 +30,7 @@ func cutRef(s, at string) (app, rest string, ok bool) {
 
 // ServeHTTP serves contents of the origins to anybody who speaks HTTP:
 //
-//	/content/KEY/NAME[/PATH]    BEP 19
+//	/content/KEY/NAME[/PATH]    BEP 19; also below a repository's id
 //	/APP@VERSION[/PATH]         a release: ?platform=P where there is more than one
 //	/APP:CHANNEL[/PATH]         307 to the version that the channel has
 //
@@ -47,6 +47,9 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if below, ok := strings.CutPrefix(rest, "content/"); ok && e.repositoryWith(first) { // as everything of a repository
+		first, rest = "content", below
+	}
 	if first == "content" {
 		key, file, _ := strings.Cut(rest, "/")
 		e.serveKey(w, r, strings.ToLower(key), file)
@@ -62,6 +65,14 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.NotFound(w, r)
+}
+
+// repositoryWith says whether one of the origins is the repository that has an id.
+func (e *Edge) repositoryWith(id string) bool {
+	return slices.ContainsFunc(e.feeds, func(f *feed) bool {
+		c, _ := f.state()
+		return c != nil && c.id == id && id != ""
+	})
 }
 
 // serveChannel leads to the version that a channel has now.
@@ -123,11 +134,16 @@ func (e *Edge) serveRelease(w http.ResponseWriter, r *http.Request, list []*know
 
 // serveList is for people: what is in a release.
 func (e *Edge) serveList(w http.ResponseWriter, r *http.Request, k *known) {
-	c, t, _ := e.obtainFor(w, r, k, k.name)
+	c, _ := e.obtainFor(w, r, k, k.name)
 	if c == nil {
 		return
 	}
 	defer c.use(-1)
+	t, err := e.torrentOf(c)
+	if err != nil {
+		busy(w, "cannot be read")
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !t.Dir {
@@ -178,19 +194,14 @@ func (e *Edge) obtain(ctx context.Context, k *known) (c *content, whole bool, er
 	return c, whole, err
 }
 
-// obtainFor obtains a content and its description for a request that is for a file of it. It has answered if c is nil; else use(-1) is the caller's.
-func (e *Edge) obtainFor(w http.ResponseWriter, r *http.Request, k *known, file string) (c *content, t *piece.Torrent, whole bool) {
+// obtainFor obtains a content for a request that is for a file of it. It has answered if c is nil; else use(-1) is the caller's.
+func (e *Edge) obtainFor(w http.ResponseWriter, r *http.Request, k *known, file string) (c *content, whole bool) {
 	c, whole, err := e.obtain(r.Context(), k)
 	if err != nil {
 		e.elsewhereFor(w, r, k, file, err)
-		return nil, nil, false
+		return nil, false
 	}
-	if t, err = e.torrentOf(c); err != nil {
-		c.use(-1)
-		busy(w, "cannot be read")
-		return nil, nil, false
-	}
-	return c, t, whole
+	return c, whole
 }
 
 // serve serves a file of a content, by its path below the content's key.
@@ -201,7 +212,7 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	if r.Method == http.MethodGet && !was { // counted before it is decided whether to keep it
 		e.shelf.touch(k.key, e.shareOf(k, r, file), e.cfg.Now())
 	}
-	c, t, whole := e.obtainFor(w, r, k, file)
+	c, whole := e.obtainFor(w, r, k, file)
 	if c == nil {
 		return
 	}
@@ -221,10 +232,10 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 		}
 	}()
 	if !whole {
-		e.servePartial(out, r, c, t, file)
+		e.servePartial(out, r, c, file)
 		return
 	}
-	if err := e.openWeb(c, t); err != nil {
+	if err := e.openWeb(c); err != nil {
 		busy(w, "cannot be read")
 		return
 	}
@@ -275,7 +286,7 @@ func (e *Edge) elsewhereFor(w http.ResponseWriter, r *http.Request, k *known, fi
 // whereElse is the URL of a file where this edge does not keep it: at the edge that does, else at the origin.
 func (e *Edge) whereElse(r *http.Request, k *known, file string, err error) string {
 	if e.ring != nil && errors.Is(err, errElsewhere) {
-		if m, ok := e.ring.keeper(k.key); ok {
+		if m, ok := e.ring.keeper(r.Context(), k.key); ok {
 			return (&url.URL{Scheme: "http", Host: m.Addr, Path: "/content/" + k.key + "/" + file}).String()
 		}
 	}
@@ -296,7 +307,12 @@ func fileNamed(t *piece.Torrent, name string) *piece.File {
 }
 
 // servePartial serves a file that is still coming: the range that is asked for is fetched before the rest.
-func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, t *piece.Torrent, name string) {
+func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, name string) {
+	t, err := e.torrentOf(c)
+	if err != nil {
+		busy(w, "cannot be read")
+		return
+	}
 	f := fileNamed(t, name)
 	if f == nil {
 		http.NotFound(w, r)
@@ -364,7 +380,7 @@ func (c *counted) Write(b []byte) (int, error) {
 }
 
 // openWeb has a whole content served over HTTP.
-func (e *Edge) openWeb(c *content, t *piece.Torrent) error {
+func (e *Edge) openWeb(c *content) error {
 	e.mu.Lock()
 	at := slices.Index(e.opened, c.key)
 	if at >= 0 {
@@ -373,6 +389,10 @@ func (e *Edge) openWeb(c *content, t *piece.Torrent) error {
 	e.mu.Unlock()
 	if at >= 0 {
 		return nil
+	}
+	t, err := e.torrentOf(c)
+	if err != nil {
+		return err
 	}
 	rec, err := readRecord(e.shelf.recordPath(c.key))
 	if err != nil {

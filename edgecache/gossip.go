@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -41,8 +40,6 @@ const (
 	defaultReplicas = 2
 	// rejoinTime is how often edges are looked for that are not there: the other half of a cluster that was split.
 	rejoinTime = 5 * time.Second
-	// askTime bounds a question to another edge.
-	askTime = 2 * time.Second
 	// restTime is how long members must not have changed before somebody acts on who they are, and findTime how long an edge that has just begun looks for
 	// others before it takes itself for alone.
 	restTime = time.Second
@@ -53,15 +50,12 @@ const (
 	maxVersions = 8
 )
 
-// HoldsPath is where an edge tells others how far it has a content: below it stands the content's key.
-const HoldsPath = "/api/v1/edge/holds/"
-
 // ring is what an edge knows of its cluster.
 type ring struct {
-	cfg    Cluster
-	nudge  func()
-	log    *slog.Logger
-	client *http.Client
+	cfg   Cluster
+	nudge func()
+	log   *slog.Logger
+	asker asker
 
 	mu       sync.Mutex
 	list     *memberlist.Memberlist // nil before run
@@ -98,7 +92,7 @@ func newRing(c Cluster, nudge func(), log *slog.Logger) (*ring, error) {
 	if c.Replicas == 0 {
 		c.Replicas = defaultReplicas
 	}
-	r := &ring{cfg: c, nudge: nudge, log: log, client: &http.Client{Timeout: askTime}, says: map[string]meta{}, mine: meta{Port: c.Port, Zone: c.Zone}}
+	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, mine: meta{Port: c.Port, Zone: c.Zone}}
 	r.members = []Member{{Name: c.Name, Zone: c.Zone}}
 	return r, nil
 }
@@ -364,50 +358,4 @@ func (r *ring) of(key string) []Member {
 // keeps says whether a content that was asked for is to be kept here: by its owners, and where it is hot.
 func (r *ring) keeps(key string, heat float64) bool {
 	return heat >= spreadHeat || slices.ContainsFunc(r.of(key), r.isSelf)
-}
-
-// keeper is the edge that others are led to for a content.
-func (r *ring) keeper(key string) (Member, bool) {
-	for _, m := range r.of(key) {
-		if !r.isSelf(m) {
-			return m, true
-		}
-	}
-	return Member{}, false
-}
-
-// ask asks the others how far they have a content.
-func (r *ring) ask(ctx context.Context, key string) map[string]holding {
-	var mu sync.Mutex
-	have := map[string]holding{}
-	var all sync.WaitGroup
-	for _, m := range r.peers("") {
-		all.Go(func() {
-			h := r.holds(ctx, m, key)
-			mu.Lock()
-			defer mu.Unlock()
-			have[m.Name] = h
-		})
-	}
-	all.Wait()
-	return have
-}
-
-func (r *ring) holds(ctx context.Context, m Member, key string) holding {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.Addr+HoldsPath+key, nil)
-	if err != nil {
-		return holdsNone
-	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return holdsNone
-	}
-	defer resp.Body.Close()
-	var x struct {
-		Holds holding `json:"holds"`
-	}
-	if resp.StatusCode != http.StatusOK || json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<10)).Decode(&x) != nil {
-		return holdsNone
-	}
-	return x.Holds
 }

@@ -18,6 +18,7 @@ import (
 const (
 	timestampPath  = "metadata/timestamp.json"
 	checkpointPath = "log/checkpoint"
+	indexPrefix    = "log/index/"
 )
 
 // mirror is a copy of a repository's signed files, from which others can be served when its origin is down. Files that never change are kept as they come;
@@ -39,7 +40,7 @@ func newMirror(dir string, up release.Files) *mirror {
 
 // changes says whether a file is replaced now and then.
 func changes(path string) bool {
-	return path == timestampPath || path == checkpointPath || strings.HasPrefix(path, "log/index/")
+	return path == timestampPath || path == checkpointPath || strings.HasPrefix(path, indexPrefix)
 }
 
 // Get implements release.Files.
@@ -118,6 +119,9 @@ func (p published) Get(ctx context.Context, path string, limit int64, _ string) 
 		p.m.mu.Unlock()
 		if b != nil && p.aside {
 			return b, "", nil
+		}
+		if p.aside && strings.HasPrefix(path, indexPrefix) {
+			return p.m.Get(ctx, path, limit, "") // what is here may lack what the new state has; the other two were asked for with the timestamp
 		}
 		if b, _, err := release.Dir(p.m.dir).Get(ctx, path, limit, ""); err == nil || !p.aside || !errors.Is(err, release.ErrAbsent) {
 			return b, "", err

@@ -20,6 +20,8 @@ type record struct {
 	Cost   int64        `json:"cost"`  // of the disk, see costOf
 	At     time.Time    `json:"at"`    // when it was whole
 	Stamps []disk.Stamp `json:"stamps"`
+	// Read is when all of it was read and compared last, if that was after At: see scrub.
+	Read time.Time `json:"read,omitzero"`
 }
 
 const recordFormat = 1

@@ -177,7 +177,7 @@ func (r *repository) find(ctx context.Context, k *known) (*deliver.Found, error)
 
 // redirect implements source.
 func (r *repository) redirect(k *known, file string) string {
-	return r.base.JoinPath("content", k.key, file).String()
+	return withoutUser(r.base).JoinPath("content", k.key, file).String()
 }
 
 // single is an origin's content that is no release.
@@ -229,5 +229,5 @@ func (s *single) redirect(k *known, file string) string {
 	if err != nil {
 		return ""
 	}
-	return u.JoinPath(file).String()
+	return withoutUser(u).JoinPath(file).String()
 }

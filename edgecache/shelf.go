@@ -48,6 +48,7 @@ type held struct {
 	cost    int64 // of the disk
 	whole   bool
 	at      time.Time // when it was whole
+	read    time.Time // when it was read and compared last: as it came, or later
 	orphan  bool      // parts that nobody has asked for since the start
 	dropped bool      // it is being removed
 }
@@ -91,7 +92,7 @@ func openShelf(dir string, quota, floor int64) (*shelf, error) {
 		switch {
 		case isRecord && validKey(key):
 			if r, err := readRecord(s.recordPath(key)); err == nil {
-				s.held[key] = &held{name: r.Name, bytes: r.Bytes, cost: r.Cost, whole: true, at: r.At}
+				s.held[key] = &held{name: r.Name, bytes: r.Bytes, cost: r.Cost, whole: true, at: r.At, read: later(r.At, r.Read)}
 				continue
 			}
 		case e.IsDir() && validKey(e.Name()):
@@ -111,6 +112,13 @@ func openShelf(dir string, quota, floor int64) (*shelf, error) {
 		}
 	}
 	return s, s.tidyMetainfo()
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // tidyMetainfo removes descriptions of what is not here.
@@ -294,7 +302,7 @@ func (s *shelf) keep(key string, t *piece.Torrent, now time.Time) error {
 	if h == nil {
 		return fmt.Errorf("%s has no room", key)
 	}
-	b, err := json.Marshal(record{recordFormat, t.Name, t.Length, h.cost, now.UTC().Truncate(time.Second), stamps})
+	b, err := json.Marshal(record{Format: recordFormat, Name: t.Name, Bytes: t.Length, Cost: h.cost, At: now.UTC().Truncate(time.Second), Stamps: stamps})
 	if err != nil {
 		return err
 	}
@@ -303,7 +311,7 @@ func (s *shelf) keep(key string, t *piece.Torrent, now time.Time) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.whole, h.orphan, h.at = true, false, now
+	h.whole, h.orphan, h.at, h.read = true, false, now, now
 	return nil
 }
 

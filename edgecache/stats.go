@@ -20,6 +20,7 @@ type counters struct {
 	hitBytes, missBytes            atomic.Int64
 	toPeers                        atomic.Int64
 	filled, failed, mended         atomic.Int64
+	rotten, scrubbed               atomic.Int64 // contents, bytes
 	fromOrigin, fromEdges, fromAny atomic.Int64
 
 	mu      sync.Mutex
@@ -80,7 +81,9 @@ type Requests struct {
 type Fetched struct {
 	Contents   int64 `json:"contents"`
 	Failed     int64 `json:"failed"`
-	Mended     int64 `json:"mended"` // that had changed on disk
+	Mended     int64 `json:"mended"`         // that had changed on disk
+	Rotten     int64 `json:"rotten"`         // of those, that were found by reading
+	Scrubbed   int64 `json:"scrubbed_bytes"` // that were read and found to be right
 	FromOrigin int64 `json:"from_origin_bytes"`
 	FromEdges  int64 `json:"from_edges_bytes"`
 	FromPeers  int64 `json:"from_peers_bytes"`
@@ -135,7 +138,7 @@ func (e *Edge) Status() Status {
 	c := &e.count
 	st := Status{Quota: e.cfg.Quota, Used: used, Kept: kept, Dropped: map[string]Dropped{}, Origins: []OriginStatus{}, Contents: []ContentStatus{}}
 	st.Requests = Requests{All: c.requests.Load(), Hits: c.hits.Load(), Redirects: c.redirects.Load(), HitBytes: c.hitBytes.Load(), MissBytes: c.missBytes.Load(), PeerBytes: c.toPeers.Load()}
-	st.Fetched = Fetched{Contents: c.filled.Load(), Failed: c.failed.Load(), Mended: c.mended.Load(), FromOrigin: c.fromOrigin.Load(), FromEdges: c.fromEdges.Load(), FromPeers: c.fromAny.Load()}
+	st.Fetched = Fetched{Contents: c.filled.Load(), Failed: c.failed.Load(), Mended: c.mended.Load(), Rotten: c.rotten.Load(), Scrubbed: c.scrubbed.Load(), FromOrigin: c.fromOrigin.Load(), FromEdges: c.fromEdges.Load(), FromPeers: c.fromAny.Load()}
 	c.mu.Lock()
 	for why, d := range c.dropped {
 		st.Dropped[why] = d
@@ -256,8 +259,9 @@ func (e *Edge) Unpin(name string) error {
 }
 
 // Public is the directory of a repository's signed files that a URL's path asks for, and the file's path in it: the first origin's at the top, each also
-// below its id. What of it was not needed until now is got first.
-func (e *Edge) Public(ctx context.Context, path string) (dir, file string, ok bool) {
+// below its id. What of it was not needed until now is got first. elsewhere are the URLs of the timestamp, if that is asked for, at other edges and at the
+// origin.
+func (e *Edge) Public(ctx context.Context, path string) (dir, file string, elsewhere []string, ok bool) {
 	path = strings.TrimPrefix(path, "/")
 	id, below, _ := strings.Cut(path, "/")
 	for _, f := range e.feeds {
@@ -275,9 +279,12 @@ func (e *Edge) Public(ctx context.Context, path string) (dir, file string, ok bo
 				continue
 			}
 		}
-		return f.repository.mirror.dir, file, true
+		if file == timestampPath {
+			elsewhere = e.duplicates(f, c.id, file)
+		}
+		return f.repository.mirror.dir, file, elsewhere, true
 	}
-	return "", "", false
+	return "", "", nil, false
 }
 
 // metainfoKey is the content that a metainfo's file describes.

@@ -55,6 +55,7 @@ type session struct {
 	self        netip.AddrPort // as others see us, if they said
 	metas       map[*conn]*metaFetch
 	webs        []*webSeed
+	firstWebs   int       // of them: those that are no spares, which come first
 	reveal      *revealer // nil unless this is an origin that leases
 	spent       bool      // the ration is, so that peers are choked
 	tight       bool      // what is left of the ration was too little for a request

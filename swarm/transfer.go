@@ -56,6 +56,11 @@ type Spec struct {
 	WebSeeds []string   // BEP 19
 	// OriginSeeds are web seeds that the origin itself serves: the last resort.
 	OriginSeeds []string
+	// SpareSeeds are web seeds to fall back on, best first: each is asked only while all other web seeds and those before it fail.
+	SpareSeeds []string
+	// WebGrace is how long peers have to turn up before web seeds are asked; a shorter time than 250 ms is that. What a web seed has sent when peers take
+	// over is lost on the way: who counts what its origin sends gives them more.
+	WebGrace time.Duration
 	// Note is told to peers of this torrent, and Heard, called by the loop, hears theirs: it must return at once. See SetNote.
 	Note  []byte
 	Heard func(note []byte)

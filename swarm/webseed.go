@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +21,8 @@ type webSeed struct {
 	src   *webfetch.Source
 	url   string
 	class atomic.Uint32
+	probe func() // asks once what it is
+	spare int    // 0: asked with the others; else only while those with smaller numbers fail
 
 	// All below belongs to the loop.
 	runs    map[*webRun]struct{} // under way
@@ -60,7 +64,7 @@ func (s *session) startWebSeeds(ctx context.Context) {
 		return
 	}
 	seen := map[string]bool{}
-	add := func(url string, class Class, probe bool, client *http.Client) {
+	add := func(url string, class Class, probe bool, client *http.Client, spare int) {
 		if seen[url] || len(s.webs) >= maxWebSeeds {
 			return
 		}
@@ -70,15 +74,20 @@ func (s *session) startWebSeeds(ctx context.Context) {
 			s.log.Warn("web seed left out", "source", url, "err", err)
 			return
 		}
-		w := &webSeed{s: s, src: src, url: url, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
+		w := &webSeed{s: s, src: src, url: url, spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
 		w.class.Store(uint32(class))
 		s.webs = append(s.webs, w)
 		if probe {
-			s.wg.Go(func() {
-				if role, err := src.Probe(ctx); err == nil && role == RoleEdge.String() {
-					w.class.Store(uint32(Edges))
-				}
+			w.probe = sync.OnceFunc(func() {
+				s.wg.Go(func() {
+					if role, err := src.Probe(ctx); err == nil && role == RoleEdge.String() {
+						w.class.Store(uint32(Edges))
+					}
+				})
 			})
+		}
+		if spare == 0 {
+			w.probe()
 		}
 	}
 	var local *http.Client
@@ -86,19 +95,23 @@ func (s *session) startWebSeeds(ctx context.Context) {
 		local = &http.Client{Transport: rt}
 	}
 	for _, u := range s.t.spec.OriginSeeds {
-		add(u, Origin, false, local)
+		add(u, Origin, false, local, 0)
 	}
 	for _, list := range [][]string{s.torrent.WebSeeds, s.t.spec.WebSeeds} {
 		for _, u := range list {
-			add(u, Origin, true, nil)
+			add(u, Origin, true, nil, 0)
 		}
+	}
+	s.firstWebs = len(s.webs)
+	for i, u := range s.t.spec.SpareSeeds {
+		add(u, Origin, true, nil, 1+i)
 	}
 	workers := webWorkers
 	if n := int64(len(s.torrent.Files)); n > 2*tinyWorkers && s.torrent.Length/n < tinyFile {
 		workers = tinyWorkers
 	}
 	for _, w := range s.webs {
-		for range max(2, min(workers, 32/len(s.webs))) {
+		for range max(2, min(workers, 32/max(1, s.firstWebs))) {
 			s.wg.Go(func() { s.webWorker(ctx, w) })
 		}
 	}
@@ -148,11 +161,11 @@ func (s *session) webWorker(ctx context.Context, w *webSeed) {
 // webWork says what a web seed is to fetch next; nil: nothing now.
 func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 	now := s.now()
-	if s.failed != nil || w.dead || now.Before(w.until) || s.missing() == 0 || w.whole && len(w.runs) > 0 {
+	if s.failed != nil || w.dead || now.Before(w.until) || s.missing() == 0 || w.whole && len(w.runs) > 0 || s.spared(w) {
 		return nil
 	}
 	company := s.usefulPeers(now)
-	if !company && now.Sub(s.started) < webGrace && s.peersMayCome() {
+	if !company && now.Sub(s.started) < max(webGrace, s.t.spec.WebGrace) && s.peersMayCome() {
 		return nil
 	}
 	ops, start := s.webPieces(w, company, now)
@@ -162,6 +175,7 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 	if len(ops) == 0 {
 		return nil
 	}
+	w.probe()
 	run := &webRun{w: w, stop: stop, ops: ops, start: start, limit: len(ops), begun: now}
 	for _, op := range ops {
 		s.lend(op, run)
@@ -170,6 +184,11 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 	run.moved.Store(now.UnixNano())
 	w.runs[run] = struct{}{}
 	return run
+}
+
+// spared says whether a web seed is left alone, since one that comes before it does not fail.
+func (s *session) spared(w *webSeed) bool {
+	return w.spare > 0 && slices.ContainsFunc(s.webs, func(o *webSeed) bool { return o.spare < w.spare && !o.dead && o.fails == 0 })
 }
 
 // peersMayCome says whether there is anybody who could know a peer.
@@ -269,7 +288,7 @@ func (s *session) webPieces(w *webSeed, company bool, now time.Time) (ops []*ope
 		return []*openPiece{left}, left.offset + int64(b)*piece.BlockSize
 	}
 	size, files := int64(0), 0
-	share := max(1, s.pick.left()/(2*webWorkers*len(s.webs)))
+	share := max(1, s.pick.left()/(2*webWorkers*max(1, s.firstWebs)))
 	most := min(max(int64(share)*s.torrent.PieceLength, minRun), maxRun)
 	if s.t.spec.InOrder {
 		most = minRun

@@ -433,3 +433,34 @@ func TestWebSeedRefusesAndReturns(t *testing.T) {
 	wait(t, tr, 20*time.Second)
 	x.equal(t, readTree(t, filepath.Join(dir, tor.Name)))
 }
+
+// TestSpareSeeds has a web seed die half way: its spares are asked then, the best of those that live, and none before.
+func TestSpareSeeds(t *testing.T) {
+	x := tree{"a": random(4<<20, 1)}
+	tor, path := makeTree(t, x, piece.BuildConfig{PieceLength: 64 << 10})
+	var given, early atomic.Int64
+	var dead atomic.Bool
+	first, _ := webServer(t, tor, path, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		defer dead.Store(true)
+		if given.Add(1) > 1 {
+			panic(http.ErrAbortHandler)
+		}
+		next.ServeHTTP(&breaking{w, 200_000}, r)
+	})
+	spare := func() (string, *atomic.Int64) {
+		var asked atomic.Int64
+		url, _ := webServer(t, tor, path, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if asked.Add(1); !dead.Load() {
+				early.Add(1)
+			}
+			next.ServeHTTP(w, r)
+		})
+		return url, &asked
+	}
+	second, _ := spare()
+	third, lastAsked := spare()
+	s := fetchWeb(t, Config{}, tor, x, Spec{WebSeeds: []string{first}, SpareSeeds: []string{"http://127.0.0.1:1/", second, third}})
+	if early.Load() > 0 || lastAsked.Load() > 0 || s.FromWebSeeds < tor.Length {
+		t.Errorf("spares were asked %d times while the first web seed lived, and the last of them %d times; want neither. %+v", early.Load(), lastAsked.Load(), s)
+	}
+}

@@ -41,10 +41,13 @@ func (s *Server) edgePublic(w http.ResponseWriter, r *http.Request) {
 	}
 	id, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if seeder.RepositoryPath(path) || seeder.RepositoryPath("/"+below) && len(id) == 32 {
-		dir, file, ok := s.edge.Public(r.Context(), path)
+		dir, file, elsewhere, ok := s.edge.Public(r.Context(), path)
 		if !ok {
 			http.NotFound(w, r)
 			return
+		}
+		for _, url := range elsewhere {
+			deliver.AddDuplicate(w.Header(), url)
 		}
 		in := r.Clone(r.Context())
 		in.URL.Path = "/" + file
@@ -109,6 +112,8 @@ func (s *Server) edgeMetrics(m *metrics) {
 	m.value("shoal_edge_fills_total", float64(st.Fetched.Contents), "result", "whole")
 	m.value("shoal_edge_fills_total", float64(st.Fetched.Failed), "result", "failed")
 	m.one("shoal_edge_mended_total", "counter", "Contents whose files had changed on disk, and that were fetched again where they had.", float64(st.Fetched.Mended))
+	m.one("shoal_edge_rotten_total", "counter", "Of those, contents whose files looked as they did: their disk gave other bytes than were written.", float64(st.Fetched.Rotten))
+	m.one("shoal_edge_scrubbed_bytes_total", "counter", "Bytes of content that were read again and found to be right.", float64(st.Fetched.Scrubbed))
 	m.metric("shoal_edge_dropped_bytes_total", "counter", "Bytes of disk that were given back, by why: room (for something worth more), quota, withdrawn, gone (from its origin).")
 	for _, why := range []string{"room", "quota", "withdrawn", "gone"} {
 		m.value("shoal_edge_dropped_bytes_total", float64(st.Dropped[why].Bytes), "why", why)

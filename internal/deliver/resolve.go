@@ -26,6 +26,8 @@ type Found struct {
 	WebSeeds []string
 	// Origin is the web seed that the server of the metainfo itself is, when it is a Shoal node.
 	Origin []string
+	// Spares are web seeds to fall back on when those fail, best first.
+	Spares []string
 	Peers  []string
 	// Release is what the source named, if that is a signed release.
 	Release *Trusted

@@ -25,6 +25,9 @@ func (w *web) sources(f *Found, v2 string) {
 	seed := w.base.JoinPath("content", v2).String() + "/"
 	if w.edge.Load() { // a copy: it has no tracker, and its web seed is no last resort
 		f.WebSeeds = append(f.WebSeeds, seed)
+		for _, base := range w.duplicates() {
+			f.Spares = append(f.Spares, base.JoinPath("content", v2).String()+"/")
+		}
 	} else {
 		f.Origin = []string{seed}
 	}

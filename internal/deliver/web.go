@@ -19,9 +19,10 @@ type web struct {
 	base   *url.URL // ends in a slash
 	client *http.Client
 	agent  string
-	shoal  atomic.Bool   // a Shoal node has answered
-	edge   atomic.Bool   // it is an edge
-	time   time.Duration // how long a file may take
+	shoal  atomic.Bool                // a Shoal node has answered
+	edge   atomic.Bool                // it is an edge
+	twins  atomic.Pointer[[]*url.URL] // where else the same repository is, as the server says; see duplicates
+	time   time.Duration              // how long a file may take
 }
 
 // fileTime bounds the way of one file of a repository: who sends it byte by byte holds nobody up for long (TUF's slow retrieval).
@@ -60,6 +61,7 @@ func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]
 	if server := resp.Header.Get("Server"); strings.HasPrefix(server, "Shoal/") {
 		w.shoal.Store(true)
 		w.edge.Store(strings.HasSuffix(server, EdgeServer))
+		w.hearDuplicates(resp.Header, path)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:

@@ -20,12 +20,12 @@ const createBytes = 1 * gib
 // create compares hashing a file with what one core can hash, and with mktorrent.
 func (b *bench) create(ctx context.Context) error {
 	file := filepath.Join(b.dir, "create.bin")
-	if err := randomFile(file, createBytes); err != nil {
+	if err := program.RandomFile(file, createBytes); err != nil {
 		return err
 	}
 	defer os.Remove(file)
 	output := filepath.Join(b.dir, "create.torrent")
-	compare := installed("mktorrent")
+	compare := program.Installed("mktorrent")
 	var both, one, hybrid, v1, mktorrent rates
 	timed := func(r *rates, name string, args ...string) error {
 		os.Remove(output)
@@ -49,24 +49,24 @@ func (b *bench) create(ctx context.Context) error {
 		}
 	}
 	n := float64(cores)
-	row("one core hashing SHA-1 and SHA-256 of 16 KiB in a loop (Go's crypto)", "%.0f MB/s", both.wall.median())
-	row("`shoal create`, hybrid, 1 GiB, 1 MiB pieces, in the page cache", "%.0f MB/s = %.2f × (%d cores × that loop); per processor second %.2f × that loop",
-		hybrid.wall.median(), hybrid.wall.over(both.wall)/n, cores, hybrid.cpu.over(both.cpu))
-	row("`shoal create --format v1`, the same file", "%.0f MB/s = %.2f × (%d cores × SHA-1 alone in a loop); per processor second %.2f × that loop",
-		v1.wall.median(), v1.wall.over(one.wall)/n, cores, v1.cpu.over(one.cpu))
+	program.Row("one core hashing SHA-1 and SHA-256 of 16 KiB in a loop (Go's crypto)", "%.0f MB/s", both.wall.Median())
+	program.Row("`shoal create`, hybrid, 1 GiB, 1 MiB pieces, in the page cache", "%.0f MB/s = %.2f × (%d cores × that loop); per processor second %.2f × that loop",
+		hybrid.wall.Median(), hybrid.wall.Over(both.wall)/n, cores, hybrid.cpu.Over(both.cpu))
+	program.Row("`shoal create --format v1`, the same file", "%.0f MB/s = %.2f × (%d cores × SHA-1 alone in a loop); per processor second %.2f × that loop",
+		v1.wall.Median(), v1.wall.Over(one.wall)/n, cores, v1.cpu.Over(one.cpu))
 	if compare {
-		row("`mktorrent -t "+strconv.Itoa(cores)+"`, the same file", "%.0f MB/s; `shoal create --format v1` is %.2f × as fast, per processor second %.2f ×",
-			mktorrent.wall.median(), v1.wall.over(mktorrent.wall), v1.cpu.over(mktorrent.cpu))
+		program.Row("`mktorrent -t "+strconv.Itoa(cores)+"`, the same file", "%.0f MB/s; `shoal create --format v1` is %.2f × as fast, per processor second %.2f ×",
+			mktorrent.wall.Median(), v1.wall.Over(mktorrent.wall), v1.cpu.Over(mktorrent.cpu))
 	}
 	return nil
 }
 
 // rates are rounds in MB/s: by the clock, which other programs on the machine disturb, and by processor time, which they do much less.
-type rates struct{ wall, cpu series }
+type rates struct{ wall, cpu program.Series }
 
 func (r *rates) add(n int, s program.Spent) {
-	r.wall.add(float64(n) / s.Wall.Seconds() / 1e6)
-	r.cpu.add(float64(n) / s.CPU.Seconds() / 1e6)
+	r.wall.Add(float64(n) / s.Wall.Seconds() / 1e6)
+	r.cpu.Add(float64(n) / s.CPU.Seconds() / 1e6)
 }
 
 // hashLoop is what one core hashes in half a second: SHA-1, and with both also SHA-256.

@@ -15,7 +15,7 @@ import (
 // offered makes a file of random bytes and an origin for it.
 func (b *bench) offered(ctx context.Context, name string, n int64) (*origin, error) {
 	file := filepath.Join(b.dir, name)
-	if err := randomFile(file, n); err != nil {
+	if err := program.RandomFile(file, n); err != nil {
 		return nil, err
 	}
 	return b.serve(ctx, file)
@@ -40,26 +40,26 @@ func (b *bench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer o.stop()
-	compare := installed("curl")
-	var get, curl series // ms
+	defer o.Stop()
+	compare := program.Installed("curl")
+	var get, curl program.Series // ms
 	for range b.starts {
 		x, err := b.get(ctx, o)
 		if err != nil {
 			return err
 		}
-		get.add(x.Wall.Seconds() * 1e3)
+		get.Add(x.Wall.Seconds() * 1e3)
 		if compare {
 			x, err := b.curl(ctx, o)
 			if err != nil {
 				return err
 			}
-			curl.add(x.Wall.Seconds() * 1e3)
+			curl.Add(x.Wall.Seconds() * 1e3)
 		}
 	}
-	row("`shoal get` of 10 MiB from an origin on loopback, process start to exit", "%.0f ms (median of %d; %s)", get.median(), b.starts, get.spread("%.0f"))
+	program.Row("`shoal get` of 10 MiB from an origin on loopback, process start to exit", "%.0f ms (median of %d; %s)", get.Median(), b.starts, get.Spread("%.0f"))
 	if compare {
-		row("`curl` of the same file from the same port, nothing verified", "%.0f ms", curl.median())
+		program.Row("`curl` of the same file from the same port, nothing verified", "%.0f ms", curl.Median())
 	}
 	return nil
 }
@@ -71,27 +71,27 @@ func (b *bench) oneToOne(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer o.stop()
-	var rate, web, mine, theirs, peak series
+	defer o.Stop()
+	var rate, web, mine, theirs, peak program.Series
 	for range b.rounds {
-		before := o.cpu()
+		before := o.CPU()
 		x, err := b.get(ctx, o)
 		if err != nil {
 			return err
 		}
-		rate.add(size / x.Wall.Seconds() / 1e6)
-		mine.add(x.CPU.Seconds())
-		theirs.add((o.cpu() - before).Seconds())
-		peak.add(float64(x.Peak) / mib)
+		rate.Add(size / x.Wall.Seconds() / 1e6)
+		mine.Add(x.CPU.Seconds())
+		theirs.Add((o.CPU() - before).Seconds())
+		peak.Add(float64(x.Peak) / mib)
 		if x, err = b.get(ctx, o, "--peers", "off"); err != nil {
 			return err
 		}
-		web.add(size / x.Wall.Seconds() / 1e6)
+		web.Add(size / x.Wall.Seconds() / 1e6)
 	}
-	row("`shoal get` of 256 MiB from one origin on loopback", "%.0f MB/s (median of %d; %s)", rate.median(), b.rounds, rate.spread("%.0f"))
-	row("its processor time", "%.2f s in `get`, %.2f s in `serve`", mine.median(), theirs.median())
-	row("the same with `--peers off`: verified HTTP", "%.0f MB/s", web.median())
-	row("most memory of that `get`", "%.0f MiB", peak.median())
+	program.Row("`shoal get` of 256 MiB from one origin on loopback", "%.0f MB/s (median of %d; %s)", rate.Median(), b.rounds, rate.Spread("%.0f"))
+	program.Row("its processor time", "%.2f s in `get`, %.2f s in `serve`", mine.Median(), theirs.Median())
+	program.Row("the same with `--peers off`: verified HTTP", "%.0f MB/s", web.Median())
+	program.Row("most memory of that `get`", "%.0f MiB", peak.Median())
 	return nil
 }
 
@@ -102,7 +102,7 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	const size = 10 * gib
 	file := filepath.Join(b.dir, "huge.bin")
-	if err := randomFile(file, size); err != nil {
+	if err := program.RandomFile(file, size); err != nil {
 		return err
 	}
 	defer os.Remove(file)
@@ -110,12 +110,12 @@ func (b *bench) memory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer o.stop()
+	defer o.Stop()
 	x, err := b.get(ctx, o)
 	if err != nil {
 		return err
 	}
-	row("`shoal get` of 10 GiB from one origin on loopback", "%.0f MB/s, most memory %d MiB", size/x.Wall.Seconds()/1e6, x.Peak/mib)
+	program.Row("`shoal get` of 10 GiB from one origin on loopback", "%.0f MB/s, most memory %d MiB", size/x.Wall.Seconds()/1e6, x.Peak/mib)
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (b *bench) idleSeeder(ctx context.Context) error {
 		}
 		for i := range n {
 			paths = append(paths, filepath.Join(dir, fmt.Sprintf("content-%05d", i)))
-			if err := randomFile(paths[i], 64*kib); err != nil {
+			if err := program.RandomFile(paths[i], 64*kib); err != nil {
 				return err
 			}
 		}
@@ -144,13 +144,13 @@ func (b *bench) idleSeeder(ctx context.Context) error {
 		if err := sleep(ctx, watched); err != nil {
 			return err
 		}
-		before := o.cpu()
+		before := o.CPU()
 		if err := sleep(ctx, watched); err != nil {
 			return err
 		}
-		row(fmt.Sprintf("idle `shoal serve` of %d content%s", n, map[bool]string{false: "s"}[n == 1]), "%d MiB of memory, %.1f %% of one core; ready after %.1f s",
-			o.rss()/mib, 100*(o.cpu()-before).Seconds()/watched.Seconds(), ready.Seconds())
-		if err := o.stop(); err != nil {
+		program.Row(fmt.Sprintf("idle `shoal serve` of %d content%s", n, map[bool]string{false: "s"}[n == 1]), "%d MiB of memory, %.1f %% of one core; ready after %.1f s",
+			o.RSS()/mib, 100*(o.CPU()-before).Seconds()/watched.Seconds(), ready.Seconds())
+		if err := o.Stop(); err != nil {
 			return err
 		}
 	}

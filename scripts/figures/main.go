@@ -13,10 +13,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"runtime"
 	"syscall"
+
+	"shoal/scripts/internal/program"
 )
 
 func main() {
@@ -47,7 +48,7 @@ type bench struct {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	fmt.Printf("%s, %s\n\n", machine(), load())
+	fmt.Printf("%s, %s\n\n", program.Machine(), program.Load())
 	fmt.Println("| what | measured |\n| --- | --- |")
 	for _, m := range []struct {
 		name    string
@@ -60,22 +61,8 @@ func (b *bench) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
-	fmt.Printf("\nat the end: %s\n", load())
+	fmt.Printf("\nat the end: %s\n", program.Load())
 	return nil
-}
-
-// row prints a line of the table.
-func row(what, format string, args ...any) {
-	fmt.Printf("| %s | %s |\n", what, fmt.Sprintf(format, args...))
-}
-
-// installed says whether there is such a program to compare with.
-func installed(program string) bool {
-	_, err := exec.LookPath(program)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "figures: no %s here to compare with\n", program)
-	}
-	return err == nil
 }
 
 var cores = runtime.GOMAXPROCS(0)

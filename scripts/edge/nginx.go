@@ -1,0 +1,74 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"shoal/scripts/internal/program"
+)
+
+// nginx is a running nginx.
+type nginx struct {
+	*program.Running
+	url string
+	dir string
+}
+
+// nginx starts it with what its one server does, and what stands beside that in its http block.
+func (b *bench) nginx(ctx context.Context, beside, server string) (*nginx, error) {
+	dir, err := os.MkdirTemp(b.dir, "nginx-")
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	config := filepath.Join(dir, "nginx.conf")
+	text := fmt.Sprintf(`user root;
+daemon off;
+worker_processes auto;
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log;
+events { worker_connections 1024; }
+http {
+	access_log off;
+	sendfile on;
+	tcp_nopush on;
+	keepalive_requests 1000000;
+	open_file_cache max=1000;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	%[3]s
+	server { listen %[2]s; %[4]s }
+}
+`, dir, addr, beside, server)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	r, err := program.Start(ctx, "nginx", "-p", dir, "-e", filepath.Join(dir, "error.log"), "-c", config)
+	if err != nil {
+		return nil, err
+	}
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+			return &nginx{r, "http://" + addr, dir}, nil
+		}
+		if time.Since(begin) > 5*time.Second {
+			return nil, fmt.Errorf("nginx does not answer: %w", err)
+		}
+	}
+}
