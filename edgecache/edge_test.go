@@ -300,7 +300,10 @@ func TestScrubFindsWhatTheDiskHasLost(t *testing.T) {
 	stop()
 	clock.set(noon.Add(defaultScrub/2 + time.Hour))
 	e, stop = runEdge(t, o, cfg)
-	until(t, "it is found, and right again", func() bool { st := e.Status(); return st.Fetched.Rotten == 1 && st.Kept == 2 })
+	until(t, "it is found, and right again", func() bool {
+		st := e.Status()
+		return st.Fetched.Rotten == 1 && st.Fetched.Contents == 1 && st.Kept == 2
+	})
 	until(t, "the other one was read", func() bool { return e.Status().Fetched.Scrubbed == 100_000 })
 	o.ask(t, e, 0)
 	if more := o.sent.Load() - sent; more == 0 || more > 3*64<<10 {

@@ -115,13 +115,13 @@ type published struct {
 func (p published) Get(ctx context.Context, path string, limit int64, _ string) ([]byte, string, error) {
 	if changes(path) {
 		p.m.mu.Lock()
-		b := p.m.aside[path]
+		b, taking := p.m.aside[path], p.m.aside[timestampPath] != nil
 		p.m.mu.Unlock()
 		if b != nil && p.aside {
 			return b, "", nil
 		}
-		if p.aside && strings.HasPrefix(path, indexPrefix) {
-			return p.m.Get(ctx, path, limit, "") // what is here may lack what the new state has; the other two were asked for with the timestamp
+		if p.aside && taking && strings.HasPrefix(path, indexPrefix) {
+			return p.m.Get(ctx, path, limit, "") // what is here is of the state before; the checkpoint was asked for with the timestamp
 		}
 		if b, _, err := release.Dir(p.m.dir).Get(ctx, path, limit, ""); err == nil || !p.aside || !errors.Is(err, release.ErrAbsent) {
 			return b, "", err

@@ -68,4 +68,6 @@ func TestMirrorTakesStatesAsAWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(false, "2")
+	clear(up) // the origin is down
+	want(true, "2")
 }

@@ -42,7 +42,7 @@ type ledger interface {
 type content struct {
 	info  *piece.Info
 	path  string
-	root  *os.Root // the tree's directory, or the single file's
+	dirs  *disk.Dirs // the tree's directory, or the single file's
 	files *handles
 
 	mu     sync.Mutex
@@ -57,11 +57,11 @@ func openContent(path string, info *piece.Info, stamps func(int) (disk.Stamp, bo
 	if !info.Dir {
 		dir = filepath.Dir(path)
 	}
-	root, err := os.OpenRoot(dir)
+	dirs, err := disk.OpenDirs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening content: %w", err)
 	}
-	c := &content{info: info, path: path, root: root, given: stamps, stamps: make(map[int]disk.Stamp)}
+	c := &content{info: info, path: path, dirs: dirs, given: stamps, stamps: make(map[int]disk.Stamp)}
 	c.files = newHandles(64, c.open)
 	return c, nil
 }
@@ -74,7 +74,7 @@ func (c *content) open(i int, write bool) (*os.File, error) {
 	if c.info.Dir {
 		name = filepath.Join(c.info.Files[i].Path...)
 	}
-	f, err := c.root.Open(name)
+	f, err := c.dirs.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s is gone", ErrChanged, name)
 	}
@@ -123,7 +123,7 @@ func (c *content) WriteAt([]byte, int64) error { return errors.New("content is r
 
 func (c *content) Close() error {
 	c.files.close()
-	return c.root.Close()
+	return c.dirs.Close()
 }
 
 // readSegments fills b from piece space at off: files through read, gaps with zeros.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -19,6 +20,7 @@ import (
 type Parts struct {
 	store  *store
 	leaves *leafStore
+	copies atomic.Bool // the file system of the parts shares no blocks with that of an older version
 
 	mu   sync.Mutex
 	have bitset
@@ -92,14 +94,15 @@ const partBuffer = 256 << 10
 
 // PartWriter takes a file's bytes from its begin to its end. It is for one goroutine.
 type PartWriter struct {
-	p      *Parts
-	file   int
-	at     int64 // in the file: what is written
-	buf    []byte
-	leaves []piece.Hash32
-	sum    hash.Hash // SHA-1 of the piece under way; nil: there is no v1
-	wrong  bitset    // by the file's pieces: their SHA-1 says so
-	failed error
+	p       *Parts
+	file    int
+	at      int64 // in the file: what is hashed, and written
+	buf     []byte
+	written int64 // so much of the file was there before: it is only hashed
+	leaves  []piece.Hash32
+	sum     hash.Hash // SHA-1 of the piece under way; nil: there is no v1
+	wrong   bitset    // by the file's pieces: their SHA-1 says so
+	failed  error
 }
 
 // Create begins a file, or begins it anew. What is written beyond its length is an error; nothing else about the bytes is, see Close.
@@ -141,7 +144,9 @@ func (w *PartWriter) flush() {
 		return
 	}
 	info := w.p.store.info
-	w.failed = w.p.store.WriteAt(w.buf, info.Files[w.file].Offset+w.at)
+	if w.at+int64(len(w.buf)) > w.written {
+		w.failed = w.p.store.write(w.buf, info.Files[w.file].Offset+w.at)
+	}
 	w.leaves = piece.AppendLeaves(w.leaves, w.buf)
 	for b := w.buf; len(b) > 0 && w.sum != nil; {
 		left := info.PieceLength - w.at%info.PieceLength
@@ -181,7 +186,9 @@ func (w *PartWriter) Close() error {
 		w.sum.Write(make([]byte, info.PieceLenV1(end-1)-last))
 		w.checkV1(end - 1 - first)
 	}
-	w.p.leaves.put(info.FirstLeaf(first), w.leaves)
+	if len(w.leaves) > 1 { // else it is the file's root, and nobody asks for it
+		w.p.leaves.put(info.FirstLeaf(first), w.leaves)
+	}
 	known := len(info.LayerRequests(w.file)) == 0 || info.Layer(w.file) != nil
 	if !known && whole {
 		known = w.p.layer(w.file) == nil
@@ -214,6 +221,7 @@ func (p *Parts) record(i int, ok, known bool) error {
 	case !known || p.have.remove(i):
 		kind = 'D'
 	default:
+		p.store.journal.touch()
 		return nil
 	}
 	_, err := p.store.record(i, kind)

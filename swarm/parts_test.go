@@ -166,3 +166,53 @@ func TestPartsOfAHybridThatDisagrees(t *testing.T) {
 		t.Errorf("got %v, want ErrInconsistent", err)
 	}
 }
+
+// What is copied counts as far as it is right, whether blocks are shared or not, and sources that are too short, too long or wrong do no harm.
+func TestPartsCopy(t *testing.T) {
+	x, files := partsTree(t, piece.Hybrid)
+	p, err := newMachine(t, Config{}).Parts(t.TempDir(), x.Info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	long, exact := files["a/long"], files["b/exact"]
+	damaged := bytes.Clone(long)
+	damaged[100_000] ^= 1
+	for _, c := range []struct {
+		name, file string
+		content    []byte
+		missing    int64 // of the file, afterwards
+	}{
+		{"the beginning", "a/long", long[:70_000], 150_000 - 65_536},
+		{"damaged", "a/long", damaged, 32_768},
+		{"more than it has", "a/long", append(bytes.Clone(long), "more"...), 0},
+		{"nothing", "b/exact", nil, 65_536},
+		{"all", "b/exact", exact, 0},
+		{"a small one", "a/short", files["a/short"], 0},
+	} {
+		before := p.Missing()
+		i := indexOf(t, x.Info, c.file)
+		first, end := x.FilePieces(i)
+		for k := first; k < end; k++ {
+			if p.have.has(k) {
+				before += x.PieceLen(k)
+			}
+		}
+		path := filepath.Join(t.TempDir(), "source")
+		if err := os.WriteFile(path, c.content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		src, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = p.Copy(t.Context(), i, src)
+		src.Close()
+		if got := p.Missing() - (before - x.Files[i].Length); err != nil || got != c.missing {
+			t.Errorf("%s: %d bytes of %s are missing, %v, want %d", c.name, got, c.file, err, c.missing)
+		}
+	}
+	if p.Missing() != 0 {
+		t.Errorf("%d bytes are missing, want none", p.Missing())
+	}
+}

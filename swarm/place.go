@@ -49,8 +49,8 @@ func (s *store) makeDir(name string, made map[string]bool) error {
 	if err := s.makeDir(filepath.Dir(name), made); err != nil {
 		return err
 	}
-	if err := s.root.Mkdir(name, 0o777); err != nil {
-		st, stErr := s.root.Lstat(name)
+	if err := s.dirs.Root().Mkdir(name, 0o777); err != nil {
+		st, stErr := s.dirs.Lstat(name)
 		if stErr != nil || !st.IsDir() {
 			return err
 		}
@@ -83,17 +83,17 @@ func (s *store) placeFile(i int, name string) error {
 		return s.keepFile(i, name)
 	}
 	if f.Length == 0 {
-		if err := s.root.RemoveAll(s.part(i)); err != nil {
+		if err := s.dirs.Root().RemoveAll(s.part(i)); err != nil {
 			return err
 		}
-		p, err := s.root.OpenFile(s.part(i), os.O_CREATE|os.O_RDWR, 0o666)
+		p, err := s.dirs.OpenFile(s.part(i), os.O_CREATE|os.O_RDWR, 0o666)
 		if err != nil {
 			return err
 		}
 		p.Close()
 	}
 	s.files.drop(i)
-	st, err := s.root.Lstat(s.part(i))
+	st, err := s.dirs.Lstat(s.part(i))
 	if err != nil {
 		return err
 	}
@@ -103,10 +103,10 @@ func (s *store) placeFile(i int, name string) error {
 	if err := s.setMode(s.part(i), st, f.Executable); err != nil {
 		return err
 	}
-	if err := s.root.Rename(s.part(i), name); err != nil {
+	if err := s.dirs.Rename(s.part(i), name); err != nil {
 		return err
 	}
-	if st, err = s.root.Lstat(name); err != nil {
+	if st, err = s.dirs.Lstat(name); err != nil {
 		return err
 	}
 	s.nowInPlace(i, st)
@@ -115,7 +115,7 @@ func (s *store) placeFile(i int, name string) error {
 
 // keepFile checks that a file that was found in place, and was whole, still is what was hashed.
 func (s *store) keepFile(i int, name string) error {
-	st, err := s.root.Lstat(name)
+	st, err := s.dirs.Lstat(name)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *store) keepFile(i int, name string) error {
 			return err
 		}
 	}
-	if st, err = s.root.Lstat(name); err != nil {
+	if st, err = s.dirs.Lstat(name); err != nil {
 		return err
 	}
 	s.nowInPlace(i, st)
@@ -148,7 +148,7 @@ func (s *store) setMode(name string, st fs.FileInfo, executable bool) error {
 	if mode == st.Mode().Perm() {
 		return nil
 	}
-	return s.root.Chmod(name, mode)
+	return s.dirs.Chmod(name, mode)
 }
 
 func (s *store) placeSymlink(f *piece.File, name string) error {
@@ -157,18 +157,18 @@ func (s *store) placeSymlink(f *piece.File, name string) error {
 	if err != nil {
 		return err
 	}
-	if old, err := s.root.Readlink(name); err == nil && old == target {
+	if old, err := s.dirs.Root().Readlink(name); err == nil && old == target {
 		return nil
 	}
-	if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.dirs.Root().Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return s.root.Symlink(target, name)
+	return s.dirs.Root().Symlink(target, name)
 }
 
 // clean removes journal and parts: all that was wanted is in place.
 func (s *store) clean() error {
 	s.files.close()
 	s.journal.abandon()
-	return s.root.RemoveAll(s.work)
+	return s.dirs.Root().RemoveAll(s.work)
 }

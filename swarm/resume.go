@@ -177,7 +177,7 @@ func (s *session) displaceOld(ctx context.Context, st *store, good *bitset) erro
 			here := good.has(p) || s.have.has(p)
 			whole, some = whole && here, some || here
 		}
-		if fi, err := st.root.Lstat(st.final(i)); err != nil || fi.Size() != info.Files[i].Length {
+		if fi, err := st.dirs.Lstat(st.final(i)); err != nil || fi.Size() != info.Files[i].Length {
 			whole = false
 		}
 		switch {

@@ -30,9 +30,9 @@ const (
 // but the journal never names them.
 type store struct {
 	info    *piece.Info
-	dir     string   // DIR
-	root    *os.Root // DIR
-	work    string   // .shoal-xxxxxxxxxxxx
+	dir     string     // DIR
+	dirs    *disk.Dirs // DIR
+	work    string     // .shoal-xxxxxxxxxxxx
 	where   []atomic.Int32
 	files   *handles
 	lock    *disk.DirLock
@@ -71,11 +71,11 @@ func openStore(spec fetchSpec, info *piece.Info) (*store, journalState, error) {
 	if err := os.MkdirAll(spec.dir, 0o777); err != nil {
 		return nil, journalState{}, fmt.Errorf("making %s: %w", spec.dir, err)
 	}
-	root, err := os.OpenRoot(spec.dir)
+	dirs, err := disk.OpenDirs(spec.dir)
 	if err != nil {
 		return nil, journalState{}, fmt.Errorf("opening %s: %w", spec.dir, err)
 	}
-	s := &store{info: info, dir: spec.dir, root: root, work: workDir(info), modes: info.TellsModes(), dirty: make(map[int]bool)}
+	s := &store{info: info, dir: spec.dir, dirs: dirs, work: workDir(info), modes: info.TellsModes(), dirty: make(map[int]bool)}
 	s.where = make([]atomic.Int32, len(info.Files))
 	s.stamps = make(map[int]disk.Stamp)
 	s.files = newHandles(128, s.open)
@@ -89,10 +89,10 @@ func openStore(spec fetchSpec, info *piece.Info) (*store, journalState, error) {
 
 // begin takes the directory and looks at what lies in it.
 func (s *store) begin(spec fetchSpec) (state journalState, err error) {
-	if err := s.root.Mkdir(s.work, 0o777); err == nil {
+	if err := s.dirs.Root().Mkdir(s.work, 0o777); err == nil {
 		s.fresh = true
 	}
-	if err := s.root.MkdirAll(filepath.Join(s.work, "parts"), 0o777); err != nil {
+	if err := s.dirs.Root().MkdirAll(filepath.Join(s.work, "parts"), 0o777); err != nil {
 		return state, fmt.Errorf("making %s: %w", filepath.Join(s.dir, s.work), err)
 	}
 	if s.lock, err = disk.LockDir(filepath.Join(s.dir, s.work)); err != nil {
@@ -103,7 +103,7 @@ func (s *store) begin(spec fetchSpec) (state journalState, err error) {
 		return state, err
 	}
 	if s.info.HasV2 {
-		s.leaves, err = s.root.OpenFile(filepath.Join(s.work, "leaves"), os.O_CREATE|os.O_RDWR, 0o666)
+		s.leaves, err = s.dirs.OpenFile(filepath.Join(s.work, "leaves"), os.O_CREATE|os.O_RDWR, 0o666)
 		if err != nil {
 			return state, fmt.Errorf("opening leaves: %w", err)
 		}
@@ -113,7 +113,7 @@ func (s *store) begin(spec fetchSpec) (state journalState, err error) {
 		copy(id[:], s.info.V1[:])
 	}
 	jname := filepath.Join(s.work, "journal")
-	state, known, err := readJournal(s.root, jname, id, spec.boot, s.info.NumPieces())
+	state, known, err := readJournal(s.dirs.Root(), jname, id, spec.boot, s.info.NumPieces())
 	if err != nil {
 		return state, err
 	}
@@ -125,7 +125,7 @@ func (s *store) begin(spec fetchSpec) (state journalState, err error) {
 			s.mark(p)
 		}
 	}
-	s.journal, err = newJournal(s.root, jname, id, spec.boot, &state)
+	s.journal, err = newJournal(s.dirs.Root(), jname, id, spec.boot, &state)
 	return state, err
 }
 
@@ -173,7 +173,10 @@ func (s *store) survey(existing map[int]disk.Stamp, known bool, state *journalSt
 // than the journal. Each of our own writes is followed by one to the journal, so that what is
 // younger was written by somebody else.
 func (s *store) surveyPart(i int, state *journalState) (size int64, young bool, err error) {
-	st, err := s.root.Lstat(s.part(i))
+	if s.fresh {
+		return -1, false, nil
+	}
+	st, err := s.dirs.Lstat(s.part(i))
 	if errors.Is(err, fs.ErrNotExist) {
 		return -1, false, nil
 	}
@@ -181,7 +184,7 @@ func (s *store) surveyPart(i int, state *journalState) (size int64, young bool, 
 		return -1, false, err
 	}
 	if !st.Mode().IsRegular() {
-		return -1, false, s.root.RemoveAll(s.part(i))
+		return -1, false, s.dirs.Root().RemoveAll(s.part(i))
 	}
 	now := disk.StampOfInfo(st)
 	young = state.young(max(now.MtimeNs, now.CtimeNs))
@@ -222,7 +225,7 @@ func (s *store) obstacles(want func(i int) bool) (existing map[int]disk.Stamp, e
 		is, err := dir(filepath.Dir(name))
 		if is && err == nil {
 			var st fs.FileInfo
-			st, err = s.root.Lstat(name)
+			st, err = s.dirs.Lstat(name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				is, err = false, nil
@@ -248,7 +251,7 @@ func (s *store) obstacles(want func(i int) bool) (existing map[int]disk.Stamp, e
 		if !is {
 			continue
 		}
-		st, err := s.root.Lstat(name)
+		st, err := s.dirs.Lstat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
@@ -270,13 +273,13 @@ func (s *store) open(i int, write bool) (*os.File, error) {
 		if write {
 			return nil, fmt.Errorf("%s is already in place", s.final(i))
 		}
-		return s.root.Open(s.final(i))
+		return s.dirs.Open(s.final(i))
 	}
 	flag := os.O_RDONLY
 	if write {
 		flag = os.O_RDWR | os.O_CREATE
 	}
-	f, err := s.root.OpenFile(s.part(i), flag, 0o666)
+	f, err := s.dirs.OpenFile(s.part(i), flag, 0o666)
 	if err == nil && write {
 		s.where[i].Store(partial)
 	}
@@ -288,13 +291,13 @@ func (s *store) open(i int, write bool) (*os.File, error) {
 // one is whole.
 func (s *store) displace(ctx context.Context, i int) error {
 	s.files.drop(i)
-	src, err := s.root.Open(s.final(i))
+	src, err := s.dirs.Open(s.final(i))
 	if err != nil {
 		return err
 	}
 	defer src.Close()
 	tmp := s.part(i) + ".new" // half a copy is not a part
-	dst, err := s.root.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+	dst, err := s.dirs.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}
@@ -309,7 +312,7 @@ func (s *store) displace(ctx context.Context, i int) error {
 	if !s.unchanged(i, src) { // since it was hashed
 		return fmt.Errorf("%w: %s", ErrChanged, s.final(i))
 	}
-	if err := s.root.Rename(tmp, s.part(i)); err != nil {
+	if err := s.dirs.Rename(tmp, s.part(i)); err != nil {
 		return err
 	}
 	s.where[i].Store(partial)
@@ -352,6 +355,15 @@ func (s *store) nowInPlace(i int, st fs.FileInfo) {
 }
 
 func (s *store) WriteAt(b []byte, off int64) error {
+	if err := s.write(b, off); err != nil {
+		return err
+	}
+	s.journal.touch()
+	return nil
+}
+
+// write is WriteAt for who writes to the journal afterwards.
+func (s *store) write(b []byte, off int64) error {
 	for seg := range s.info.Segments(off, int64(len(b))) {
 		h, err := s.files.get(seg.File, true)
 		if err != nil {
@@ -363,7 +375,6 @@ func (s *store) WriteAt(b []byte, off int64) error {
 			return err
 		}
 	}
-	s.journal.touch()
 	return nil
 }
 
@@ -443,7 +454,7 @@ func (s *store) syncFiles(files map[int]bool) error {
 // blocks that were not verified when a former run ended.
 func (s *store) spare(have *bitset) (n int64) {
 	for i := range s.info.Files {
-		if s.where[i].Load() != partial {
+		if s.where[i].Load() != partial || s.whole(i, have) {
 			continue
 		}
 		h, err := s.files.get(i, false)
@@ -465,6 +476,17 @@ func (s *store) spare(have *bitset) (n int64) {
 	return n
 }
 
+// whole says whether all pieces of file i are among have.
+func (s *store) whole(i int, have *bitset) bool {
+	first, end := s.info.FilePieces(i)
+	for p := first; p < end; p++ {
+		if !have.has(p) {
+			return false
+		}
+	}
+	return true
+}
+
 // distrust has everything hashed at the next start: something was not on disk as it was written.
 func (s *store) distrust() { s.journal.forget() }
 
@@ -478,11 +500,11 @@ func (s *store) Close() error {
 	}
 	if s.lock != nil {
 		if s.worthless() {
-			s.root.RemoveAll(s.work)
+			s.dirs.Root().RemoveAll(s.work)
 		}
 		s.lock.Close()
 	}
-	return s.root.Close()
+	return s.dirs.Close()
 }
 
 // worthless says whether nothing in the working directory would help the next run: whoever asked

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 
+	"shoal/internal/disk"
 	"shoal/piece"
 )
 
@@ -42,11 +42,11 @@ func WriteArchive(ctx context.Context, w io.Writer, t *piece.Torrent, path strin
 		return err
 	}
 	defer z.Close()
-	root, err := openTree(t.Info, path)
+	dirs, err := openTree(t.Info, path)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer dirs.Close()
 	tw := tar.NewWriter(z)
 	if err := tw.WriteHeader(archiveHeader(archiveInfo, int64(len(t.Bytes)))); err != nil {
 		return err
@@ -63,7 +63,7 @@ func WriteArchive(ctx context.Context, w io.Writer, t *piece.Torrent, path strin
 		}
 		if f.Symlink != nil {
 			h.Typeflag, h.Size = tar.TypeSymlink, 0
-			if h.Linkname, err = root.Readlink(treeName(t.Info, path, i)); err != nil {
+			if h.Linkname, err = dirs.Root().Readlink(treeName(t.Info, path, i)); err != nil {
 				return err
 			}
 		}
@@ -73,7 +73,7 @@ func WriteArchive(ctx context.Context, w io.Writer, t *piece.Torrent, path strin
 		if f.Symlink != nil || f.Length == 0 {
 			continue
 		}
-		if err := copyInto(ctx, tw, root, treeName(t.Info, path, i), f.Length); err != nil {
+		if err := copyInto(ctx, tw, dirs, treeName(t.Info, path, i), f.Length); err != nil {
 			return err
 		}
 		if done += f.Length; progress != nil {
@@ -101,11 +101,11 @@ func archiveHeader(name string, size int64) *tar.Header {
 }
 
 // openTree opens the directory that content at path lies in: the tree's own, or that of the single file.
-func openTree(in *piece.Info, path string) (*os.Root, error) {
+func openTree(in *piece.Info, path string) (*disk.Dirs, error) {
 	if !in.Dir {
 		path = filepath.Dir(path)
 	}
-	return os.OpenRoot(path)
+	return disk.OpenDirs(path)
 }
 
 // treeName is where file i lies below what openTree opens.
@@ -116,11 +116,11 @@ func treeName(in *piece.Info, path string, i int) string {
 	return filepath.Join(in.Files[i].Path...)
 }
 
-func copyInto(ctx context.Context, w io.Writer, root *os.Root, name string, length int64) error {
+func copyInto(ctx context.Context, w io.Writer, dirs *disk.Dirs, name string, length int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f, err := root.Open(name)
+	f, err := dirs.Open(name)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (s *stager) patch(ctx context.Context, c *Candidate, r io.Reader) error {
 			copies.Go(func() error { return s.copyOld(running, c.old, change.Old, i) })
 		}
 	}}
-	err := delta.Apply(ctx, delta.Dir(c.old.info, c.old.path), r, delta.Want{V2: mustV2(tree), Length: tree.Bytes}, sink)
+	err := delta.Apply(ctx, delta.Tree{Info: c.old.info, Open: c.old.source}, r, delta.Want{V2: mustV2(tree), Length: tree.Bytes}, sink)
 	if end := copies.Wait(); end != nil {
 		return end
 	}

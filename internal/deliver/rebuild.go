@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"io"
 	"runtime"
 
@@ -128,31 +127,17 @@ func (s *stager) copyOld(ctx context.Context, v *version, from, to int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	root, err := openTree(v.info, v.path)
-	if err != nil {
-		return nil
-	}
-	defer root.Close()
-	f, err := root.Open(treeName(v.info, v.path, from))
+	f, err := v.open(from)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	w, err := s.parts.Create(to)
-	if err != nil {
-		return err
-	}
-	n, err := io.Copy(onlyWriter{w}, io.LimitReader(f, s.info.Files[to].Length))
-	if end := w.Close(); end != nil {
-		return end
-	}
-	var write *writeError
-	if errors.As(err, &write) {
+	if err := s.parts.Copy(ctx, to, f); err != nil {
 		return err
 	}
 	if s.parts.Has(to) {
 		s.mu.Lock()
-		s.reused += n
+		s.reused += s.info.Files[to].Length
 		s.mu.Unlock()
 	}
 	return nil

@@ -131,6 +131,11 @@ func (s *stager) run(ctx context.Context) error {
 		return err
 	}
 	defer s.closeParts()
+	defer func() {
+		for _, v := range s.survey.versions {
+			v.close()
+		}
+	}()
 	for {
 		p := s.survey.plan()
 		s.out.Plan = p

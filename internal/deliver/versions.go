@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 
+	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/piece"
+	"shoal/piece/delta"
 )
 
 // version is an older version of a release that lies on this machine, or something else that may have files of it.
@@ -19,11 +21,40 @@ type version struct {
 	path string // of the tree, or the file
 	here int64  // bytes of those of its files that are there with the right length: nothing was read to know it
 
+	opened sync.Once
+	dirs   *disk.Dirs // once a file is asked for
+	failed error      // why there is none
+
 	once  sync.Once
 	paths map[string]int // its files by path, once they are asked for, which several goroutines do
 }
 
 func (v *version) v2() string { return hex.EncodeToString(v.info.V2[:]) }
+
+// open opens one of its files.
+func (v *version) open(file int) (*os.File, error) {
+	v.opened.Do(func() { v.dirs, v.failed = openTree(v.info, v.path) })
+	if v.failed != nil {
+		return nil, v.failed
+	}
+	return v.dirs.Open(treeName(v.info, v.path, file))
+}
+
+// source is one of its files, for a patch.
+func (v *version) source(file int) (delta.Source, error) {
+	f, err := v.open(file)
+	if err != nil {
+		return nil, err // beware of a nil *os.File that is no nil delta.Source
+	}
+	return f, nil
+}
+
+// close lets go of what open has opened.
+func (v *version) close() {
+	if v.dirs != nil {
+		v.dirs.Close()
+	}
+}
 
 // maxVersions bounds how many places are looked at for older versions.
 const maxVersions = 8
@@ -126,17 +157,17 @@ func (r *Request) recognize(state installed, places map[string]string, path stri
 // look adds up what is there of the version.
 func (v *version) look() {
 	v.here = 0
-	root, err := openTree(v.info, v.path)
+	dirs, err := openTree(v.info, v.path)
 	if err != nil {
 		return
 	}
-	defer root.Close()
+	defer dirs.Close()
 	for i := range v.info.Files {
 		f := &v.info.Files[i]
 		if f.Symlink != nil {
 			continue
 		}
-		if st, err := root.Lstat(treeName(v.info, v.path, i)); err == nil && st.Mode().IsRegular() && st.Size() == f.Length {
+		if st, err := dirs.Lstat(treeName(v.info, v.path, i)); err == nil && st.Mode().IsRegular() && st.Size() == f.Length {
 			v.here += f.Length
 		}
 	}

@@ -22,7 +22,16 @@ type codec struct {
 }
 
 func newCodec() *codec {
-	c := &codec{copied: newNumber(), fresh: newNumber(), seek: newNumber(), long: newNumber()}
+	c := new(codec)
+	c.reset()
+	return c
+}
+
+// reset forgets all.
+func (c *codec) reset() {
+	c.copied, c.fresh, c.seek, c.long = newNumber(), newNumber(), newNumber(), newNumber()
+	c.differences = differences{}
+	c.refs.reset()
 	fill(c.rest[:])
 	fill(c.where[:])
 	fill(c.rowGoes[:])
@@ -32,7 +41,6 @@ func newCodec() *codec {
 	for i := range c.values {
 		fill(c.values[i][:])
 	}
-	return c
 }
 
 // track is where the ops of a file have led to.

@@ -29,7 +29,14 @@ type freshCodec struct {
 }
 
 func newFreshCodec() *freshCodec {
-	c := &freshCodec{last: [lastRepeats]int{1, 2, 3, 4}}
+	c := new(freshCodec)
+	c.reset()
+	return c
+}
+
+// reset forgets all.
+func (c *freshCodec) reset() {
+	c.kind, c.last = 0, [lastRepeats]int{1, 2, 3, 4}
 	for i := range c.lengths {
 		c.lengths[i] = newNumber()
 	}
@@ -42,7 +49,6 @@ func newFreshCodec() *freshCodec {
 	for i := range c.literals {
 		fill(c.literals[i][:])
 	}
-	return c
 }
 
 // used moves a distance to the front of the last ones.
@@ -210,48 +216,72 @@ func distancePrice(distance int) int {
 type freshDecoder struct {
 	d      *rangeDecoder
 	c      *freshCodec
-	window []byte // a ring
+	window []byte // a ring, as long as a power of two
 	at     int    // in the text
 	length int    // of a repeat that is not read to its end, at the last distance
 }
 
 // newFreshDecoder takes the code of at most most bytes.
 func newFreshDecoder(code []byte, most int64) *freshDecoder {
-	return &freshDecoder{d: newRangeDecoder(code), c: newFreshCodec(), window: make([]byte, min(most, freshWindow))}
+	f := &freshDecoder{c: newFreshCodec()}
+	f.reset(code, most)
+	return f
+}
+
+// reset begins another text, with what was allocated for the one before.
+func (f *freshDecoder) reset(code []byte, most int64) {
+	f.c.reset()
+	f.d, f.at, f.length = newRangeDecoder(code), 0, 0
+	if most = min(most, freshWindow); int64(len(f.window)) < most {
+		f.window = make([]byte, 1<<bits.Len64(uint64(most-1)))
+	}
 }
 
 // Read fills p; it fails if a repeat is at a distance where nothing is.
 func (f *freshDecoder) Read(p []byte) (int, error) {
-	size := len(f.window)
-	for i := range p {
-		if f.length == 0 {
-			if !f.d.decode(&f.c.repeats[f.c.kind]) {
-				p[i] = byte(decodeTree(f.d, f.c.literal(f.byteAt(1)), 8))
-				f.c.kind = 0
-				f.put(p[i])
-				continue
-			}
-			if err := f.repeat(); err != nil {
-				return i, err
-			}
+	n := 0
+	for n < len(p) {
+		if f.length > 0 {
+			n += f.again(p[n:])
+			continue
 		}
-		p[i] = f.window[(f.at+size-f.c.last[0])%size]
-		f.put(p[i])
-		f.length--
+		if f.d.decode(&f.c.repeats[f.c.kind]) {
+			if err := f.repeat(); err != nil {
+				return n, err
+			}
+			continue
+		}
+		b := byte(decodeTree(f.d, f.c.literal(f.before()), 8))
+		f.c.kind = 0
+		f.window[f.at&(len(f.window)-1)] = b
+		f.at++
+		p[n] = b
+		n++
 	}
-	return len(p), nil
+	return n, nil
 }
 
-func (f *freshDecoder) byteAt(distance int) byte {
-	if distance > f.at {
+// before is the byte before the next one.
+func (f *freshDecoder) before() byte {
+	if f.at == 0 {
 		return 0
 	}
-	return f.window[(f.at+len(f.window)-distance)%len(f.window)]
+	return f.window[(f.at-1)&(len(f.window)-1)]
 }
 
-func (f *freshDecoder) put(b byte) {
-	f.window[f.at%len(f.window)] = b
-	f.at++
+// again repeats as much as fits in p.
+func (f *freshDecoder) again(p []byte) int {
+	last := len(f.window) - 1
+	p = p[:min(f.length, len(p))]
+	from, to := f.at-f.c.last[0], f.at
+	for i := range p {
+		b := f.window[(from+i)&last]
+		f.window[(to+i)&last] = b
+		p[i] = b
+	}
+	f.at += len(p)
+	f.length -= len(p)
+	return len(p)
 }
 
 // repeat decodes which one comes.

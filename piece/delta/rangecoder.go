@@ -38,6 +38,9 @@ type rangeEncoder struct {
 
 func newRangeEncoder() *rangeEncoder { return &rangeEncoder{high: 1<<32 - 1} }
 
+// reset begins another code.
+func (e *rangeEncoder) reset() { *e = rangeEncoder{high: 1<<32 - 1, out: e.out[:0]} }
+
 func (e *rangeEncoder) encode(b *bit, one bool) {
 	mid := e.low + uint32(uint64(e.high-e.low)*uint64(b.chance())>>16)
 	if one {

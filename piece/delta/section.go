@@ -1,7 +1,6 @@
 package delta
 
 import (
-	"bytes"
 	"encoding/binary"
 	"io"
 )
@@ -18,6 +17,7 @@ var sectionLimits = limits{output: 256 << 20, ops: 4 << 20, fresh: 12 << 20}
 const (
 	maxCopied = 4 << 20  // of one op
 	maxNew    = 4 << 20  // of one op
+	firstRead = 1 << 20  // of the codes, before any of them has come
 	maxCode   = 20 << 20 // what a decoder accepts of either code: a section may exceed its limits by an op
 )
 
@@ -70,7 +70,9 @@ func (s *sectionEncoder) flush() error {
 			return err
 		}
 	}
-	s.codec, s.ops, s.fresh, s.output = newCodec(), newRangeEncoder(), s.fresh[:0], 0
+	s.codec.reset()
+	s.ops.reset()
+	s.fresh, s.output = s.fresh[:0], 0
 	return nil
 }
 
@@ -96,13 +98,15 @@ type sectionDecoder struct {
 	r   *byteReader
 	old source
 
-	total int64 // bytes that sections to come are to make
-	left  int64 // bytes that the present section still makes
-	codec *codec
-	ops   *rangeDecoder
-	code  []byte        // of the new bytes
-	fresh *freshDecoder // of these, made when it is needed
-	buf   []byte
+	total  int64 // bytes that sections to come are to make
+	left   int64 // bytes that the present section still makes
+	codec  *codec
+	ops    *rangeDecoder
+	packed []byte        // both codes
+	code   []byte        // of the new bytes
+	fresh  *freshDecoder // of these, made when it is needed
+	begun  bool          // it has the code of the present section
+	buf    []byte
 }
 
 // byteReader reads single bytes and no more than is asked for.
@@ -151,14 +155,37 @@ func (s *sectionDecoder) next() error {
 	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], head[2]) > maxCode {
 		return badf("a section of %d bytes from %d and %d, where %d are left", head[0], head[1], head[2], s.total)
 	}
-	var code bytes.Buffer // grows with what comes, not with what is said
-	if _, err := io.CopyN(&code, s.r, int64(head[1]+head[2])); err != nil {
-		return readErr(err)
+	if err := s.read(int(head[1] + head[2])); err != nil {
+		return err
 	}
 	s.left = int64(head[0])
 	s.total -= s.left
-	s.codec, s.ops = newCodec(), newRangeDecoder(code.Bytes()[:head[1]])
-	s.code, s.fresh = code.Bytes()[head[1]:], nil
+	if s.codec == nil {
+		s.codec = newCodec()
+	} else {
+		s.codec.reset()
+	}
+	s.ops = newRangeDecoder(s.packed[:head[1]])
+	s.code, s.begun = s.packed[head[1]:], false
+	return nil
+}
+
+// read reads the n bytes of a section's codes. Its memory grows with what comes, not with what is said, and is used again.
+func (s *sectionDecoder) read(n int) error {
+	s.packed = s.packed[:0]
+	for n > 0 {
+		if len(s.packed) == cap(s.packed) {
+			more := min(n, max(len(s.packed), firstRead))
+			s.packed = append(make([]byte, 0, len(s.packed)+more), s.packed...)
+		}
+		at := len(s.packed)
+		m := min(n, cap(s.packed)-at)
+		s.packed = s.packed[:at+m]
+		if _, err := io.ReadFull(s.r, s.packed[at:]); err != nil {
+			return readErr(err)
+		}
+		n -= m
+	}
 	return nil
 }
 
@@ -177,8 +204,13 @@ func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err err
 			return 0, err
 		}
 	}
-	if o.new > 0 && s.fresh == nil {
-		s.fresh = newFreshDecoder(s.code, s.left)
+	if o.new > 0 && !s.begun {
+		s.begun = true
+		if s.fresh == nil {
+			s.fresh = newFreshDecoder(s.code, s.left)
+		} else {
+			s.fresh.reset(s.code, s.left)
+		}
 	}
 	for left := o.new; left > 0; {
 		b := s.buf[:min(left, len(s.buf))]

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"shoal/internal/disk"
 	"shoal/piece"
 	"shoal/piece/delta"
 )
@@ -54,7 +56,17 @@ func tree(dir string) (delta.Tree, error) {
 	if err != nil {
 		return delta.Tree{}, err
 	}
-	return delta.Dir(t.Info, dir), nil
+	dirs, err := disk.OpenDirs(dir)
+	if err != nil {
+		return delta.Tree{}, err
+	}
+	return delta.Tree{Info: t.Info, Open: func(file int) (delta.Source, error) { // as deliver does it
+		f, err := dirs.Open(filepath.Join(t.Info.Files[file].Path...))
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
+	}}, nil
 }
 
 func apply(ctx context.Context, old delta.Tree, new *piece.Info, patch, to string) error {
@@ -70,6 +82,7 @@ func apply(ctx context.Context, old delta.Tree, new *piece.Info, patch, to strin
 type directory struct {
 	path string
 	new  *piece.Info
+	buf  *bufio.Writer // Apply writes one file after the other
 }
 
 func (d *directory) Begin(new *piece.Info, c delta.Changes) error {
@@ -86,8 +99,24 @@ func (d *directory) Create(file int) (io.WriteCloser, error) {
 	if d.new.Files[file].Executable {
 		perm = 0o755
 	}
-	return os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	if err != nil {
+		return nil, err
+	}
+	if d.buf == nil {
+		d.buf = bufio.NewWriterSize(nil, 256<<10)
+	}
+	d.buf.Reset(f)
+	return buffered{d.buf, f}, nil
 }
+
+// buffered is a file that is written in few calls.
+type buffered struct {
+	*bufio.Writer
+	file *os.File
+}
+
+func (b buffered) Close() error { return errors.Join(b.Flush(), b.file.Close()) }
 
 func (d *directory) place(file int) string {
 	return filepath.Join(d.path, filepath.Join(d.new.Files[file].Path...))

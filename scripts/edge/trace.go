@@ -182,6 +182,9 @@ func (b *bench) play(ctx context.Context, url, dir string, o *node, items []item
 		return nil, err
 	}
 	for _, k := range after {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if n, _, err := download(url + items[k].path()); err == nil && n == items[k].size {
 			p.alone++
 		}
