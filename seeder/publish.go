@@ -49,6 +49,9 @@ func Publish(ctx context.Context, r *release.Repository, path string, c PublishC
 	if info.IsDir() {
 		name = c.App + "-" + c.Version
 	}
+	if _, err := r.RemoveAbandoned(); err != nil {
+		return nil, err
+	}
 	t, report, err := piece.Build(ctx, path, piece.BuildConfig{Name: name, WebSeeds: c.WebSeeds, Progress: c.Progress})
 	if err != nil {
 		return nil, err

@@ -61,9 +61,9 @@ type Seeder struct {
 	budget   float64 // see SetBudget
 	contents []*Content
 	byName   map[string]*Content
-	state    *Content          // the repository's, for machines that cannot reach us; nil: none
-	expected map[string]bool   // names of what is still to be described
-	ours     map[[20]byte]bool // what trackers may serve
+	state    *Content              // the repository's, for machines that cannot reach us; nil: none
+	expected map[string]bool       // names of what is still to be described
+	ours     map[[20]byte][20]byte // what trackers may serve: by each name of a content, its first
 }
 
 // Content is one file or tree on offer.
@@ -100,7 +100,7 @@ func New(cfg Config) *Seeder {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), expected: make(map[string]bool), ours: make(map[[20]byte]bool)}
+	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), expected: make(map[string]bool), ours: make(map[[20]byte][20]byte)}
 	s.web.Responses = min(disk.Descriptors()/4, maxResponses)                                     // half of the descriptors at most
 	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
 	return s
@@ -343,12 +343,13 @@ func (s *Seeder) Contents() []*Content {
 func (s *Seeder) allow(t *piece.Torrent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, hash := range namesOf(t) {
-		s.ours[hash] = true
+	names := namesOf(t)
+	for _, hash := range names {
+		s.ours[hash] = names[0]
 	}
 }
 
-// namesOf are the info hashes that a torrent is announced by.
+// namesOf are the info hashes that a torrent is announced by, that which it is counted by first.
 func namesOf(t *piece.Torrent) (list [][20]byte) {
 	if t.HasV1 {
 		list = append(list, t.V1)
@@ -363,10 +364,14 @@ func namesOf(t *piece.Torrent) (list [][20]byte) {
 }
 
 // Allows says whether a tracker may serve this info hash because the content is ours.
-func (s *Seeder) Allows(hash [20]byte) bool {
+func (s *Seeder) Allows(hash [20]byte) bool { _, ok := s.NameOf(hash); return ok }
+
+// NameOf is the first of the info hashes by which a content of ours is known in swarms: a hybrid has several.
+func (s *Seeder) NameOf(hash [20]byte) (first [20]byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ours[hash]
+	first, ok = s.ours[hash]
+	return first, ok
 }
 
 // Sent is how many bytes went out over HTTP.

@@ -34,8 +34,9 @@ type entry struct {
 	next    time.Time
 	until   time.Time // banned
 	heard   time.Time
-	way     way  // how it can be talked to
-	pex     bool // another peer told of it
+	way     way    // how it can be talked to
+	pex     bool   // another peer told of it
+	pin     string // HOST:PORT, if the user named it
 }
 
 const (
@@ -161,7 +162,7 @@ func (e *entry) ready(now time.Time) bool {
 func (s *session) addPinned(peers []string) {
 	for _, p := range peers {
 		if s.book.pinned[p] == nil && len(s.book.pinned) < maxKnown {
-			s.book.pinned[p] = &entry{}
+			s.book.pinned[p] = &entry{pin: p}
 			s.book.pins = append(s.book.pins, p)
 		}
 	}

@@ -54,6 +54,7 @@ type conn struct {
 	theirDontHave           byte
 	wantsSealed             bool // it prefers encrypted connections
 	metadataSize            int
+	metadataOwed            int       // pieces of metadata that it was asked for and has not sent
 	metadataAfter           time.Time // it is not asked before then
 	reqq                    int
 	class                   Class
@@ -73,6 +74,7 @@ type conn struct {
 	fresh      int  // those of them that are to be begun
 	dry        bool // none of these may be asked of it now
 	nonsense   *budget
+	gaveUp     *budget   // pieces that it took back; nil: none yet
 	load       load      // what it says of itself
 	ourLoad    wire.Load // what it was told of us
 	toldLoad   time.Time
@@ -258,8 +260,7 @@ func (c *conn) read(ctx context.Context) error {
 				return errBitfields // not left to the loop: each may be long
 			}
 		default:
-			aboutPieces := m.Type == wire.Extended && m.ExtID == wire.IDDontHave // an origin takes back many at once
-			if !aboutPieces && !control.take(time.Now()) {
+			if cost := controlCost(&m); cost > 0 && !control.takeMany(time.Now(), cost) {
 				return errors.New("flood of messages")
 			}
 		}
@@ -278,6 +279,19 @@ func (c *conn) read(ctx context.Context) error {
 }
 
 var errBitfields = errors.New("flood of bitfields")
+
+// controlCost is how much of its control budget a message takes: by its bytes too, since those cost the line even where they are skipped.
+func controlCost(m *wire.Message) float64 {
+	if m.Type == wire.Extended {
+		switch m.ExtID {
+		case wire.IDDontHave:
+			return 0 // an origin takes back many at once: see tookDontHave
+		case wire.IDMetadata:
+			return 1 // as long as it was asked for
+		}
+	}
+	return 1 + float64(len(m.Payload)+int(m.Length))/controlBytes
+}
 
 // maxBitfields bounds how often a peer says anew all that it has, per second. aria2 does so in place of many
 // HAVEs.
@@ -308,8 +322,11 @@ func (c *conn) block(ctx context.Context, in *intake, m wire.Message) error {
 }
 
 // useless takes note of a message that makes no sense; an error when there are too many.
-func (c *conn) useless(what string) error {
-	if c.nonsense.take(c.s.now()) {
+func (c *conn) useless(what string) error { return c.uselessBytes(0, what) }
+
+// uselessBytes does the same for a message of n bytes, which cost the line.
+func (c *conn) uselessBytes(n int, what string) error {
+	if c.nonsense.takeMany(c.s.now(), 1+float64(n)/controlBytes) {
 		return nil
 	}
 	return errors.New("flood of " + what)
@@ -381,8 +398,9 @@ func (c *conn) meterTick(d time.Duration) {
 func (c *conn) String() string { return fmt.Sprintf("%s (%s)", c.addr, c.client) }
 
 const (
-	// maxControl bounds messages that are neither content nor about it, per second.
-	maxControl = 2000
+	// maxControl bounds messages that are neither content nor about it, per second; so many bytes of them count as one more.
+	maxControl   = 2000
+	controlBytes = 1 << 10
 	// maxNonsense bounds messages that are of no use, per second: HAVEs that say nothing new,
 	// cancels and refusals of what was not asked, requests that we turn down.
 	maxNonsense = 1000
@@ -398,11 +416,13 @@ const budgetSaved = 4 // seconds
 
 func newBudget(perSec float64) *budget { return &budget{perSec: perSec, left: budgetSaved * perSec} }
 
-func (b *budget) take(now time.Time) bool {
-	if !b.at.IsZero() {
-		b.left = min(budgetSaved*b.perSec, b.left+now.Sub(b.at).Seconds()*b.perSec)
+func (b *budget) take(now time.Time) bool { return b.takeMany(now, 1) }
+
+func (b *budget) takeMany(now time.Time, n float64) bool {
+	if most := budgetSaved * b.perSec; !b.at.IsZero() && b.left < most { // it may begin with more than is saved up later
+		b.left = min(most, b.left+now.Sub(b.at).Seconds()*b.perSec)
 	}
 	b.at = now
-	b.left--
+	b.left -= n
 	return b.left >= 0
 }

@@ -96,6 +96,13 @@ func (s *session) lose(p int) {
 
 // tookDontHave takes note that a peer has given up a piece.
 func (s *session) tookDontHave(c *conn, p int) error {
+	if c.gaveUp == nil {
+		c.gaveUp = newBudget(maxNonsense)
+		c.gaveUp.left += float64(c.have.n) // once all at once: so an origin does that begins to lease
+	}
+	if !c.gaveUp.take(s.now()) {
+		return errors.New("flood of pieces given up")
+	}
 	if !c.introduced {
 		return nil // what it has is not known yet: it will refuse
 	}

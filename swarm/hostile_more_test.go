@@ -114,6 +114,8 @@ func TestHostileLeechers(t *testing.T) {
 		{"blocks for a seed", "-LI", flood(append(wire.AppendPieceHeader(nil, 0, 0, 1<<14), make([]byte, 1<<14)...), true)},
 		{"keep-alives", "-LI", flood(wire.AppendKeepAlive(nil), true)},
 		{"unknown messages", "-LI", flood([]byte{0, 0, 0, 2, 99, 1}, true)},
+		{"pieces given up", "-LI", flood(wire.AppendDontHave(wire.AppendIndex(nil, wire.Have, 1), wire.IDDontHave, 1), true)},
+		{"metadata that nobody asked for", "-LI", flood(wire.Metadata{Kind: wire.MetadataData, Total: 1 << 14, Data: make([]byte, 1<<14)}.Append(nil, wire.IDMetadata), true)},
 		{"extended messages", "-LI", flood(wire.AppendExtended(nil, 77, make([]byte, 30<<10)), true)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

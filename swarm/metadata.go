@@ -59,6 +59,7 @@ func (s *session) tickMetadata(now time.Time) {
 		s.metas[c] = &metaFetch{parts: make([][]byte, n), left: n, size: c.metadataSize, moved: now}
 		active++
 		bytes += c.metadataSize
+		c.metadataOwed += n
 		for i := range n {
 			c.out.put(func(b []byte) []byte {
 				return wire.Metadata{Kind: wire.MetadataRequest, Piece: i}.Append(b, c.theirMetadata)
@@ -80,8 +81,12 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	default:
 		return nil // BEP 9: unknown kinds are for later
 	}
+	if c.metadataOwed == 0 {
+		return c.uselessBytes(len(m.Data), "metadata that was not asked for")
+	}
+	c.metadataOwed--
 	f := s.metas[c]
-	if s.torrent != nil || f == nil {
+	if s.torrent != nil || f == nil { // somebody else was faster
 		return nil
 	}
 	if m.Piece >= len(f.parts) || f.parts[m.Piece] != nil {

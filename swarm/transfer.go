@@ -90,6 +90,7 @@ type Transfer struct {
 	over    bool // done is closed
 	gone    bool // Close was called, or the content is not what it was
 	webErr  error
+	peerErr map[string]error // by HOST:PORT, of peers that the user named
 	evicted map[int]struct{} // pieces that were given up; may be nil
 
 	note        atomic.Pointer[[]byte] // what peers are told

@@ -124,8 +124,10 @@ func (s *session) dialled(addr string, e *entry, c *conn, err error) {
 		e.fails++
 		e.next = s.now().Add(min(time.Second<<min(e.fails-1, 6), maxBackoff))
 		s.log.Debug("dialling", "peer", addr, "err", err)
+		s.t.peerError(e, err)
 		return
 	}
+	s.t.peerError(e, nil)
 	e.conn, e.id, e.way = true, c.id, c.took
 }
 
@@ -138,5 +140,8 @@ func (s *session) hungUp(e *entry, err error) {
 		if errors.Is(err, errTwice) {
 			e.next = now.Add(twiceBackoff)
 		}
+	}
+	if e.fails > 0 { // it gave nothing
+		s.t.peerError(e, err)
 	}
 }

@@ -27,6 +27,16 @@ type Stats struct {
 	Malformed     int64  `json:"malformed"`        // requests that made no sense, among them those with an old connection id
 }
 
+// sizes are sums over swarms.
+type sizes struct{ swarms, peers, seeds, leechers int }
+
+func (a *sizes) add(b sizes) {
+	a.swarms += b.swarms
+	a.peers += b.peers
+	a.seeds += b.seeds
+	a.leechers += b.leechers
+}
+
 // Stats counts. It looks at each swarm, not at each peer.
 func (s *Server) Stats() Stats {
 	out := Stats{
@@ -44,19 +54,31 @@ func (s *Server) Stats() Stats {
 			out.Shared = "lost"
 		}
 	}
+	var all sizes
+	named := map[[20]byte]sizes{} // of contents that may have several swarms
 	for i := range s.store.shards {
 		sh := &s.store.shards[i]
 		sh.mu.Lock()
 		out.AnnouncesHTTP += sh.announces[doorHTTP]
 		out.AnnouncesUDP += sh.announces[doorUDP]
-		out.Swarms += sh.swarms.len()
 		for sw := range sh.swarms.all() {
-			out.Peers += sw.len()
-			out.Seeds += sw.seeds()
-			out.Leechers += sw.leechers()
+			now := sizes{1, sw.len(), sw.seeds(), sw.leechers()}
+			if s.config.NameOf != nil {
+				if first, ok := s.config.NameOf(sw.hash); ok {
+					if now.peers >= named[first].peers {
+						named[first] = now
+					}
+					continue
+				}
+			}
+			all.add(now)
 		}
 		sh.mu.Unlock()
 	}
+	for _, one := range named {
+		all.add(one)
+	}
+	out.Swarms, out.Peers, out.Seeds, out.Leechers = all.swarms, all.peers, all.seeds, all.leechers
 	out.Partial = out.Peers - out.Seeds - out.Leechers
 	return out
 }

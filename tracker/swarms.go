@@ -23,8 +23,6 @@ func keyOf(hash *[20]byte) uint64 {
 	return mix64(binary.LittleEndian.Uint64(hash[:])^hashSeed[0], binary.LittleEndian.Uint64(hash[8:])^hashSeed[1]) ^ uint64(binary.LittleEndian.Uint32(hash[16:]))
 }
 
-func (t *swarms) len() int { return t.n }
-
 func (t *swarms) get(hash *[20]byte) *swarm {
 	slots := t.slots.Load()
 	if slots == nil {

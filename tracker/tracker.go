@@ -22,6 +22,9 @@ type Config struct {
 	// Allow says whether the tracker serves an info hash: SHA-1, or the first 20 bytes of a v2 swarm's SHA-256. Nil serves all. It is
 	// called for each announce (but see AllowVersion), from many goroutines, and must be quick.
 	Allow func(infoHash [20]byte) bool
+	// NameOf answers which info hash stands for a content that has several, as a hybrid has: in Stats its swarms count as one, that of the most peers. !ok, or nil: the
+	// hash stands for itself.
+	NameOf func(infoHash [20]byte) (first [20]byte, ok bool)
 	// AllowVersion, if it is not nil, changes from one number above 0 to another when Allow may answer otherwise than before, and spares Allow most calls.
 	AllowVersion func() uint32
 	// Token says whether a token is good: announces come to /TOKEN/announce then (BEP 41 carries that path over UDP), and without a good one

@@ -167,6 +167,22 @@ func TestLateStopDoesNotRemoveTheSuccessor(t *testing.T) {
 	}
 }
 
+// Peers of a hybrid announce each of its names, and are counted once.
+func TestSwarmsOfOneContentCountOnce(t *testing.T) {
+	s := New(Config{NameOf: func(hash [20]byte) ([20]byte, bool) {
+		return hashNumber(1), hash == hashNumber(1) || hash == hashNumber(2)
+	}})
+	for n := range 3 {
+		visit(s, n, nil)
+		visit(s, n, func(r *request) { r.hash = hashNumber(2) })
+	}
+	visit(s, 3, nil)
+	visit(s, 4, func(r *request) { r.hash = hashNumber(3) })
+	if st := s.Stats(); st.Swarms != 2 || st.Peers != 5 {
+		t.Errorf("%d swarms with %d peers, want 2 with 5", st.Swarms, st.Peers)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	s := New(Config{MaxPeers: 3, MaxSwarms: 2})
 	for n := range 3 {

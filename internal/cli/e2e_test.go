@@ -45,7 +45,7 @@ func TestInterruptedGetGoesOn(t *testing.T) {
 	needsSignals(t)
 	t.Parallel()
 	h := swarmtest.Local(t)
-	content := swarmtest.File(t, h.Path("release.bin"), 3<<20)
+	content := swarmtest.File(t, h.Path("release.bin"), 16<<20)
 	_, serving := origin(h, content)
 	out := h.Path("out")
 

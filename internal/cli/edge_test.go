@@ -76,9 +76,6 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// edgeClient does not open more connections at once than a port lets one address have before they have said anything (see internal/port).
-var edgeClient = &http.Client{Transport: &http.Transport{MaxConnsPerHost: 32, MaxIdleConnsPerHost: 32}}
-
 // fetchURL reads a URL to its end, and comes again while it is told to, for a minute at most.
 func fetchURL(t *testing.T, url string, header ...string) (resp *http.Response, body []byte) {
 	t.Helper()
@@ -90,7 +87,7 @@ func fetchURL(t *testing.T, url string, header ...string) (resp *http.Response, 
 		for i := 0; i < len(header); i += 2 {
 			req.Header.Set(header[i], header[i+1])
 		}
-		if resp, err = edgeClient.Do(req); err != nil {
+		if resp, err = http.DefaultClient.Do(req); err != nil {
 			t.Fatal(err)
 		}
 		body, err = io.ReadAll(resp.Body)

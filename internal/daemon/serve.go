@@ -181,7 +181,7 @@ func (s *Server) newTracker(outside []netip.Addr) error {
 	if !cfg.Tracker {
 		return nil
 	}
-	tc := tracker.Config{Log: cfg.Log, Here: here(outside), TrustedProxies: cfg.TrustedProxies, RequestsPerSec: cfg.RequestsPerSec}
+	tc := tracker.Config{Log: cfg.Log, NameOf: s.seeder.NameOf, Here: here(outside), TrustedProxies: cfg.TrustedProxies, RequestsPerSec: cfg.RequestsPerSec}
 	switch {
 	case cfg.AllowFile != "":
 		allow := &followed[hashSet]{what: "allow list", path: cfg.AllowFile, parse: parseAllow}

@@ -204,6 +204,9 @@ func unfinished(kind error, what string, t *swarm.Transfer) error {
 	return e
 }
 
+// maxNamed is how many of the peers that the user named a line is about.
+const maxNamed = 4
+
 // situation is a line about who was asked.
 func situation(t *swarm.Transfer) string {
 	s := t.Stats()
@@ -215,6 +218,12 @@ func situation(t *swarm.Transfer) string {
 	}
 	if err := t.WebSeedErr(); err != nil {
 		parts = append(parts, err.Error())
+	}
+	for i, p := range t.PeerErrors() {
+		if i == maxNamed {
+			break
+		}
+		parts = append(parts, fmt.Sprintf("peer %s: %v", p.Addr, p.Err))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -55,7 +55,7 @@ const (
 // Message is one decoded message; which fields mean something depends on Type.
 type Message struct {
 	Type                 Type
-	Index, Begin, Length uint32 // Port's number is the Index
+	Index, Begin, Length uint32 // Port's number is the Index; of what was skipped, Length is how many bytes that were
 	// Payload is a block, a bitfield, an extended payload (of our own ids), or concatenated
 	// 32-byte hashes.
 	// A block's is pooled: see [Message.Release].
@@ -175,6 +175,7 @@ func (r *Reader) body(m *Message, n int64) error {
 		}
 		m.ExtID = id
 		if id > lastID && n-1 <= MaxExtended { // an extension that we have not offered
+			m.Length = uint32(n - 1)
 			_, err := r.br.Discard(int(n - 1))
 			return err
 		}
@@ -200,7 +201,7 @@ func (r *Reader) body(m *Message, n int64) error {
 		if n > maxUnknown {
 			return errTooLong
 		}
-		m.Type = Unknown
+		m.Type, m.Length = Unknown, uint32(n)
 		_, err := r.br.Discard(int(n))
 		return err
 	}

@@ -35,13 +35,13 @@ func samples() []sample {
 	add("piece", append(AppendPieceHeader(nil, 3, 16384, len(block)), block...),
 		Message{Type: Piece, Index: 3, Begin: 16384, Length: uint32(len(block)), Payload: block})
 	add("extended", AppendExtended(nil, 1, []byte("de")), Message{Type: Extended, ExtID: 1, Payload: []byte("de")})
-	add("extended, of nobody's id", AppendExtended(nil, lastID+1, []byte("de")), Message{Type: Extended, ExtID: lastID + 1})
+	add("extended, of nobody's id", AppendExtended(nil, lastID+1, []byte("de")), Message{Type: Extended, ExtID: lastID + 1, Length: 2})
 	for _, t := range []Type{HashRequest, HashReject} {
 		add("hash", AppendHash(nil, t, spec, nil), Message{Type: t, Hash: spec})
 	}
 	hashes := bytes.Repeat([]byte{5}, 3*32)
 	add("hashes", AppendHash(nil, Hashes, spec, hashes), Message{Type: Hashes, Hash: spec, Payload: hashes})
-	add("unknown", []byte{0, 0, 0, 3, 99, 1, 2}, Message{Type: Unknown})
+	add("unknown", []byte{0, 0, 0, 3, 99, 1, 2}, Message{Type: Unknown, Length: 2})
 	return l
 }
 
