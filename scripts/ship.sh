@@ -47,7 +47,7 @@ last=$(tr -cd , <<<"$waves" | wc -c)
 for ((wave = 1; wave <= last + 1; wave++)); do
 	say "wave $wave"
 	code=0
-	at_origin advance "$rollout" --to "$wave" --wait --deadline "$patience" --repo "${ORIGIN_REPO:-$repo}" "${state[@]}" || code=$?
+	at_origin advance "$rollout" --wave "$wave" --wait --deadline "$patience" --repo "${ORIGIN_REPO:-$repo}" "${state[@]}" || code=$?
 	if [ "$code" = 0 ]; then
 		continue
 	fi

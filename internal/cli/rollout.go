@@ -15,7 +15,7 @@ import (
 func rolloutCommand() *command {
 	channel := option{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel}
 	why := option{name: "reason", value: "TEXT", usage: "what machines that are held say"}
-	to := option{name: "to", kind: kindInt, value: "N", usage: "go on to this wave, from 1 on, if it is not reached yet; 0 is the next"}
+	wave := option{name: "wave", kind: kindInt, value: "N", usage: "go on to this wave, from 1 on, if it is not reached yet; 0 is the next"}
 	steered := func(name, usage, example string, own []option, change func(*env, *release.Rollout)) *command {
 		return &command{
 			name: name, args: "APP:CHANNEL", usage: usage, examples: []string{example}, table: "rollout",
@@ -57,9 +57,9 @@ func rolloutCommand() *command {
 				options: concat(keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
 				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutStatus(ctx, args[0]) },
 			},
-			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable --to 2 --wait --deadline 30m", concat([]option{to}, rolloutWaitOptions()),
+			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable --wave 2 --wait --deadline 30m", concat([]option{wave}, rolloutWaitOptions()),
 				func(e *env, r *release.Rollout) {
-					if n := int(e.settings.Int("to")); n > 0 {
+					if n := int(e.settings.Int("wave")); n > 0 {
 						r.Wave = max(r.Wave, n-1)
 					} else {
 						r.Wave++
