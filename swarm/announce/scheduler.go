@@ -172,17 +172,23 @@ func (e *Entry) Status() []TrackerStatus {
 	return l
 }
 
-// stopTime bounds the farewell to all trackers together.
-const stopTime = 2 * time.Second
+// stopTime bounds the farewell to all trackers together, lastTime what is being asked when it is time to go: an announce that is
+// given up may be read by the tracker after the farewell, which comes on another connection, and we would be in its list again.
+const (
+	stopTime = 2 * time.Second
+	lastTime = 200 * time.Millisecond
+)
 
 // Run announces until ctx is done, says farewell, and returns when everything has stopped.
 func (s *Scheduler) Run(ctx context.Context) error {
 	work := make(chan *tier)
 	var wg sync.WaitGroup
+	asking, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
 	for range s.cfg.Workers {
 		wg.Go(func() {
 			for t := range work {
-				s.announce(ctx, t)
+				s.announce(asking, t)
 			}
 		})
 	}
@@ -204,7 +210,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		timer.Stop()
 	}
 	close(work)
+	last := time.AfterFunc(lastTime, giveUp)
 	wg.Wait()
+	last.Stop()
 	s.farewell()
 	s.ask.udp.close()
 	s.cfg.HTTP.CloseIdleConnections()
