@@ -10,10 +10,7 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"shoal/scripts/internal/program"
@@ -32,12 +29,7 @@ func main() {
 	flag.Parse()
 	os.Setenv("SHOAL_DHT", "off") // whatever addresses the machine has, the figures are of it alone
 	os.Setenv("SHOAL_NO_LAN", "true")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := b.run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "edge:", err)
-		os.Exit(1)
-	}
+	program.Main("edge", b.run)
 }
 
 // bench is one run of everything.
@@ -50,19 +42,10 @@ type bench struct {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	fmt.Printf("%s, %s\n\n", program.Machine(), program.Load())
-	fmt.Println("| what | measured |\n| --- | --- |")
-	for _, m := range []struct {
-		name    string
-		measure func(context.Context) error
-	}{{"large", b.largeHits}, {"small", b.smallHits}, {"memory", b.memory}, {"trace", b.trace}} {
-		if b.only != "" && b.only != m.name {
-			continue
-		}
-		if err := m.measure(ctx); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
-		}
-	}
-	fmt.Printf("\nat the end: %s\n", program.Load())
-	return nil
+	return program.Table(ctx, b.only, []program.Part{
+		{Name: "large", Measure: b.largeHits},
+		{Name: "small", Measure: b.smallHits},
+		{Name: "memory", Measure: b.memory},
+		{Name: "trace", Measure: b.trace},
+	})
 }

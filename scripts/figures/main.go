@@ -11,11 +11,8 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 
 	"shoal/scripts/internal/program"
 )
@@ -31,12 +28,7 @@ func main() {
 	flag.StringVar(&b.only, "only", "", "measure only this: create, start, one-to-one, memory or idle")
 	flag.Parse()
 	os.Setenv("SHOAL_DHT", "off") // whatever addresses the machine has, the figures are of it alone
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := b.run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "figures:", err)
-		os.Exit(1)
-	}
+	program.Main("figures", b.run)
 }
 
 // bench is one run of everything.
@@ -48,21 +40,13 @@ type bench struct {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	fmt.Printf("%s, %s\n\n", program.Machine(), program.Load())
-	fmt.Println("| what | measured |\n| --- | --- |")
-	for _, m := range []struct {
-		name    string
-		measure func(context.Context) error
-	}{{"create", b.create}, {"start", b.start}, {"one-to-one", b.oneToOne}, {"memory", b.memory}, {"idle", b.idleSeeder}} {
-		if b.only != "" && b.only != m.name {
-			continue
-		}
-		if err := m.measure(ctx); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
-		}
-	}
-	fmt.Printf("\nat the end: %s\n", program.Load())
-	return nil
+	return program.Table(ctx, b.only, []program.Part{
+		{Name: "create", Measure: b.create},
+		{Name: "start", Measure: b.start},
+		{Name: "one-to-one", Measure: b.oneToOne},
+		{Name: "memory", Measure: b.memory},
+		{Name: "idle", Measure: b.idleSeeder},
+	})
 }
 
 var cores = runtime.GOMAXPROCS(0)

@@ -13,14 +13,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
 	"shoal/internal/fleet"
 	"shoal/internal/rollout"
+	"shoal/scripts/internal/program"
 )
 
 func main() {
@@ -34,12 +32,7 @@ func main() {
 	flag.StringVar(&l.core, "origin-core", "0", "the core of the origin, as taskset has it")
 	flag.StringVar(&l.priority, "fifo", "5", "real-time priority of the origin")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := l.run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "fleetload:", err)
-		os.Exit(1)
-	}
+	program.Main("fleetload", l.run)
 }
 
 // load is a fleet, and the origin that it is measured with.
@@ -131,17 +124,3 @@ func (l *load) enroll(ctx context.Context, path string) error {
 }
 
 func machine(n int) string { return fmt.Sprintf("%032x", n) }
-
-// cpu is the processor time that a process has had.
-func cpu(pid int) time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	var user, system int64
-	fmt.Sscan(f[11], &user)
-	fmt.Sscan(f[12], &system)
-	return time.Duration(user+system) * 10 * time.Millisecond // clock ticks: 100 a second on Linux
-}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"shoal/internal/fleet"
+	"shoal/scripts/internal/program"
 )
 
 const poll = "/metadata/timestamp.json"
@@ -103,7 +104,11 @@ func (l *load) measure(ctx context.Context, pid int) error {
 	}
 	again, fresh, polls := &kind{name: "report, nothing new"}, &kind{name: "report, something new: durable when answered"}, &kind{name: "poll, nothing new"}
 	rate := float64(2*l.machines) / l.every.Seconds()
-	before, begin := cpu(pid), time.Now()
+	before, err := program.CPU(pid)
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
 	for at := time.Duration(0); at < l.time && ctx.Err() == nil; at += time.Duration(rand.ExpFloat64() / rate * float64(time.Second)) {
 		time.Sleep(at - time.Since(begin))
 		n := rand.N(l.machines)
@@ -128,7 +133,12 @@ func (l *load) measure(ctx context.Context, pid int) error {
 		})
 	}
 	g.Wait()
-	spent, took := cpu(pid)-before, time.Since(begin)
+	took := time.Since(begin)
+	spent, err := program.CPU(pid)
+	if err != nil {
+		return err
+	}
+	spent -= before
 	fmt.Printf("| %d machines, each every %s, on one core for %.0f s | requests | median | 99th percentile |\n| --- | --: | --: | --: |\n", l.machines, l.every, took.Seconds())
 	for _, k := range []*kind{again, fresh, polls} {
 		slices.Sort(k.took)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shoal/internal/child"
+	measured "shoal/scripts/internal/program"
 )
 
 // process is a program that a host runs.
@@ -143,19 +144,9 @@ func (p *process) measureWait() {
 
 // ready takes what the process has used so far for preparation.
 func (p *process) ready() error {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-	if err != nil {
-		return err
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if len(f) < 13 {
-		return fmt.Errorf("/proc/%d/stat: %q", p.pid, b)
-	}
-	user, _ := strconv.ParseInt(f[11], 10, 64) // proc(5): utime and stime, in hundredths of a second
-	system, _ := strconv.ParseInt(f[12], 10, 64)
-	p.before.Store((user + system) * int64(10*time.Millisecond))
-	return nil
+	spent, err := measured.CPU(p.pid)
+	p.before.Store(int64(spent))
+	return err
 }
 
 func (p *process) hasEnded() bool {

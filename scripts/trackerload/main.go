@@ -13,10 +13,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
+
+	"shoal/scripts/internal/program"
 )
 
 func main() {
@@ -33,12 +33,7 @@ func main() {
 	flag.StringVar(&b.priority, "fifo", "5", "real-time priority of the trackers, \"\" for none")
 	flag.StringVar(&b.only, "only", "", "measure only this: udp, http, keep-alive, memory or cores")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := b.run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "trackerload:", err)
-		os.Exit(1)
-	}
+	program.Main("trackerload", b.run)
 }
 
 // bench is one run of everything.

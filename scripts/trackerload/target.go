@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"shoal/scripts/internal/program"
 )
 
 // target is a tracker under load.
@@ -106,14 +108,8 @@ func freePort() int {
 
 // cpu is the processor time that the tracker has taken.
 func (t *target) cpu() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", t.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	user, _ := strconv.Atoi(f[11])
-	system, _ := strconv.Atoi(f[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
+	spent, _ := program.CPU(t.cmd.Process.Pid)
+	return spent
 }
 
 // resident is the tracker's memory.

@@ -4,6 +4,7 @@ package program
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,24 +67,37 @@ func (r *Running) Stop() error {
 }
 
 // family are the program and its children.
-func (r *Running) family() []string {
-	pid := strconv.Itoa(r.command.Process.Pid)
-	b, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
-	return append([]string{pid}, strings.Fields(string(b))...)
+func (r *Running) family() []int {
+	list := []int{r.command.Process.Pid}
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", list[0]))
+	for _, child := range strings.Fields(string(b)) {
+		if pid, err := strconv.Atoi(child); err == nil {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// CPU is the processor time that a process has used so far.
+func CPU(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // its name may have anything in it
+	if len(f) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat: %q", pid, b)
+	}
+	user, _ := strconv.ParseInt(f[11], 10, 64) // proc(5): utime and stime, in hundredths of a second
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, nil
 }
 
 // CPU is the processor time that it and its children have used so far.
 func (r *Running) CPU() (sum time.Duration) {
 	for _, pid := range r.family() {
-		b, _ := os.ReadFile("/proc/" + pid + "/stat")
-		_, rest, _ := strings.Cut(string(b), ") ")
-		f := strings.Fields(rest)
-		if len(f) < 13 {
-			continue
-		}
-		user, _ := strconv.Atoi(f[11]) // proc(5): utime and stime, in hundredths of a second
-		system, _ := strconv.Atoi(f[12])
-		sum += time.Duration(user+system) * 10 * time.Millisecond
+		spent, _ := CPU(pid) // one that has ended counts no more
+		sum += spent
 	}
 	return sum
 }
@@ -91,7 +105,7 @@ func (r *Running) CPU() (sum time.Duration) {
 // RSS is the memory that it and its children have now, in bytes.
 func (r *Running) RSS() (sum int64) {
 	for _, pid := range r.family() {
-		b, _ := os.ReadFile("/proc/" + pid + "/status")
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		for line := range strings.Lines(string(b)) {
 			if text, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 				n, _ := strconv.ParseInt(strings.Fields(text)[0], 10, 64)
