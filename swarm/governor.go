@@ -194,7 +194,7 @@ type uplink struct {
 	steady  float64 // bytes per second that are written at least
 	held    float64 // what was written at since the last look; 0: any rate
 	known   float64 // the best rate of late
-	best    [rateMemory]sample
+	rates   rates
 
 	// While a queue is too long: what it should be by now. A queue that does not become shorter though
 	// less is sent than arrives is not ours, but somebody else's, or that of a processor that is busy.
@@ -271,23 +271,15 @@ func (u *uplink) look(now time.Time, s sight) (rate int64) {
 // As long as all arrives that is written while writes are held back, the link is no slower than it was.
 func (u *uplink) remember(now time.Time, took, rate float64) (best float64) {
 	second := now.Unix()
-	x := &u.best[second%rateMemory]
-	if x.second != second {
-		*x = sample{second: second}
-	}
+	x := u.rates.at(second)
 	if u.held > 0 && rate >= arrivesShare*u.held {
 		rate, took = max(rate, u.known), rateTime.Seconds()
 	}
 	if took >= rateTime.Seconds()*3/4 { // over less, acknowledgements that come together are a rate that is none
 		x.rate = max(x.rate, rate)
 	}
-	for _, x := range u.best {
-		if second-x.second < rateMemory {
-			best = max(best, x.rate)
-		}
-	}
-	u.known = best
-	return best
+	u.known, _ = u.rates.best(second)
+	return u.known
 }
 
 // notOurs leaves the queue alone for a while, longer each time.

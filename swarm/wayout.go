@@ -9,7 +9,7 @@ import "time"
 // sockets, only slots bound.
 type wayOut struct {
 	rate  float64 // bytes per second that the line was seen to carry; 0: not known yet
-	best  [rateMemory]sample
+	rates rates
 	at    time.Time // since when the next sample is taken
 	full  bool      // since then more was to go than the line takes
 	known bool      // the line was full of late: it carries no more than rate
@@ -23,9 +23,7 @@ const (
 	// lineGoal is how long what is sent may take to be acknowledged beyond the shortest round trip. About half
 	// of it is the queue before our own line: acknowledgements wait in the other side's.
 	lineGoal = 100 * time.Millisecond
-	// rateMemory is for how many seconds the best rate is remembered.
-	rateMemory = 10
-	lineTime   = 250 * time.Millisecond
+	lineTime = 250 * time.Millisecond
 	// leastOnWay and firstOnWay are what may be on its way at any rate, and at one that is not known.
 	leastOnWay = 32 << 10
 	firstOnWay = 256 << 10
@@ -38,13 +36,6 @@ const (
 	probeEvery = 6
 	growth     = 1.1
 )
-
-// sample is the best rate of a second.
-type sample struct {
-	second int64
-	rate   float64
-	full   bool // in some of it the line was full
-}
 
 // limit is how much may be on its way.
 func (l *wayOut) limit() int64 {
@@ -195,10 +186,6 @@ func (s *session) meterLines(now time.Time) {
 
 // take takes in a sample of the rate.
 func (l *wayOut) take(second int64, rate float64) {
-	x := &l.best[second%rateMemory]
-	if x.second != second {
-		*x = sample{second: second}
-	}
 	switch {
 	case rate > growth*l.rate && l.flat < startFlat:
 		l.flat = 0
@@ -207,15 +194,9 @@ func (l *wayOut) take(second int64, rate float64) {
 	case l.full:
 		l.flat++
 	}
-	x.rate = max(x.rate, rate)
-	x.full = x.full || l.full
-	l.rate, l.known = 0, false
-	for _, x := range l.best {
-		if second-x.second < rateMemory {
-			l.rate = max(l.rate, x.rate)
-			l.known = l.known || x.full
-		}
-	}
+	x := l.rates.at(second)
+	x.rate, x.full = max(x.rate, rate), x.full || l.full
+	l.rate, l.known = l.rates.best(second)
 }
 
 // holdSoon is called after each turn of the loop. It says that a timer is to serve again in holdTime.
