@@ -1,9 +1,9 @@
 package rollout
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -64,33 +64,17 @@ func (r *Rollouts) admit(tx Tx, machine string, c *Claim, now time.Time) error {
 		return fmt.Errorf("%w: %s:%s is %s now", ErrWave, c.App, c.Channel, s.Channel.Version)
 	case s.At.Halted || s.At.Paused:
 		return fmt.Errorf("%w: it does not go on at the moment", ErrWave)
-	case !knows(s, c.V2):
+	case !slices.Contains(slices.Collect(maps.Values(s.V2)), c.V2):
 		return fmt.Errorf("%w: %s@%s is another content", ErrWave, c.App, c.Version)
 	case policy.Reaches(wave, machine, c.Groups, c.V2):
 		return nil
 	}
 	var in []string
-	v, err := tx.Get(admittedBucket, s.At.Of)
-	if err == nil && v != nil {
-		err = json.Unmarshal(v, &in)
-	}
-	if err != nil || slices.Contains(in, machine) {
+	if _, err := get(tx, admittedBucket, s.At.Of, &in); err != nil || slices.Contains(in, machine) {
 		return err
 	}
 	if len(in) >= policy.Counted(wave) {
 		return fmt.Errorf("%w: wave %d of %d has its machines", ErrWave, wave+1, len(policy.Waves))
 	}
-	if v, err = json.Marshal(append(in, machine)); err != nil {
-		return err
-	}
-	return tx.Put(admittedBucket, s.At.Of, v)
-}
-
-func knows(s *release.Steered, v2 string) bool {
-	for _, known := range s.V2 {
-		if known == v2 {
-			return true
-		}
-	}
-	return false
+	return put(tx, admittedBucket, s.At.Of, append(in, machine))
 }
