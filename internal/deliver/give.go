@@ -65,7 +65,7 @@ func Give(ctx context.Context, node *swarm.Node, g Gift) *Given {
 		t, err := piece.ReadFile(file)
 		if dir := strings.TrimSuffix(file, ".torrent"); err != nil || !t.HasV2 || t.Dir || hex.EncodeToString(t.V2[:]) != filepath.Base(dir) {
 			out.Left = errors.Join(out.Left, fmt.Errorf("%s describes no archive or patch", file))
-		} else if path := filepath.Join(dir, t.Name); exists(path) { // else it was not fetched to its end
+		} else if path := filepath.Join(dir, t.Name); disk.Exists(path) { // else it was not fetched to its end
 			add(t, path)
 		}
 	}
@@ -118,9 +118,4 @@ func FileOf(info *piece.Info, path string, i int) string {
 		return path
 	}
 	return filepath.Join(append([]string{path}, info.Files[i].Path...)...)
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }

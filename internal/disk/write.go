@@ -53,3 +53,9 @@ func Write(path string, perm fs.FileMode, fill func(io.Writer) error) (err error
 	}
 	return SyncDir(dir)
 }
+
+// Exists says whether something lies at a path, if only a symlink that leads nowhere.
+func Exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -5,13 +5,14 @@ import (
 	"os"
 	"path/filepath"
 
+	"shoal/internal/disk"
 	"shoal/piece"
 )
 
 // copyOld brings files of an old version to dir, under the names that the new one has for them: what is right in them is not fetched. Where something lies
 // already nothing is done: that is of a fetch that was interrupted. old is the version's directory; "": there is none.
 func copyOld(ctx context.Context, info *piece.Info, old, dir string) error {
-	if old == "" || exists(filepath.Join(dir, info.Name)) {
+	if old == "" || disk.Exists(filepath.Join(dir, info.Name)) {
 		return nil
 	}
 	from, err := os.OpenRoot(old)

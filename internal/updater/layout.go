@@ -126,7 +126,7 @@ func (l *layout) discard(version string) error {
 func (l *layout) switchTo(ctx context.Context, version string) error {
 	current := l.current()
 	switch {
-	case version == "" && exists(l.before()):
+	case version == "" && disk.Exists(l.before()):
 		if err := l.drive.rename(l.before(), current); err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (l *layout) leadsTo(version string) bool {
 
 // keepBefore keeps what lies under the name that programs use, and is not ours.
 func (l *layout) keepBefore(ctx context.Context) error {
-	if err := l.drive.remove(l.before()); err != nil || !exists(l.current()) {
+	if err := l.drive.remove(l.before()); err != nil || !disk.Exists(l.current()) {
 		return err
 	}
 	if l.inPlace {
@@ -191,11 +191,6 @@ func (l *layout) keepBefore(ctx context.Context) error {
 		return err
 	}
 	return l.drive.syncDir(l.state)
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }
 
 // copyFile copies a file durably; what lies there under the new name already goes.

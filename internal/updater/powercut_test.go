@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"shoal/internal/disk"
 	"shoal/internal/swarmtest"
 )
 
@@ -99,7 +100,7 @@ func (r *recorder) renamedTo(path string) bool {
 
 // keep copies what lies at a path, for its return.
 func (r *recorder) keep(path string) string {
-	if !exists(path) {
+	if !disk.Exists(path) {
 		return ""
 	}
 	kept := filepath.Join(tempDir(r.t), "kept")
@@ -161,12 +162,12 @@ func (m *moment) state(root, dir string, lost []undo, bytes bool) (ok bool, err 
 	for _, u := range slices.Backward(lost) {
 		switch u.what.what {
 		case "mkdir", "link":
-			if !exists(at(u.what.path)) {
+			if !disk.Exists(at(u.what.path)) {
 				return false, nil
 			}
 			err = os.RemoveAll(at(u.what.path))
 		case "rename":
-			if exists(at(u.what.path)) || !exists(at(u.what.to)) {
+			if disk.Exists(at(u.what.path)) || !disk.Exists(at(u.what.to)) {
 				return false, nil
 			}
 			err = os.Rename(at(u.what.to), at(u.what.path))
@@ -174,7 +175,7 @@ func (m *moment) state(root, dir string, lost []undo, bytes bool) (ok bool, err 
 				err = cloneTree(u.replaced, at(u.what.to))
 			}
 		case "remove":
-			if u.replaced == "" || exists(at(u.what.path)) || !exists(filepath.Dir(at(u.what.path))) {
+			if u.replaced == "" || disk.Exists(at(u.what.path)) || !disk.Exists(filepath.Dir(at(u.what.path))) {
 				return false, nil
 			}
 			err = cloneTree(u.replaced, at(u.what.path))

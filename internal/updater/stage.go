@@ -20,7 +20,7 @@ type staged struct {
 
 // stage fetches what is offered, from what lies on this disk first, and verifies all of it once more as it lies there.
 func (u *Updater) stage(ctx context.Context, o *Offer) error {
-	if u.staged.version == o.Version && exists(u.staged.content) {
+	if u.staged.version == o.Version && disk.Exists(u.staged.content) {
 		return nil
 	}
 	if err := u.clearStage(o.Version); err != nil {
