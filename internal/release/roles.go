@@ -125,7 +125,7 @@ func (tx *Tx) read(path string, f *metadata.TargetFiles) ([]byte, error) {
 			return d.data, nil
 		}
 	}
-	b, err := readFile(tx.ctx, tx.r.Files(), targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"]))), max(f.Length, 0))
+	b, err := readFile(tx.ctx, tx.r.Files(), hashedFile(path, f), max(f.Length, 0))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}

@@ -30,7 +30,7 @@ func (r *Repository) Sweep(ctx context.Context) (freed int64, err error) {
 	files, contents := map[string]bool{}, map[string]bool{}
 	for _, app := range apps {
 		if err := tx.each(app, func(path string, f *metadata.TargetFiles) error {
-			files[targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))] = true
+			files[hashedFile(path, f)] = true
 			if v2, ok := strings.CutSuffix(strings.TrimPrefix(path, "metainfo/"), ".torrent.zst"); ok {
 				contents[v2] = true
 			}
@@ -41,7 +41,7 @@ func (r *Repository) Sweep(ctx context.Context) (freed int64, err error) {
 	}
 	if m, err := tx.role(roleRollout); err == nil {
 		for path, f := range m.Signed.Targets {
-			files[targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))] = true
+			files[hashedFile(path, f)] = true
 		}
 	} else if !errors.Is(err, ErrAbsent) {
 		return 0, err
