@@ -31,9 +31,9 @@ func eachStore(t *testing.T, test func(t *testing.T, store Store, reopen func() 
 		})
 	})
 	t.Run("postgres", func(t *testing.T) {
-		s := startPostgres(t)
+		s := swarmtest.StartPostgres(t)
 		open := func() Store {
-			store, err := OpenPostgres(t.Context(), s.url)
+			store, err := OpenPostgres(t.Context(), s.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,13 +46,13 @@ func eachStore(t *testing.T, test func(t *testing.T, store Store, reopen func() 
 }
 
 // Two origins share the database, which is killed again and again.
-func testKilled(t *testing.T, s *postgresServer) {
+func testKilled(t *testing.T, s *swarmtest.Postgres) {
 	kills := 3
 	if swarmtest.Required("long") {
 		kills = 100
 	}
 	err := func() error { // what the tests before have left would not be in the model
-		c, err := pgx.Connect(t.Context(), s.url)
+		c, err := pgx.Connect(t.Context(), s.URL)
 		if err != nil {
 			return err
 		}
@@ -66,20 +66,20 @@ func testKilled(t *testing.T, s *postgresServer) {
 	checkSlots(t, kills, func() life {
 		var l life
 		for range 2 {
-			store, err := OpenPostgres(t.Context(), s.url)
+			store, err := OpenPostgres(t.Context(), s.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
 			l.origins = append(l.origins, store)
 		}
 		killed := false
-		l.kill = func() { killed = true; s.kill() }
+		l.kill = func() { killed = true; s.Kill() }
 		l.end = func() {
 			for _, o := range l.origins {
 				o.Close()
 			}
 			if killed {
-				s.start()
+				s.Start()
 			}
 		}
 		return l
