@@ -205,20 +205,27 @@ func (w *world) round(names []string, kill, restart func()) {
 func (w *world) check() {
 	w.t.Helper()
 	const inexact = int64(5 * time.Millisecond) // of clocks that are read here and there
-	ends := func(began int64) int64 { return time.Unix(0, began).Truncate(time.Second).Add(time.Second).UnixNano() }
-	unknown, granted := 0, 0
+	over := func(began int64) int64 { return time.Unix(0, began).Truncate(time.Second).Add(time.Second).UnixNano() }
+	type ending struct {
+		id               string
+		earliest, latest int64
+	}
+	endings := map[ending][]int{} // leases of a machine that end at the same time: one operation, since each makes the search longer
+	unknown := 0
 	for _, o := range w.history {
 		in, out := o.Input.(request), o.Output.(answer)
 		if out.unknown {
 			unknown++
 		}
 		if in.kind == asks && (out.granted || out.unknown) {
-			granted++
-			end := porcupine.Operation{ClientId: 1000 + in.lease, Input: request{expires, in.id, in.lease}, Output: answer{}, Call: ends(o.Call) - inexact, Return: ends(o.Return) + inexact}
-			w.history = append(w.history, end)
+			e := ending{in.id, over(o.Call) - inexact, over(o.Return) + inexact}
+			endings[e] = append(endings[e], in.lease)
 		}
 	}
-	w.t.Logf("%d operations, %d of which nobody was told; %d machines died with their slot", len(w.history)-granted, unknown, w.dead)
+	w.t.Logf("%d operations, %d of which nobody was told; %d machines died with their slot", len(w.history), unknown, w.dead)
+	for e, leases := range endings {
+		w.history = append(w.history, porcupine.Operation{ClientId: 1000 + leases[0], Input: request{kind: expires, id: e.id, leases: leases}, Output: answer{}, Call: e.earliest, Return: e.latest})
+	}
 	switch porcupine.CheckOperationsTimeout(slotsModel(modelSlots), w.history, time.Minute) {
 	case porcupine.Illegal:
 		w.t.Fatalf("%d operations that nobody could have seen in turn: %+v", len(w.history), w.history)

@@ -8,11 +8,12 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// request is an operation as porcupine has it: a machine asks or gives back, or the lease of what it was given ends.
+// request is an operation as porcupine has it: a machine asks or gives back, or leases of what it was given end.
 type request struct {
-	kind  requestKind
-	id    string // of the machine
-	lease int    // the number of the asking that began the lease
+	kind   requestKind
+	id     string // of the machine
+	lease  int    // asks: the number of the lease that begins
+	leases []int  // expires: the numbers of those that end
 }
 
 type requestKind uint8
@@ -67,7 +68,9 @@ func format(all map[string]held) string {
 func slotsModel(slots int) porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{model{}} },
-		Step: func(state, input, output any) []any { return step(slots, state.(model), input.(request), output.(answer)) },
+		Step: func(state, input, output any) []any {
+			return step(slots, state.(model), input.(request), output.(answer))
+		},
 	}
 	return m.ToModel()
 }
@@ -79,7 +82,7 @@ func step(slots int, s model, in request, out answer) []any {
 	h, has := holders[in.id]
 	switch in.kind {
 	case expires:
-		if has && h.lease == in.lease { // else it has begun anew, or was given back
+		if has && slices.Contains(in.leases, h.lease) { // else it has begun anew, or was given back
 			delete(holders, in.id)
 		}
 	case givesBack:
