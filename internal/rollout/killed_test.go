@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,7 +154,6 @@ func (w *world) do(client int, o *originProcess, r request) answer {
 // round has machines ask and give back at random while something is killed, and starts that again.
 func (w *world) round(names []string, kill, restart func()) {
 	const each = 8
-	first := len(w.history)
 	moment := rand.N(each * len(names)) // any will do: that is the point of this test
 	w.reached = make(chan struct{}, each*len(names))
 	var g sync.WaitGroup
@@ -185,6 +185,7 @@ func (w *world) round(names []string, kill, restart func()) {
 	}
 	time.Sleep(rand.N(time.Millisecond))
 	kill()
+	killed := time.Now().UnixNano()
 	<-done
 	restart()
 	// What nobody was told has taken effect when a transaction after it has, or it never does.
@@ -194,9 +195,10 @@ func (w *world) round(names []string, kill, restart func()) {
 		}
 	}
 	now := time.Now().UnixNano()
-	for i := range w.history[first:] {
-		if o := &w.history[first+i]; o.Output.(answer).unknown {
-			o.Return = now
+	w.history = slices.DeleteFunc(w.history, func(o porcupine.Operation) bool { return o.Output.(answer).unknown && o.Call > killed }) // there was nobody to do it
+	for i := range w.history {
+		if o := &w.history[i]; o.Output.(answer).unknown && o.Output.(answer).begun == 0 {
+			o.Return, o.Output = now, answer{unknown: true, begun: killed}
 		}
 	}
 }
@@ -219,6 +221,9 @@ func (w *world) check() {
 		}
 		if in.kind == asks && (out.granted || out.unknown) {
 			e := ending{in.id, over(o.Call) - inexact, over(o.Return) + inexact}
+			if out.unknown {
+				e.latest = over(out.begun) + inexact
+			}
 			endings[e] = append(endings[e], in.lease)
 		}
 	}

@@ -28,7 +28,8 @@ const (
 type answer struct {
 	granted bool
 	token   uint64
-	unknown bool // who should have told it was killed
+	unknown bool  // who should have told it was killed
+	begun   int64 // unknown: when the store has read its clock at the latest, in nanoseconds
 }
 
 // model is the state of a group's slots, if one thing happens after the other.
