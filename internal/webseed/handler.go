@@ -130,7 +130,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	client := clientOf(r)
+	client := ClientOf(r)
 	if !h.sending.enter(client, h.Responses) {
 		busy(w)
 		return
