@@ -123,7 +123,7 @@ func (e *Edge) fetch(ctx context.Context, c *content) error {
 		return err
 	}
 	for stalled := false; ; {
-		own, have := e.holders(ctx, c.key)
+		own, have := e.holders(ctx, c.key, c.demands())
 		from, origin := sources(e.self(), own, have, e.members(), stalled)
 		spec := swarm.Spec{Torrent: t, Dir: e.shelf.contentDir(c.key), Pace: &c.pace}
 		c.gossip(&spec)
@@ -186,7 +186,7 @@ func (e *Edge) attempt(ctx context.Context, c *content, spec swarm.Spec, origin 
 	if err != nil {
 		return 0, err
 	}
-	led := e.leads(c.key)
+	led, told := e.leads(c.key), c.demands()
 	c.mu.Lock()
 	c.transfer, c.torrent, c.direct = t, spec.Torrent, origin
 	c.mu.Unlock()
@@ -204,6 +204,10 @@ func (e *Edge) attempt(ctx context.Context, c *content, spec swarm.Spec, origin 
 		case now := <-tick.C:
 			if n := t.Stats().Have; n != last {
 				moved, last = now, n
+			}
+			if !told && c.demands() { // those who fetch it for this edge are to hurry as well
+				told = true
+				e.holders(ctx, c.key, true)
 			}
 			switch {
 			case origin:

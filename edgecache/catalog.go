@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"shoal/internal/deliver"
+	"shoal/internal/release"
 )
 
 // known is a content that an origin has on offer.
@@ -17,12 +18,18 @@ type known struct {
 	app, version, platform string   // empty for a content that is no release
 	channels               []string // that have this version
 	published              time.Time
+	artefact               *release.Artefact // what it is of a release: the tree itself, its archive, or a patch to it; nil if it is none
 	from                   source
 }
 
+// isTree says whether it is what users name: not an archive of that, nor a patch to it.
+func (k *known) isTree() bool { return k.artefact == nil || k.artefact.Kind == "T" }
+
+func (k *known) release() release.Ref { return release.Ref{App: k.app, Version: k.version} }
+
 // source is where a content comes from: a repository, or an origin of one content.
 type source interface {
-	// find makes sure of what the content is, and says where its origin has it.
+	// find makes sure of what the content is, and says where its origin has it. It may ask the origin.
 	find(ctx context.Context, k *known) (*deliver.Found, error)
 	// redirect is where its origin serves a file of it over HTTP, by its path below the content's key.
 	redirect(k *known, file string) string
@@ -53,18 +60,24 @@ type catalog struct {
 	version   int64  // of its timestamp
 	byKey     map[string]*known
 	byRef     map[string][]*known // APP@VERSION: one for each platform
+	ways      map[string][]*known // APP@VERSION: archives and patches, which make the same of less
+	patches   map[string]bool     // files of the repository that are patches too small for swarms
 	channels  map[string]string   // APP:CHANNEL: the version
 	withdrawn map[string]bool     // by key
 }
 
 func newCatalog(id string, version int64) *catalog {
-	return &catalog{id: id, version: version, byKey: map[string]*known{}, byRef: map[string][]*known{}, channels: map[string]string{}, withdrawn: map[string]bool{}}
+	return &catalog{id: id, version: version, byKey: map[string]*known{}, byRef: map[string][]*known{}, ways: map[string][]*known{}, patches: map[string]bool{}, channels: map[string]string{}, withdrawn: map[string]bool{}}
 }
 
 func (c *catalog) add(k *known) {
 	c.byKey[k.key] = k
-	if k.app != "" {
+	switch {
+	case k.app == "":
+	case k.isTree():
 		c.byRef[k.ref()] = append(c.byRef[k.ref()], k)
+	default:
+		c.ways[k.ref()] = append(c.ways[k.ref()], k)
 	}
 }
 

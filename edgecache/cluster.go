@@ -23,12 +23,12 @@ func (e *Edge) members() []Member {
 	return e.ring.everybody()
 }
 
-// holders are the owners of a content, and who has it.
-func (e *Edge) holders(ctx context.Context, key string) (own []Member, have map[string]holding) {
+// holders are the owners of a content, and who has it. They are told whether somebody waits for it here.
+func (e *Edge) holders(ctx context.Context, key string, wanted bool) (own []Member, have map[string]holding) {
 	if e.ring == nil {
 		return nil, nil
 	}
-	return e.ring.of(key), e.ring.ask(ctx, key)
+	return e.ring.of(key), e.ring.ask(ctx, key, wanted)
 }
 
 // fetchedElsewhere says whether another edge is at a content too.
@@ -53,8 +53,16 @@ func (e *Edge) leads(key string) bool {
 	return len(own) == 0 || own[0].Name == e.self()
 }
 
-// Holds says how far a content is here, for the other edges.
-func (e *Edge) Holds(key string) string {
+// Holds says how far a content is here, for the other edges; query is their question's, see HoldsPath.
+func (e *Edge) Holds(key string, query url.Values) string {
+	if k, _, _ := e.find(key); k != nil && query.Has(wantedQuery) {
+		e.mu.Lock()
+		keeps := e.owned[key] || e.pinned[key]
+		e.mu.Unlock()
+		if h, _ := e.shelf.get(key); keeps && !h.whole {
+			e.want(k, true)
+		}
+	}
 	if h, ok := e.shelf.get(key); ok && h.whole && !h.dropped {
 		return string(holdsWhole)
 	}
@@ -156,7 +164,7 @@ func (e *Edge) left(ctx context.Context) (n int) {
 		if k := all[key]; k == nil || !h.whole || !k.followed(e.cfg.Apps) {
 			continue
 		}
-		own, have := e.holders(ctx, key)
+		own, have := e.holders(ctx, key, false)
 		for _, m := range own {
 			if m.Name != e.self() && have[m.Name] != holdsWhole {
 				n++

@@ -42,8 +42,9 @@ type content struct {
 	direct   bool  // its origin is asked itself
 	serving  int   // responses under way
 	since    time.Time
-	to       int64 // bytes given to peers that demand was counted of
-	swapped  bool  // it is seeded from where it lies, and no fetch any more
+	swapped  bool // it is seeded from where it lies, and no fetch any more
+
+	toUsers, toEdges int64 // bytes given to peers that were counted
 }
 
 func newContent(k *known) *content {

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +16,7 @@ import (
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/release"
+	"shoal/internal/webseed"
 	"shoal/piece"
 )
 
@@ -173,18 +174,19 @@ func (e *Edge) serveKey(w http.ResponseWriter, r *http.Request, key, file string
 // errElsewhere says that this edge does not keep it.
 var errElsewhere = errors.New("it is not kept here")
 
-// obtain has a content brought here, waits until it can be read from, and counts who reads: use(-1) ends that.
-func (e *Edge) obtain(ctx context.Context, k *known) (c *content, whole bool, err error) {
+// obtain has a content brought here, waits until it can be read from, and counts who reads: use(-1) ends that. Without demand nothing is fetched outside the
+// windows in which that is done ahead.
+func (e *Edge) obtain(ctx context.Context, k *known, demand bool) (c *content, whole bool, err error) {
 	e.mu.Lock()
 	c = e.contents[k.key]
 	keeps := e.owned[k.key] || e.pinned[k.key] || e.cfg.PullThrough && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
 	e.mu.Unlock()
 	if c == nil {
-		if !keeps || k.from == nil {
+		if !keeps || k.from == nil || !demand && !e.mayFill(e.cfg.Now()) {
 			return nil, false, errElsewhere
 		}
-		c = e.want(k, true)
-	} else if !c.demands() {
+		c = e.want(k, demand)
+	} else if demand && !c.demands() {
 		e.want(k, true)
 	}
 	c.use(1)
@@ -194,9 +196,12 @@ func (e *Edge) obtain(ctx context.Context, k *known) (c *content, whole bool, er
 	return c, whole, err
 }
 
+// isEdge says whether another edge asks, by what it says of itself. What it asks for is no demand, and it is led nowhere: it knows the others and the origin itself.
+func isEdge(r *http.Request) bool { return strings.HasSuffix(r.UserAgent(), deliver.EdgeServer) }
+
 // obtainFor obtains a content for a request that is for a file of it. It has answered if c is nil; else use(-1) is the caller's.
 func (e *Edge) obtainFor(w http.ResponseWriter, r *http.Request, k *known, file string) (c *content, whole bool) {
-	c, whole, err := e.obtain(r.Context(), k)
+	c, whole, err := e.obtain(r.Context(), k, !isEdge(r))
 	if err != nil {
 		e.elsewhereFor(w, r, k, file, err)
 		return nil, false
@@ -206,10 +211,13 @@ func (e *Edge) obtainFor(w http.ResponseWriter, r *http.Request, k *known, file 
 
 // serve serves a file of a content, by its path below the content's key.
 func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file string) {
-	e.count.requests.Add(1)
 	h, _ := e.shelf.get(k.key)
 	was := h.whole
-	if r.Method == http.MethodGet && !was { // counted before it is decided whether to keep it
+	edge := isEdge(r)
+	if !edge {
+		e.count.requests.Add(1)
+	}
+	if r.Method == http.MethodGet && !was && !edge { // counted before it is decided whether to keep it
 		e.shelf.touch(k.key, e.shareOf(k, r, file), e.cfg.Now())
 	}
 	c, whole := e.obtainFor(w, r, k, file)
@@ -217,18 +225,19 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 		return
 	}
 	defer c.use(-1)
-	if was {
-		e.count.hits.Add(1)
-	}
 	out := &counted{ResponseWriter: w}
 	defer func() {
-		n := &e.count.missBytes
-		if was {
-			n = &e.count.hitBytes
-		}
-		n.Add(out.n)
-		if was && out.n > 0 {
-			e.shelf.touch(k.key, float64(out.n)/float64(max(k.bytes, 1)), e.cfg.Now())
+		switch {
+		case edge:
+			e.count.toEdges.Add(out.n)
+		case !was:
+			e.count.missBytes.Add(out.n)
+		default:
+			e.count.hits.Add(1)
+			e.count.hitBytes.Add(out.n)
+			if out.n > 0 {
+				e.shelf.touch(k.key, float64(out.n)/float64(max(k.bytes, 1)), e.cfg.Now())
+			}
 		}
 	}()
 	if !whole {
@@ -274,7 +283,7 @@ func (e *Edge) elsewhereFor(w http.ResponseWriter, r *http.Request, k *known, fi
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	if to := e.whereElse(r, k, file, err); to != "" {
+	if to := e.whereElse(r, k, file, err); to != "" && !isEdge(r) {
 		e.count.redirects.Add(1)
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
@@ -327,6 +336,7 @@ func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, 
 	h.Set("Cache-Control", "no-cache")
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	defer webseed.BoundUnsent(r)()
 	body := &partial{ctx: ctx, c: c, file: f}
 	http.ServeContent(&patient{w, e, r}, r, "", time.Time{}, body)
 	if body.err != nil {
@@ -399,12 +409,11 @@ func (e *Edge) openWeb(c *content) error {
 		return err
 	}
 	w, index := deliver.WebSeed(t.Info, c.key, filepath.Join(e.shelf.contentDir(c.key), t.Name))
-	w.Unchanged = func(i int, f *os.File) error {
-		now, err := disk.StampOf(f)
-		if err == nil && (index[i] >= len(rec.Stamps) || !now.Equal(rec.Stamps[index[i]])) {
-			err = errChanged
+	w.Unchanged = func(i int, fi fs.FileInfo) error {
+		if index[i] >= len(rec.Stamps) || !disk.StampOfInfo(fi).Equal(rec.Stamps[index[i]]) {
+			return errChanged
 		}
-		return err
+		return nil
 	}
 	w.Gone = func(int, error) { e.spawn(func() { e.mend(c.key) }) }
 	e.mu.Lock()

@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// HoldsPath is where an edge tells others how far it has a content: below it stands the content's key.
-const HoldsPath = "/api/v1/edge/holds/"
+// HoldsPath is where an edge tells others how far it has a content: below it stands the content's key. With the query wantedQuery the other one has somebody
+// who waits for it, and who is to keep it gets it at once; without, what the other one fetches ahead is nobody's demand.
+const (
+	HoldsPath   = "/api/v1/edge/holds/"
+	wantedQuery = "wanted"
+)
 
 const (
 	// askTime bounds a question to another edge.
@@ -27,7 +31,10 @@ type asker struct {
 	answers map[question]answer
 }
 
-type question struct{ addr, key string }
+type question struct {
+	addr, key string
+	wanted    bool // somebody waits for it
+}
 
 type answer struct {
 	holding
@@ -40,13 +47,13 @@ func newAsker() asker {
 }
 
 // ask asks members, all at once.
-func (a *asker) ask(ctx context.Context, members []Member, key string) map[string]answer {
+func (a *asker) ask(ctx context.Context, members []Member, key string, wanted bool) map[string]answer {
 	var mu sync.Mutex
 	all := map[string]answer{}
 	var wg sync.WaitGroup
 	for _, m := range members {
 		wg.Go(func() {
-			x := a.one(ctx, question{m.Addr, key})
+			x := a.one(ctx, question{m.Addr, key, wanted})
 			mu.Lock()
 			defer mu.Unlock()
 			all[m.Name] = x
@@ -63,14 +70,14 @@ func (a *asker) lately(ctx context.Context, members []Member, key string) map[st
 	now := time.Now()
 	a.mu.Lock()
 	for _, m := range members {
-		if x, ok := a.answers[question{m.Addr, key}]; ok && now.Sub(x.at) < answerTime {
+		if x, ok := a.answers[question{addr: m.Addr, key: key}]; ok && now.Sub(x.at) < answerTime {
 			known[m.Name] = x
 		} else {
 			open = append(open, m)
 		}
 	}
 	a.mu.Unlock()
-	for name, x := range a.ask(ctx, open, key) {
+	for name, x := range a.ask(ctx, open, key, false) {
 		known[name] = x
 	}
 	return known
@@ -89,7 +96,11 @@ func (a *asker) one(ctx context.Context, q question) (x answer) {
 		}
 		a.answers[q] = x
 	}()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+q.addr+HoldsPath+q.key, nil)
+	url := "http://" + q.addr + HoldsPath + q.key
+	if q.wanted {
+		url += "?" + wantedQuery
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return x
 	}
@@ -108,10 +119,10 @@ func (a *asker) one(ctx context.Context, q question) (x answer) {
 	return x
 }
 
-// ask asks the others how far they have a content.
-func (r *ring) ask(ctx context.Context, key string) map[string]holding {
+// ask asks the others how far they have a content, for which somebody waits or not.
+func (r *ring) ask(ctx context.Context, key string, wanted bool) map[string]holding {
 	have := map[string]holding{}
-	for name, x := range r.asker.ask(ctx, r.peers(""), key) {
+	for name, x := range r.asker.ask(ctx, r.peers(""), key, wanted) {
 		have[name] = x.holding
 	}
 	return have

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"shoal/swarm"
 )
 
 const (
@@ -111,17 +113,18 @@ func (e *Edge) place(all map[string]*known, now time.Time) {
 	}
 }
 
-// named are the contents that a user means by APP:CHANNEL, APP@VERSION, an info hash, or the name of a content.
+// named are the contents that a user means by APP:CHANNEL, APP@VERSION (with its archive and the patches to it), an info hash, or the name of a content.
 func (e *Edge) named(name string) (list []*known) {
 	for _, f := range e.feeds {
 		c, _ := f.state()
 		if c == nil {
 			continue
 		}
+		ref := name
 		if app, channel, ok := cutRef(name, ":"); ok {
-			list = append(list, c.byRef[app+"@"+c.channels[app+":"+channel]]...)
+			ref = app + "@" + c.channels[app+":"+channel]
 		}
-		list = append(list, c.byRef[name]...)
+		list = slices.Concat(list, c.byRef[ref], c.ways[ref])
 		if k := c.byKey[name]; k != nil {
 			list = append(list, k)
 		}
@@ -191,6 +194,15 @@ func (e *Edge) fillUp(all map[string]*known, now time.Time) {
 	}
 }
 
+// mayFill says whether something may be fetched ahead at a time.
+func (e *Edge) mayFill(now time.Time) bool {
+	if e.cfg.Fill == nil {
+		return true
+	}
+	_, open := e.cfg.Fill.At(now)
+	return open
+}
+
 // demands says whether somebody waits for a content.
 func (c *content) demands() bool {
 	c.mu.Lock()
@@ -241,25 +253,27 @@ func plan(missing []fill, rate int64, open bool) (start, stop []string, each int
 	return start, stop, each
 }
 
-// countPeers counts what was given to peers since the last time as demand.
+// countPeers counts what was given to peers since the last time. To other edges it is no demand: those count who asks them, and what they fetch ahead nobody has asked for.
 func (e *Edge) countPeers(c *content, now time.Time) {
 	t, _, _ := c.state()
 	if t == nil || c.bytes == 0 {
 		return
 	}
-	var to int64
-	for _, n := range t.Stats().To {
-		to += n
+	st := t.Stats()
+	edges, users := st.To[swarm.Edges], -st.To[swarm.Edges]
+	for _, n := range st.To {
+		users += n
 	}
 	c.mu.Lock()
-	if to < c.to { // another transfer
-		c.to = 0
+	if users < c.toUsers || edges < c.toEdges { // another transfer
+		c.toUsers, c.toEdges = 0, 0
 	}
-	news := to - c.to
-	c.to = to
+	users, c.toUsers = users-c.toUsers, users
+	edges, c.toEdges = edges-c.toEdges, edges
 	c.mu.Unlock()
-	if news > 0 {
-		e.count.toPeers.Add(news)
-		e.shelf.touch(c.key, float64(news)/float64(c.bytes), now)
+	e.count.toEdges.Add(edges)
+	if users > 0 {
+		e.count.toPeers.Add(users)
+		e.shelf.touch(c.key, float64(users)/float64(c.bytes), now)
 	}
 }

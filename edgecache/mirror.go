@@ -67,6 +67,20 @@ func (m *mirror) Get(ctx context.Context, path string, limit int64, tag string) 
 	return b, newTag, m.write(path, b)
 }
 
+// bring has a file here that never changes, if it is not yet. Whether it is what was signed is for whoever reads it to find out, and forget takes it back.
+func (m *mirror) bring(ctx context.Context, path string, limit int64) error {
+	if _, err := os.Stat(filepath.Join(m.dir, filepath.FromSlash(path))); err == nil {
+		return nil
+	}
+	b, _, err := m.up.Get(ctx, path, limit, "")
+	if err != nil {
+		return err
+	}
+	return m.write(path, b)
+}
+
+func (m *mirror) forget(path string) { os.Remove(filepath.Join(m.dir, filepath.FromSlash(path))) }
+
 func (m *mirror) write(path string, b []byte) error {
 	to := filepath.Join(m.dir, filepath.FromSlash(path))
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -99,7 +113,7 @@ func (m *mirror) abandon() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, path := range m.fresh {
-		os.Remove(filepath.Join(m.dir, filepath.FromSlash(path))) // what stays is found to be wrong again, by whoever reads it
+		m.forget(path) // what stays is found to be wrong again, by whoever reads it
 	}
 	m.fresh = nil
 	clear(m.aside)
@@ -109,10 +123,14 @@ func (m *mirror) abandon() {
 type published struct {
 	m     *mirror
 	aside bool
+	here  atomic.Bool // nothing is asked of anybody any more: who waits for what is read would wait for an origin
 }
 
 // Get implements release.Files.
-func (p published) Get(ctx context.Context, path string, limit int64, _ string) ([]byte, string, error) {
+func (p *published) Get(ctx context.Context, path string, limit int64, _ string) ([]byte, string, error) {
+	if p.here.Load() {
+		return release.Dir(p.m.dir).Get(ctx, path, limit, "")
+	}
 	if changes(path) {
 		p.m.mu.Lock()
 		b, taking := p.m.aside[path], p.m.aside[timestampPath] != nil

@@ -25,7 +25,7 @@ func TestMirrorTakesStatesAsAWhole(t *testing.T) {
 	m := newMirror(t.TempDir(), up)
 	read := func(aside bool, path string) string {
 		t.Helper()
-		b, _, err := published{m, aside}.Get(t.Context(), path, 100, "")
+		b, _, err := (&published{m: m, aside: aside}).Get(t.Context(), path, 100, "")
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}

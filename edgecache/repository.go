@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"shoal/internal/deliver"
@@ -21,17 +22,19 @@ type repository struct {
 	trustDir string
 	root     []byte // to pin; nil: what is pinned already, or see firstUse
 	firstUse bool
+	apps     []string    // patterns of those that are followed
 	heard    chan []byte // what peers say of its log
+	before   *catalog    // what was read last; nil: nothing was
 
-	mu   sync.Mutex // held while the repository is read
-	walk *release.Trust
+	mu   sync.Mutex     // held while walk is read from: nobody waits for an origin then
+	walk *release.Trust // of the state that is published; nil: of none
 }
 
 func newRepository(base *url.URL, cfg *Config, others func() []release.Files) *repository {
 	up := deliver.NewUpstream(base, cfg.UserAgent)
 	dir := filepath.Join(cfg.StateDir, "repository", score12(base.String()))
 	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}), trustDir: filepath.Join(cfg.StateDir, "trust"), root: cfg.Root, firstUse: cfg.FirstUse,
-		heard: make(chan []byte, 16)}
+		apps: cfg.Apps, heard: make(chan []byte, 16)}
 }
 
 // score12 is a name for a directory, from a text of any length.
@@ -59,77 +62,93 @@ func (c chain) Get(ctx context.Context, path string, limit int64, tag string) ([
 	return nil, "", err
 }
 
-// refresh asks the origin what is new. The catalog is nil if that is nothing; known says whether there was one before.
+// refresh asks the origin what is new. The catalog is nil if that is nothing; known says whether there was one before. It is called by one at a time.
 func (r *repository) refresh(ctx context.Context, known bool) (*catalog, error) {
+	c, walk, err := r.look(ctx, known)
+	if err != nil || c == nil {
+		if err != nil {
+			r.mirror.abandon()
+			return nil, err
+		}
+		return nil, r.mirror.publish()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c, err := r.look(ctx, known)
-	if err != nil {
-		r.mirror.abandon()
+	if err := r.mirror.publish(); err != nil {
 		return nil, err
 	}
-	return c, r.mirror.publish()
+	r.walk, r.before = walk, c
+	return c, nil
 }
 
-func (r *repository) look(ctx context.Context, known bool) (*catalog, error) {
+func (r *repository) look(ctx context.Context, known bool) (*catalog, *release.Trust, error) {
 	name := r.base.Redacted()
 	t, err := release.NewTrust(ctx, release.TrustConfig{Files: r.mirror, Dir: r.trustDir, Root: r.root, FirstUse: r.firstUse, Name: name})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := t.Refresh(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if known && t.Unchanged() {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return r.read(ctx, published{r.mirror, true}, name)
+	return r.read(ctx, &published{m: r.mirror, aside: true}, name)
 }
 
 // recall reads the repository as it was mirrored, without its origin.
 func (r *repository) recall(ctx context.Context) (*catalog, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.mirror.offline.Store(true)
 	defer r.mirror.offline.Store(false)
-	return r.read(ctx, published{r.mirror, false}, r.base.Redacted())
+	c, walk, err := r.read(ctx, &published{m: r.mirror}, r.base.Redacted())
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.walk, r.before = walk, c
+	return c, nil
 }
 
-// read goes through all that is signed, with nothing remembered, so that the mirror has all that a new client will ask for.
-func (r *repository) read(ctx context.Context, files release.Files, name string) (*catalog, error) {
+// read goes through all that is signed, with nothing remembered, so that the mirror has all that a new client will ask for. After that what it returns reads
+// from the mirror alone.
+func (r *repository) read(ctx context.Context, files *published, name string) (*catalog, *release.Trust, error) {
 	root, err := release.KnownRoot(r.trustDir, name, "")
 	if err == nil && root == nil {
 		err = fmt.Errorf("nothing is pinned for %s", name)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t, err := release.NewTrust(ctx, release.TrustConfig{Files: files, Root: root, Evidence: r.trustDir})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := t.Refresh(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c := newCatalog(t.ID(), t.Version())
 	apps, err := t.Apps(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, app := range apps {
 		info, err := t.App(ctx, app)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := r.list(ctx, t, info, c); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for key := range c.byKey { // withdrawn under one name, and not under another
 		delete(c.withdrawn, key)
 	}
-	r.walk = t
-	return c, t.ReadAround(ctx)
+	if err := t.ReadAround(ctx); err != nil {
+		return nil, nil, err
+	}
+	files.here.Store(true)
+	return c, t, nil
 }
 
 // list puts an app's releases into a catalog, each once it was found in the log.
@@ -140,39 +159,89 @@ func (r *repository) list(ctx context.Context, t *release.Trust, info *release.A
 		has[ch.Version] = append(has[ch.Version], ch.Channel)
 	}
 	for _, rel := range info.Releases {
-		a := rel.Tree()
-		if rel.Withdrawn != "" || rel.Halted { // a rollout that is halted ends its swarm: until it begins anew that is the same
-			c.withdrawn[a.V2] = true
-			continue
-		}
-		if _, err := t.Release(ctx, rel.Ref(), []string{rel.Platform}); err != nil {
+		patches, err := t.Patches(ctx, &release.Found{Release: rel.Release})
+		if err != nil {
 			return err
 		}
-		c.add(&known{key: a.V2, name: a.Name, bytes: a.Bytes, app: rel.App, version: rel.Version, platform: rel.Platform, channels: has[rel.Version], published: rel.Published, from: r})
+		all := slices.Concat(rel.Artefacts, patches)
+		if rel.Withdrawn != "" || rel.Halted { // a rollout that is halted ends its swarm: until it begins anew that is the same
+			for i := range all {
+				c.withdrawn[all[i].V2] = true
+			}
+			if r.before != nil { // of what is withdrawn no patches are signed any more
+				for _, k := range r.before.ways[rel.Ref().String()] {
+					c.withdrawn[k.key] = c.withdrawn[k.key] || k.platform == rel.Platform
+				}
+			}
+			continue
+		}
+		found, err := t.Release(ctx, rel.Ref(), []string{rel.Platform})
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			a := &all[i]
+			k := &known{key: a.V2, name: a.Name, bytes: a.Bytes, app: rel.App, version: rel.Version, platform: rel.Platform, channels: has[rel.Version], published: rel.Published, from: r, artefact: a}
+			if a.V2 != "" {
+				c.add(k)
+				continue
+			}
+			file, err := t.SmallPatchFile(ctx, found, a)
+			if err != nil {
+				return err
+			}
+			c.patches[file] = true
+			if k.followed(r.apps) && r.mirror.bring(ctx, file, release.MaxSmallPatch) != nil && ctx.Err() != nil {
+				return ctx.Err() // without it machines come by another way
+			}
+		}
 	}
 	return nil
 }
 
 // find implements source.
 func (r *repository) find(ctx context.Context, k *known) (*deliver.Found, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	rel, err := r.walk.Release(ctx, release.Ref{App: k.app, Version: k.version}, []string{k.platform})
+	file, err := r.metainfoFile(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	packed, err := r.walk.Metainfo(ctx, rel)
-	if err != nil {
-		r.mirror.abandon()
+	if err := r.mirror.bring(ctx, file, release.MaxMetainfo); err != nil {
 		return nil, err
 	}
-	t, err := deliver.UnpackMetainfo(packed, rel.Tree())
+	packed, err := r.metainfo(ctx, k)
+	if err != nil {
+		r.mirror.forget(file)
+		return nil, err
+	}
+	t, err := deliver.UnpackMetainfo(packed, k.artefact)
 	if err != nil {
 		return nil, err
 	}
 	f := &deliver.Found{Torrent: t, WebSeeds: t.WebSeeds}
 	r.up.Sources(f, k.key)
-	return f, r.mirror.publish()
+	return f, nil
+}
+
+// metainfoFile is where the repository has what describes a content.
+func (r *repository) metainfoFile(ctx context.Context, k *known) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rel, err := r.walk.Release(ctx, k.release(), []string{k.platform})
+	if err != nil {
+		return "", err
+	}
+	return r.walk.MetainfoFile(ctx, rel, k.key)
+}
+
+// metainfo is what that file has, once it was found to be right.
+func (r *repository) metainfo(ctx context.Context, k *known) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rel, err := r.walk.Release(ctx, k.release(), []string{k.platform})
+	if err != nil {
+		return nil, err
+	}
+	return r.walk.MetainfoOf(ctx, rel, k.key)
 }
 
 // redirect implements source.

@@ -18,7 +18,7 @@ import (
 type counters struct {
 	requests, hits, redirects      atomic.Int64 // over HTTP
 	hitBytes, missBytes            atomic.Int64
-	toPeers                        atomic.Int64
+	toPeers, toEdges               atomic.Int64
 	filled, failed, mended         atomic.Int64
 	rotten, scrubbed               atomic.Int64 // contents, bytes
 	fromOrigin, fromEdges, fromAny atomic.Int64
@@ -64,7 +64,7 @@ type Status struct {
 	Ring     *RingStatus        `json:"ring,omitempty"`
 }
 
-// Requests counts what was asked for over HTTP, and what was given to peers.
+// Requests counts what was asked for over HTTP, other edges apart, and what was given to peers.
 type Requests struct {
 	All       int64   `json:"all"`
 	Hits      int64   `json:"hits"`
@@ -72,6 +72,7 @@ type Requests struct {
 	HitBytes  int64   `json:"hit_bytes"`
 	MissBytes int64   `json:"miss_bytes"` // served while they came in
 	PeerBytes int64   `json:"peer_bytes"`
+	EdgeBytes int64   `json:"edge_bytes"` // given to other edges, either way
 	HitRatio  float64 `json:"hit_ratio"`
 	ByteRatio float64 `json:"byte_hit_ratio"`
 	Saved     int64   `json:"saved_bytes"` // served and not got from the origin
@@ -106,6 +107,8 @@ type ContentStatus struct {
 	Name     string  `json:"name"` // APP@VERSION, or a content's name
 	Infohash string  `json:"infohash"`
 	Platform string  `json:"platform,omitempty"`
+	Kind     string  `json:"kind,omitempty"`       // of a release: T the tree itself, F its archive, P a patch to it
+	From     string  `json:"patch_from,omitempty"` // of a patch: the version that it begins with
 	Bytes    int64   `json:"bytes"`
 	Disk     int64   `json:"disk_bytes"`
 	State    string  `json:"state"` // whole, fetching, parts
@@ -137,7 +140,7 @@ func (e *Edge) Status() Status {
 	used, _, kept := e.shelf.usage()
 	c := &e.count
 	st := Status{Quota: e.cfg.Quota, Used: used, Kept: kept, Dropped: map[string]Dropped{}, Origins: []OriginStatus{}, Contents: []ContentStatus{}}
-	st.Requests = Requests{All: c.requests.Load(), Hits: c.hits.Load(), Redirects: c.redirects.Load(), HitBytes: c.hitBytes.Load(), MissBytes: c.missBytes.Load(), PeerBytes: c.toPeers.Load()}
+	st.Requests = Requests{All: c.requests.Load(), Hits: c.hits.Load(), Redirects: c.redirects.Load(), HitBytes: c.hitBytes.Load(), MissBytes: c.missBytes.Load(), PeerBytes: c.toPeers.Load(), EdgeBytes: c.toEdges.Load()}
 	st.Fetched = Fetched{Contents: c.filled.Load(), Failed: c.failed.Load(), Mended: c.mended.Load(), Rotten: c.rotten.Load(), Scrubbed: c.scrubbed.Load(), FromOrigin: c.fromOrigin.Load(), FromEdges: c.fromEdges.Load(), FromPeers: c.fromAny.Load()}
 	c.mu.Lock()
 	for why, d := range c.dropped {
@@ -150,6 +153,9 @@ func (e *Edge) Status() Status {
 		x := ContentStatus{Name: h.name, Infohash: key, Bytes: h.bytes, Disk: h.cost, State: "parts", Heat: e.shelf.heat(key).now(now)}
 		if k := all[key]; k != nil {
 			x.Name, x.Platform = k.ref(), k.platform
+			if k.artefact != nil {
+				x.Kind, x.From = k.artefact.Kind, k.artefact.From
+			}
 		}
 		s := e.status(key)
 		x.Pinned, x.Owned = s.pinned, s.owned
@@ -197,7 +203,7 @@ func (r *Requests) finish(fromOrigin int64) {
 	}
 	r.HitRatio = ratio(r.Hits, r.All)
 	r.ByteRatio = ratio(r.HitBytes, r.HitBytes+r.MissBytes)
-	r.Saved = max(0, r.HitBytes+r.MissBytes+r.PeerBytes-fromOrigin)
+	r.Saved = max(0, r.HitBytes+r.MissBytes+r.PeerBytes+r.EdgeBytes-fromOrigin)
 }
 
 func (f *feed) status() OriginStatus {
@@ -273,9 +279,8 @@ func (e *Edge) Public(ctx context.Context, path string) (dir, file string, elsew
 		if id == c.id {
 			file = below
 		}
-		if key, is := metainfoKey(file); is && c.byKey[key] != nil {
-			m := f.repository.mirror
-			if _, _, err := (published{m, true}).Get(ctx, file, release.MaxMetainfo, ""); err != nil {
+		if key, is := metainfoKey(file); is && c.byKey[key] != nil || c.patches[file] {
+			if err := f.repository.mirror.bring(ctx, file, release.MaxMetainfo); err != nil {
 				continue
 			}
 		}

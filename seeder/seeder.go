@@ -1,18 +1,15 @@
 package seeder
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -66,35 +63,6 @@ type Seeder struct {
 	ours     map[[20]byte][20]byte // what trackers may serve: by each name of a content, its first
 }
 
-// Content is one file or tree on offer.
-type Content struct {
-	Name     string
-	Path     string
-	Dir      bool
-	Length   int64
-	Files    int
-	Pieces   int
-	V1       piece.Hash20
-	V2       piece.Hash32
-	HasV1    bool
-	HasV2    bool
-	Private  bool
-	Magnet   string
-	Cached   bool     // the description was taken from the state directory
-	Notices  []string // what the publisher should know about the description
-	Transfer *swarm.Transfer
-	Ration   *swarm.Ration // what is given to swarms
-
-	hashes   [][20]byte // what our tracker serves because of it
-	released bool       // it belongs to the repository
-	plain    bool       // also /NAME and /NAME.torrent
-	torrent  string     // path of the .torrent
-	looks    int        // how many files there are to look at
-	look     func(i int) error
-	mu       sync.Mutex
-	gone     error
-}
-
 // New makes a Seeder that offers nothing yet.
 func New(cfg Config) *Seeder {
 	if cfg.Log == nil {
@@ -104,24 +72,6 @@ func New(cfg Config) *Seeder {
 	s.web.Responses = min(disk.Descriptors()/4, maxResponses)                                     // half of the descriptors at most
 	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
 	return s
-}
-
-// Key is the content's name in URLs: the hex v2 info hash, or the v1 hash of a v1-only torrent.
-func (c *Content) Key() string {
-	if c.HasV2 {
-		return hex.EncodeToString(c.V2[:])
-	}
-	return hex.EncodeToString(c.V1[:])
-}
-
-// Gone says why the content is not served any more; nil while it is.
-func (c *Content) Gone() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone == nil {
-		return c.Transfer.Err()
-	}
-	return c.gone
 }
 
 // ErrNameTaken says that two contents have the same name, which is their URL.
@@ -258,12 +208,8 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 	w, index := deliver.WebSeed(t.Info, c.Key(), rec.Path)
 	w.Plain, w.Admit, w.Unsent = plain, c.admit, c.Ration.Return
 	w.Gone = func(i int, why error) { s.changed(c, why) }
-	w.Unchanged = func(i int, f *os.File) error {
-		now, err := disk.StampOf(f)
-		if err != nil {
-			return err
-		}
-		if want, _ := rec.stamp(index[i]); !now.Equal(want) {
+	w.Unchanged = func(i int, fi fs.FileInfo) error {
+		if want, _ := rec.stamp(index[i]); !disk.StampOfInfo(fi).Equal(want) {
 			return swarm.ErrChanged
 		}
 		return nil
@@ -285,20 +231,6 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 	}
 	s.mu.Unlock()
 	return c, nil
-}
-
-// admit counts what a swarm's client asks for over HTTP against the budget, or has it wait.
-func (c *Content) admit(r *http.Request, n int64) (wait time.Duration) {
-	return c.Ration.Ask(remote(r), n, time.Now())
-}
-
-// remote is the machine that a request came from.
-func remote(r *http.Request) netip.Addr {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.IPv6Loopback() // no network: a Unix socket
-	}
-	return from.Addr().Unmap()
 }
 
 func (s *Seeder) copies() float64 {
@@ -376,97 +308,6 @@ func (s *Seeder) NameOf(hash [20]byte) (first [20]byte, ok bool) {
 
 // Sent is how many bytes went out over HTTP.
 func (s *Seeder) Sent(c *Content) int64 { return s.web.Sent(c.Key()) }
-
-// metainfoType is the media type of a .torrent.
-const metainfoType = "application/x-bittorrent"
-
-// ServeHTTP serves /NAME.torrent, /NAME (its metainfo, if that is asked for) and what webseed does.
-func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name := strings.TrimPrefix(r.URL.Path, "/")
-	s.mu.Lock()
-	c := s.byName[name]
-	asked := c != nil && strings.Contains(r.Header.Get("Accept"), metainfoType)
-	if base, ok := strings.CutSuffix(name, ".torrent"); ok && c == nil {
-		c = s.byName[base]
-		asked = c != nil
-	}
-	soon := c == nil && s.expects(name)
-	s.mu.Unlock()
-	if soon {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "this content is still being described: come again", http.StatusServiceUnavailable)
-		return
-	}
-	if !asked {
-		s.web.ServeHTTP(w, r)
-		return
-	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
-		return
-	}
-	if err := c.Gone(); err != nil {
-		http.Error(w, "content has changed since it was described", http.StatusGone)
-		return
-	}
-	b, err := s.metainfo(c, r)
-	if err != nil {
-		s.cfg.Log.Error("reading metainfo", "name", c.Name, "err", err)
-		http.Error(w, "metainfo cannot be read", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", metainfoType)
-	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.Name+".torrent"))
-	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
-	if r.Method == http.MethodGet {
-		// Who takes less than 16 KiB/s is let go; not every ResponseWriter has deadlines.
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(len(b)>>14)*time.Second))
-		w.Write(b)
-	}
-}
-
-// expects says whether a path is that of a content which is not described yet. s.mu is held.
-func (s *Seeder) expects(path string) bool {
-	if !s.cfg.Plain {
-		return false
-	}
-	name, _, _ := strings.Cut(path, "/")
-	return s.expected[name] && s.byName[name] == nil || s.expected[strings.TrimSuffix(path, ".torrent")]
-}
-
-// metainfo is the .torrent as it is handed out: with the trackers that were configured or, if
-// there are none, the one at the address that the client itself used to reach us.
-func (s *Seeder) metainfo(c *Content, r *http.Request) ([]byte, error) {
-	t, err := s.Torrent(c)
-	if err != nil {
-		return nil, err
-	}
-	if len(t.Trackers) == 0 && r.Host != "" {
-		t.Trackers = [][]string{{"http://" + r.Host + "/announce"}}
-	}
-	if len(t.WebSeeds) == 0 && r.Host != "" { // clients that do not derive it
-		t.WebSeeds = []string{"http://" + r.Host + "/content/" + c.Key() + "/"}
-	}
-	var b bytes.Buffer
-	err = t.Write(&b)
-	return b.Bytes(), err
-}
-
-// Torrent is a content's description with the configured trackers and web seeds.
-func (s *Seeder) Torrent(c *Content) (*piece.Torrent, error) {
-	t := c.Transfer.Torrent()
-	if t == nil {
-		var err error
-		if t, err = piece.ReadFile(c.torrent); err != nil {
-			return nil, err
-		}
-	}
-	shown := *t
-	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
-	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
-	return &shown, nil
-}
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

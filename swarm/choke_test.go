@@ -129,11 +129,14 @@ func TestFreeSlots(t *testing.T) {
 
 func TestUploadOrder(t *testing.T) {
 	in := []upRank{ // as they are to be served
-		{late: true, held: 9, sent: 9, at: 9},
-		{held: 0, sent: 5, at: 4},
-		{held: 0, sent: 5, at: 7},
-		{held: 0, sent: 6, at: 1},
-		{held: 1, sent: 0, at: 0},
+		{late: true, held: 9, got: 9, at: 9},
+		{held: 0, wait: 2, got: 9, at: 8},
+		{held: 0, got: 5, at: 4},
+		{held: 0, got: 5, at: 7},
+		{held: 0, got: 6, at: 1},
+		{held: 2, got: 0, at: 5},
+		{held: 1, got: 1, at: 6},
+		{held: 2, got: 1, at: 0},
 	}
 	for i, a := range in {
 		for j, b := range in {
@@ -170,7 +173,7 @@ func TestServe(t *testing.T) {
 	}
 	now := time.Now()
 	for i, c := range cs {
-		c.sent = int64(i * 1000)
+		c.served = int64(i * 1000)
 		c.queuedAt = now
 		for p := range 16 {
 			ask(c, p)
@@ -196,7 +199,7 @@ func TestServe(t *testing.T) {
 	for _, c := range cs[:4] { // all is written
 		c.inflight, c.lastSent = 0, now
 	}
-	now = now.Add(patience + time.Second)
+	now = now.Add(foreignPatience + time.Second)
 	b.serve(now)
 	if cs[6].inflight == 0 {
 		t.Error("a standard peer that has waited for six seconds is not served")

@@ -115,12 +115,14 @@ type conn struct {
 	queue          []upRequest
 	queuedBytes    int64     // of it
 	wire           gauge     // its socket, when last looked at
-	moved          time.Time // when something was last acknowledged
+	moved          time.Time // when something was last acknowledged, or nothing was to be
+	heardAck       time.Time // when that was last looked at because it was time
 	looked         int64     // sent, when last looked at
 	ackMark        uint64
 	ackRate        float64 // bytes per second
 	inflight       int64   // bytes handed to the writer
 	sent           int64
+	served         int64 // what it got since it has asked without a pause, on a scale that all share (start-time fair queuing)
 	sentMark       int64
 	rateUp         float64
 	lastSent       time.Time

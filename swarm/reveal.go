@@ -15,7 +15,7 @@ import (
 //
 // Invariants, which reveal_test.go holds:
 //  1. a lease is settled only after its lessee had the piece, never because another claims it;
-//  2. the lessee's end returns its unspread leases, whatever others claim;
+//  2. the lessee's end returns its unspread leases, whatever others claim, and so does its silence;
 //  3. a stall is measured against the lessee's progress, not the piece's age;
 //  4. the exclusive phase always ends by time.
 //
@@ -153,7 +153,9 @@ func (v *revealer) grant(c *conn, p int, length int64, now time.Time) *lease {
 	v.leases[p] = l
 	v.peers[c].leases = append(v.peers[c].leases, l)
 	v.unsent += length
-	v.progress = now
+	if now.After(v.peers[c].penalty) { // else it proves nothing
+		v.progress = now
+	}
 	return l
 }
 
@@ -244,6 +246,7 @@ type crowd struct {
 	room     int64                 // how many bytes may be leased and unsent
 	rate     float64               // bytes per second that we can send; 0: not known yet
 	wants    func(*conn, int) bool // whether a peer lacks a piece and can be given it
+	deaf     func(*conn) bool      // whether a peer acknowledges nothing of what it is sent
 	length   func(p int) int64     // of a piece
 }
 
@@ -322,6 +325,12 @@ func (v *revealer) untouched(p int) bool {
 // review ends leases of peers that do not ask, ask too slowly, or do not pass on.
 func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 	for _, r := range v.joined {
+		if w.deaf(r.c) {
+			for _, l := range slices.Clone(r.leases) {
+				v.giveBack(l)
+			}
+			continue
+		}
 		var oldest *lease // of those that it is to pass on
 		unasked := false
 		for _, l := range slices.Clone(r.leases) {
@@ -422,21 +431,24 @@ func (v *revealer) late(now time.Time, w crowd) bool {
 
 // lessee is the peer that will have passed p on to all first: the one with the least (copies it still owes +
 // neighbours) over the rate at which its leases were seen to spread. wanted says whether anybody lacks the piece.
+// Who is penalised is as good as any if there is nobody else.
 func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted bool) {
 	var least float64
+	penalised := true // best is
 	n := float64(len(v.peers))
 	for _, r := range v.joined {
 		if !w.wants(r.c, p) {
 			continue
 		}
 		wanted = true
-		if now.Before(r.penalty) {
+		his := now.Before(r.penalty)
+		if his && !penalised || w.deaf(r.c) {
 			continue
 		}
 		rate := (float64(r.spread) + 1) / (r.busy.Seconds() + 0.3)
 		score := (float64(len(r.leases))*n + n) / rate
-		if best == nil || score < least {
-			best, least = r.c, score
+		if best == nil || penalised && !his || score < least {
+			best, least, penalised = r.c, score, his
 		}
 	}
 	return best, wanted

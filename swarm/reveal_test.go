@@ -28,6 +28,7 @@ type habits struct {
 	slow  bool    // takes a block in two seconds, whatever is there for it
 	relay float64 // pieces per second that it passes on
 	lies  bool    // claims what it has not
+	deaf  bool    // takes nothing any more, and says nothing
 	owed  float64
 	gone  bool
 	slept time.Duration
@@ -45,6 +46,7 @@ func newLeasing(pieces int, rnd *rand.Rand) *leasing {
 			}
 			return false
 		},
+		deaf:   func(c *conn) bool { return l.of(c).deaf },
 		length: func(int) int64 { return leasePiece },
 	}
 	return l
@@ -74,7 +76,7 @@ func (l *leasing) step() {
 		if h.asks {
 			l.asked(h.conn, p, leasePiece, l.now)
 		}
-		if x.sent() || !h.asks || h.slow && h.slept < 2*time.Second {
+		if x.sent() || !h.asks || h.deaf || h.slow && h.slept < 2*time.Second {
 			continue
 		}
 		n := min(budget, x.bytes-x.out)
@@ -92,7 +94,7 @@ func (l *leasing) step() {
 	}
 	for _, h := range l.peers {
 		h.slept += tickTime
-		if h.gone {
+		if h.gone || h.deaf {
 			continue
 		}
 		if h.lies {
@@ -204,12 +206,15 @@ func TestRevealerInvariants(t *testing.T) {
 					}
 				}
 			}
+			if h := l.peers[rnd.IntN(len(l.peers))]; rnd.IntN(50) == 0 {
+				h.deaf = !h.deaf
+			}
 			before := map[int]bool{} // leases whose lessee has nothing yet
 			for p, x := range l.leases {
 				before[p] = x.out == 0 && !x.given
 			}
 			for _, h := range l.peers { // everybody claims everything
-				if !h.gone && rnd.IntN(30) == 0 {
+				if !h.gone && !h.deaf && rnd.IntN(30) == 0 {
 					for p := range pieces {
 						if x := l.leases[p]; x == nil || x.to != h.conn {
 							l.revealer.has(h.conn, p, l.now)
@@ -224,6 +229,11 @@ func TestRevealerInvariants(t *testing.T) {
 			}
 			l.step()
 			l.audit(t)
+			for _, h := range l.peers {
+				if l.exclusive && h.deaf && !h.gone && len(l.revealer.peers[h.conn].leases) > 0 {
+					t.Fatal("a peer that takes nothing keeps leases")
+				}
+			}
 			if l.now.Sub(began) > bound {
 				t.Fatalf("the exclusive phase lasts for %v", l.now.Sub(began))
 			}

@@ -88,6 +88,7 @@ type session struct {
 	learned    bool // the metadata has just come: prepare
 	meter      meter
 	slotTurn   uint64
+	served     int64       // conn.served of who was given something last
 	steady     atomic.Bool // a queue that is met may well be others' doing; see governor
 	acrossRate float64     // bytes per second over the site's border
 	across     int64       // bytes asked over it and not answered
@@ -532,11 +533,17 @@ func (s *session) leave(c *conn) {
 func (s *session) dropSilent(now time.Time) {
 	done := s.complete()
 	for _, c := range s.conns {
+		if now.Sub(c.heardAck) >= ackTime {
+			c.heardAck = now
+			c.look(now)
+		}
 		switch {
 		case done && c.seed && now.Sub(c.joined) > time.Second:
 			s.end(c, errors.New("both have everything"))
 		case now.Sub(c.lastIn) > silentTime:
 			s.end(c, errors.New("silent"))
+		case c.deaf(now) > lostTime:
+			s.end(c, errors.New("acknowledges nothing"))
 		case now.Sub(c.lastOut) > keepAliveTime:
 			c.lastOut = now
 			c.out.keepAlive()

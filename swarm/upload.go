@@ -16,9 +16,11 @@ const (
 	// foreignSlots is how many peers that are not Shoal are unchoked, plus one in turn (BEP 3).
 	foreignSlots = 4
 	stalledTime  = time.Second
-	// patience is how long a peer that is not Shoal may wait for its next block: it takes us for
-	// dead soon after.
-	patience = 5 * time.Second
+	// foreignPatience is how long a peer that is not Shoal may wait for its next block: it takes us for dead soon
+	// after. shoalPatience is the same for others: who has most of it asks for what is rare no more, and would get
+	// nothing for as long as there are late-comers who do.
+	foreignPatience = 5 * time.Second
+	shoalPatience   = 2 * time.Second
 )
 
 // ahead is how many bytes the writer of a connection is given beyond what it has written: what
@@ -58,6 +60,7 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 	r.at = int64(s.slotTurn)
 	if len(c.queue) == 0 {
 		c.queuedAt = s.now()
+		c.served = max(c.served, s.served) // what it got, or did not, before it wanted nothing counts no more
 	}
 	c.queue = append(c.queue, r)
 	s.asks(c, int64(r.length))
@@ -138,20 +141,22 @@ func (s *session) serve(now time.Time) {
 			}
 		}
 		best.inflight += int64(r.length)
+		s.served = best.served
+		best.served += int64(r.length)
 		s.writing.add(best)
 		best.line().onWay += int64(r.length)
 		best.out.block(r)
 	}
 }
 
-// upRank orders requests: those of peers that have waited too long, then the piece that fewest
-// have, then, if nobody has it yet, the peer that has waited longest, then the one that got least,
-// then the oldest.
+// upRank orders requests: those of peers that have waited too long, then pieces that nobody has yet, of the peer that
+// has waited longest, then the peer that got least of late, then the piece that fewest have, then the oldest. Rare
+// pieces first whoever asks for them would starve who has most of it for the sake of those who come late.
 type upRank struct {
 	late bool
 	held int32
 	wait int // tenths of a second that the peer has got nothing, where it asks for a piece that nobody else has
-	sent int64
+	got  int64
 	at   int64
 }
 
@@ -159,25 +164,32 @@ func (a upRank) before(b upRank) bool {
 	if a.late != b.late {
 		return a.late
 	}
-	if a.held != b.held {
-		return a.held < b.held
+	if (a.held == 0) != (b.held == 0) {
+		return a.held == 0
 	}
 	if a.wait != b.wait {
 		return a.wait > b.wait
 	}
-	if a.sent != b.sent {
-		return a.sent < b.sent
+	if a.got != b.got {
+		return a.got < b.got
+	}
+	if a.held != b.held {
+		return a.held < b.held
 	}
 	return a.at < b.at
 }
 
 // nextOf finds the request of c to answer first.
 func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
-	late := c.foreign() && c.inflight == 0 && now.Sub(c.queuedAt) > patience && now.Sub(c.lastSent) > patience
+	patience := shoalPatience
+	if c.foreign() {
+		patience = foreignPatience
+	}
+	late := c.inflight == 0 && now.Sub(c.queuedAt) > patience && now.Sub(c.lastSent) > patience
 	wait := int(min(now.Sub(c.queuedAt), now.Sub(c.lastSent)) / (100 * time.Millisecond))
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
-		k := upRank{late, s.pick.avail[r.piece], wait, c.sent + c.inflight, r.at}
+		k := upRank{late, s.pick.avail[r.piece], wait, c.served, r.at}
 		if k.held > 0 {
 			k.wait = 0
 		}

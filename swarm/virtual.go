@@ -304,20 +304,13 @@ type virtualLane struct {
 	free    time.Time      // when the next byte may pass
 	looks   bool
 	waiting []*VirtualConn // writers that wait for that, in turn
-	woken   time.Time      // when one of them last went on,
-	first   int            // and how many have begun to wait at that moment: they go first
 	timed   bool           // a timer runs for the first of them
 }
 
-// await has a connection's writer wait for its turn. Who went on last keeps it.
+// await has a connection's writer wait for its turn: slice by slice, as [Pace] has them.
 func (v *Virtual) await(l *virtualLane, vc *VirtualConn) {
 	vc.waits = true
-	if l.woken.Equal(v.now()) {
-		l.waiting = slices.Insert(l.waiting, l.first, vc)
-		l.first++
-	} else {
-		l.waiting = append(l.waiting, vc)
-	}
+	l.waiting = append(l.waiting, vc)
 	v.wake(l, l.free.Sub(v.now()))
 }
 
@@ -335,7 +328,7 @@ func (v *Virtual) wake(l *virtualLane, in time.Duration) {
 		}
 		vc := l.waiting[0]
 		l.waiting = slices.Delete(l.waiting, 0, 1)
-		l.woken, l.first, vc.waits = v.now(), 0, false
+		vc.waits, vc.turn = false, true
 		v.fabric.Poke(vc)
 		v.wake(l, 0)
 	})
@@ -428,6 +421,7 @@ type VirtualConn struct {
 	over    bool
 	begun   int64 // bytes of blocks[0] that are written
 	waits   bool  // the writer waits for its time
+	turn    bool  // it has waited
 	gauged  bool  // among those that write
 	known   bool  // acked is
 	acked   uint64
@@ -533,10 +527,11 @@ func (vc *VirtualConn) Pull() (m VirtualMessage, ok bool) {
 		}
 		n := int64(vc.blocks[0].length) - vc.begun // written in slices, where writes are paced
 		n = min(n, int64(vc.v.coarse)*vc.c.governor().pace.slice(vc.c.up().slice(n)))
-		if l := &vc.v.lanes[vc.c.lane.Load()]; !vc.paces(l, n) {
+		if l := &vc.v.lanes[vc.c.lane.Load()]; !vc.turn && len(l.waiting) > 0 || !vc.paces(l, n) {
 			vc.v.await(l, vc)
 			return m, false
 		}
+		vc.turn = false
 		vc.writes()
 		m.Bytes = int(n)
 		if vc.begun == 0 {

@@ -128,6 +128,7 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 	if err != nil {
 		return err
 	}
+	node.UserAgent += deliver.EdgeServer
 	var hosts []string
 	for _, u := range c.Origins {
 		hosts = append(hosts, u.Hostname())
@@ -173,7 +174,7 @@ func (e *env) edgeStatus(ctx context.Context, write func(io.Writer, *edgecache.S
 
 func writeKept(w io.Writer, st *edgecache.Status) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CONTENT\tPLATFORM\tSIZE\tHERE\tSTATE\tDEMAND\tPEERS\t")
+	fmt.Fprintln(t, "CONTENT\tWHAT\tPLATFORM\tSIZE\tHERE\tSTATE\tDEMAND\tPEERS\t")
 	for _, c := range st.Contents {
 		var marks []string
 		if c.Pinned {
@@ -182,7 +183,7 @@ func writeKept(w io.Writer, st *edgecache.Status) {
 		if c.Owned {
 			marks = append(marks, "followed")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%s\n", clean(c.Name), clean(c.Platform), formatBytes(c.Bytes), formatBytes(c.Have), c.State, c.Heat, c.Peers, strings.Join(marks, ", "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%s\n", clean(c.Name), what(&c), clean(c.Platform), formatBytes(c.Bytes), formatBytes(c.Have), c.State, c.Heat, c.Peers, strings.Join(marks, ", "))
 	}
 	t.Flush()
 	fmt.Fprintf(w, "%s of %s; %.1f%% of the bytes asked for were here; %s were not asked of an origin\n", formatBytes(st.Used), formatBytes(st.Quota), 100*st.Requests.ByteRatio, formatBytes(st.Requests.Saved))
@@ -194,6 +195,19 @@ func writeKept(w io.Writer, st *edgecache.Status) {
 			fmt.Fprintf(w, "%s: others were shown another log: %s\n", clean(o.URL), clean(o.Fork))
 		}
 	}
+}
+
+// what a content is of its release.
+func what(c *edgecache.ContentStatus) string {
+	switch c.Kind {
+	case "", "T":
+		return "files"
+	case "F":
+		return "archive"
+	case "P":
+		return "patch from " + clean(c.From)
+	}
+	return clean(c.Kind)
 }
 
 func writeRing(w io.Writer, st *edgecache.Status) {

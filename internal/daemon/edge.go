@@ -36,7 +36,7 @@ func (s *Server) edgePublic(w http.ResponseWriter, r *http.Request) {
 	if key, ok := strings.CutPrefix(path, edgecache.HoldsPath); ok {
 		writeJSON(w, struct {
 			Holds string `json:"holds"`
-		}{s.edge.Holds(key)})
+		}{s.edge.Holds(key, r.URL.Query())})
 		return
 	}
 	id, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")

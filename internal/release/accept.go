@@ -166,7 +166,7 @@ func (tx *Tx) acceptTarget(incoming Files, app, path string, f, was *metadata.Ta
 	if limit := targetLimit(path); f.Length > limit {
 		return nil, refuse(RuleEndless, "%s has %d bytes: at most %d", path, f.Length, limit)
 	}
-	b, err := readFile(tx.ctx, incoming, targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"]))), f.Length)
+	b, err := readFile(tx.ctx, incoming, hashedFile(path, f), f.Length)
 	if errors.Is(err, ErrAbsent) {
 		return nil, refuse(RuleIncomplete, "%s is signed and was not brought", path)
 	}

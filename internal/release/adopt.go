@@ -3,7 +3,6 @@ package release
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -156,7 +155,7 @@ func (r *Repository) adoptRole(ctx context.Context, t *Trust, role, parent strin
 		return err
 	}
 	for path, f := range m.Signed.Targets {
-		full := filepath.Join(r.Public(), filepath.FromSlash(targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))))
+		full := filepath.Join(r.Public(), filepath.FromSlash(hashedFile(path, f)))
 		if _, err := os.Lstat(full); err == nil {
 			continue
 		}

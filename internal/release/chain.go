@@ -49,7 +49,7 @@ func (t *Trust) target(ctx context.Context, path string, f *metadata.TargetFiles
 			return b, nil
 		}
 	}
-	file := targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))
+	file := hashedFile(path, f)
 	b, err := readFile(ctx, t.cfg.Files, file, f.Length)
 	if errors.Is(err, ErrAbsent) {
 		return nil, t.absent(file)
@@ -61,6 +61,11 @@ func (t *Trust) target(ctx context.Context, path string, f *metadata.TargetFiles
 		return b, refused(path, err)
 	}
 	return b, t.keep(kept, b)
+}
+
+// hashedFile is where a repository has a target.
+func hashedFile(path string, f *metadata.TargetFiles) string {
+	return targetFile(path, fmt.Sprintf("%x", []byte(f.Hashes["sha256"])))
 }
 
 // Channel reads which version a channel has. Refresh comes first.
@@ -213,15 +218,31 @@ func (f *Found) MetainfoBytes() int64 { return f.metainfo.Length }
 
 // MetainfoOf reads the metainfo of another artefact of a release, or of its patches.
 func (t *Trust) MetainfoOf(ctx context.Context, found *Found, v2 string) ([]byte, error) {
-	path := metainfoPath(v2)
-	f, err := t.find(ctx, found.App, path)
+	f, err := t.metainfoOf(ctx, found, v2)
+	if err != nil {
+		return nil, err
+	}
+	return t.target(ctx, metainfoPath(v2), f, MaxMetainfo, "")
+}
+
+// MetainfoFile is the file of the repository that MetainfoOf reads, for who keeps it for others.
+func (t *Trust) MetainfoFile(ctx context.Context, found *Found, v2 string) (string, error) {
+	f, err := t.metainfoOf(ctx, found, v2)
+	if err != nil {
+		return "", err
+	}
+	return hashedFile(metainfoPath(v2), f), nil
+}
+
+func (t *Trust) metainfoOf(ctx context.Context, found *Found, v2 string) (*metadata.TargetFiles, error) {
+	f, err := t.find(ctx, found.App, metainfoPath(v2))
 	if err != nil {
 		return nil, err
 	}
 	if f == nil {
 		return nil, refuse(RuleIncomplete, "the metainfo %.20s… of %s is not signed", v2, found.Ref())
 	}
-	return t.target(ctx, path, f, MaxMetainfo, "")
+	return f, nil
 }
 
 // Log reads the whole log, checked against the checkpoint, and calls each for its entries.

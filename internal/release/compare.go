@@ -54,7 +54,7 @@ func (r *Repository) Compare(ctx context.Context, t *Trust) (*Outgoing, error) {
 		return nil, err
 	}
 	for _, path := range slices.Sorted(maps.Keys(fresh)) {
-		o.Files = append(o.Files, targetFile(path, fmt.Sprintf("%x", []byte(fresh[path].Hashes["sha256"]))))
+		o.Files = append(o.Files, hashedFile(path, fresh[path]))
 	}
 	if len(fresh) == 0 {
 		return o, nil

@@ -8,9 +8,6 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// Version is that of the timestamp that is trusted: of two states of a repository the one with the higher version is newer. Refresh comes first.
-func (t *Trust) Version() int64 { return t.set.Timestamp.Signed.Version }
-
 // Apps are the names of all apps that have been published, in order. Refresh comes first.
 func (t *Trust) Apps(ctx context.Context) (apps []string, err error) {
 	if err := t.complete(ctx); err != nil {

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -214,4 +216,85 @@ func readCheckpoint(ctx context.Context, files Files, x *extra) (*Checkpoint, er
 		return nil, err
 	}
 	return openCheckpoint(b, x)
+}
+
+// log appends the releases of the changed roles that do not stand in the log yet.
+func (tx *Tx) log(changed []string) error {
+	files := tx.r.Files()
+	known := *tx.extra
+	known.Log = slices.Concat(known.Log, tx.retiredLog)
+	slices.Sort(known.Log)
+	known.Log = slices.Compact(known.Log)
+	c, err := readCheckpoint(tx.ctx, files, &known)
+	if err != nil {
+		return err
+	}
+	var entries []LogEntry
+	for _, role := range changed {
+		m, err := tx.role(role)
+		if err != nil {
+			return err
+		}
+		for _, path := range slices.Sorted(maps.Keys(m.Signed.Targets)) {
+			app, version, platform, ok := parseReleasePath(path)
+			if !ok {
+				continue
+			}
+			e := LogEntry{app, version, platform, fmt.Sprintf("%x", []byte(m.Signed.Targets[path].Hashes["sha256"]))}
+			if n, err := lookUp(tx.ctx, files, e.hash()); err != nil {
+				return err
+			} else if n < 0 || n >= c.Size {
+				entries = append(entries, e)
+			}
+		}
+	}
+	if len(entries) == 0 && c.Size > 0 && !tx.dirty[roleLog] {
+		return nil
+	}
+	keys, err := tx.logKeys()
+	if err != nil {
+		return err
+	}
+	w := &logWriter{dir: tx.r.Public(), tree: c.tree()}
+	tree, err := w.add(tx.ctx, entries)
+	if err != nil {
+		return err
+	}
+	if err := w.sync(); err != nil {
+		return err
+	}
+	b, err := encodeCheckpoint(logOrigin(tx.extra.Repository), tree, keys...)
+	if err != nil {
+		return err
+	}
+	if err := writePublic(tx.r.Public(), "log/checkpoint", b); err != nil {
+		return err
+	}
+	tx.done.Logged = entries
+	return w.tidy(tree.N)
+}
+
+// logKeys are the newest log key, and those that clients with a root from before know.
+func (tx *Tx) logKeys() ([]*Key, error) {
+	newest := tx.extra.Log[len(tx.extra.Log)-1]
+	known := []string{newest}
+	for _, vkey := range tx.retiredLog {
+		if vkey != newest {
+			known = append(known, vkey)
+		}
+	}
+	var keys []*Key
+	for _, vkey := range known {
+		i := slices.IndexFunc(tx.keys, func(k *Key) bool { return k.Role == roleLog && logVerifierKey(tx.extra.Repository, k) == vkey })
+		switch {
+		case i >= 0:
+			if err := tx.open(tx.keys[i]); err != nil {
+				return nil, err
+			}
+			keys = append(keys, tx.keys[i])
+		case vkey == newest:
+			return nil, &KeysMissingError{Role: roleLog, Have: 0, Need: 1}
+		}
+	}
+	return keys, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
 // Patches are made after a release is published, and more of them later; its document, which is a leaf of the log, never changes. So they have a document of
@@ -187,15 +189,31 @@ func (t *Trust) Patches(ctx context.Context, found *Found) ([]Artefact, error) {
 
 // SmallPatch reads a patch that is no torrent.
 func (t *Trust) SmallPatch(ctx context.Context, found *Found, a *Artefact) ([]byte, error) {
-	path := smallPatchPath(found.App, found.Version, found.Platform, a.From)
-	f, err := t.find(ctx, found.App, path)
+	path, f, err := t.smallPatch(ctx, found, a)
 	if err != nil {
 		return nil, err
 	}
-	if f == nil || f.Length != a.Bytes {
-		return nil, refuse(RuleIncomplete, "the patch of %s from %s is not signed", found.Ref(), a.From)
-	}
 	return t.target(ctx, path, f, MaxSmallPatch, "")
+}
+
+// SmallPatchFile is the file of the repository that SmallPatch reads, for who keeps it for others.
+func (t *Trust) SmallPatchFile(ctx context.Context, found *Found, a *Artefact) (string, error) {
+	path, f, err := t.smallPatch(ctx, found, a)
+	if err != nil {
+		return "", err
+	}
+	return hashedFile(path, f), nil
+}
+
+func (t *Trust) smallPatch(ctx context.Context, found *Found, a *Artefact) (path string, f *metadata.TargetFiles, err error) {
+	path = smallPatchPath(found.App, found.Version, found.Platform, a.From)
+	if f, err = t.find(ctx, found.App, path); err != nil {
+		return "", nil, err
+	}
+	if f == nil || f.Length != a.Bytes {
+		return "", nil, refuse(RuleIncomplete, "the patch of %s from %s is not signed", found.Ref(), a.From)
+	}
+	return path, f, nil
 }
 
 // acceptPatches checks a document of patches that a push brings.

@@ -61,7 +61,7 @@ func (r *Releases) Give(ctx context.Context, g Gift) {
 	var trackers [][]string
 	if s.trusted != nil {
 		trackers = s.trusted.Trackers
-		s.expect(s.trusted.Trust.Timestamp())
+		s.expect(s.trusted.Trust.Version())
 	}
 	if g == s.gift && (len(trackers) == 0 || slices.EqualFunc(trackers, s.trackers, slices.Equal)) {
 		return

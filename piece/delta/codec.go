@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// codec is what is learned within a section: encoder and decoder change it in the same way.
+// codec is what is learned from op to op, in all sections: encoder and decoder change it in the same way.
 type codec struct {
 	rest   [2]bit // does the copy, do the new bytes, take all that is left of the file?
 	copied numberModel
@@ -22,16 +22,7 @@ type codec struct {
 }
 
 func newCodec() *codec {
-	c := new(codec)
-	c.reset()
-	return c
-}
-
-// reset forgets all.
-func (c *codec) reset() {
-	c.copied, c.fresh, c.seek, c.long = newNumber(), newNumber(), newNumber(), newNumber()
-	c.differences = differences{}
-	c.refs.reset()
+	c := &codec{copied: newNumber(), fresh: newNumber(), seek: newNumber(), long: newNumber()}
 	fill(c.rest[:])
 	fill(c.where[:])
 	fill(c.rowGoes[:])
@@ -41,6 +32,7 @@ func (c *codec) reset() {
 	for i := range c.values {
 		fill(c.values[i][:])
 	}
+	return c
 }
 
 // track is where the ops of a file have led to.

@@ -79,10 +79,24 @@ func TestNewFileInSections(t *testing.T) {
 			v, n := binary.Uvarint(rest)
 			head[i], rest = v, rest[n:]
 		}
-		rest = rest[head[1]+head[2]:]
+		rest = rest[head[1]+head[2]>>1:]
 	}
-	if sections != 3 {
-		t.Errorf("9 MiB are in %d sections, want 3", sections)
+	if sections != 9 {
+		t.Errorf("9 MiB are in %d sections, want 9", sections)
+	}
+}
+
+// TestNoise: new bytes that cannot be coded shorter cost what they are, and may be repeated later.
+func TestNoise(t *testing.T) {
+	dir := t.TempDir()
+	old := version(t, dir, map[string][]byte{"a": []byte("one")})
+	noise := pattern(1<<20, 4)
+	text := bytes.Repeat([]byte("a text before and after it. "), 1000)
+	new := version(t, dir, map[string][]byte{"a": slices.Concat(text, noise, text, noise)})
+	patch := diff(t, old, new, Options{})
+	mustApply(t, old, new, patch)
+	if most := len(noise) + 30_000; len(patch) > most {
+		t.Errorf("the patch has %d bytes, want at most %d", len(patch), most)
 	}
 }
 

@@ -22,7 +22,7 @@
 //
 // Numbers are unsigned varints as in encoding/binary. A patch is
 //
-//	"shoal delta 1\n"   14 bytes
+//	"shoal delta 2\n"   14 bytes
 //	v2 info hash        32 bytes, of the old version
 //	length              of the new info dictionary, at most 16 MiB
 //	sections            that make the new info dictionary, where the old content is the old info dictionary
@@ -32,9 +32,10 @@
 // Info. They follow each other without marks; sections may end anywhere between two ops. A section is
 //
 //	output   how many bytes it makes, at least 1
-//	n, m     lengths of the two codes that follow, each at most 20 MiB
+//	n        length of ops, at most 20 MiB
+//	m        length of new, at most 20 MiB, times two; and one more if new is the bytes themselves
 //	ops      n bytes: range-coded ops with the differences of their copies (rangecoder.go, codec.go)
-//	new      m bytes: range-coded new bytes, of all ops end to end (fresh.go); nothing follows the last that is used
+//	new      m bytes: the new bytes of all ops end to end, range-coded (fresh.go) or as they are; nothing follows the last that is used
 //
 // An op makes the next bytes of one file: first a copy from the old content, then new bytes. It is coded as (codec.go: encodeOp)
 //
@@ -49,6 +50,7 @@
 //
 // A number from 0 to 2⁶³-1 is coded as its bit length in a tree of 6 bits, its three bits below the highest in trees of their own for each length, then the
 // others but the lowest with even chances, and the lowest. Every bit that is not even has its own estimate, by all that is said here to come before it.
+// Codes begin anew with each section; estimates, targets and the text of new bytes go on from one to the next, but not from the info dictionary to the files.
 //
 // A copy is taken 64 KiB at a time. In each part, where two bytes of the new file, 0xE8, 0xE9, a byte b with b&0xC7 = 0x05, or 0x0F and 0x80–0x8F, are followed
 // by four of which none was in a field before, these are a little-endian signed distance, if it points into the same old file from behind itself; and are
@@ -56,6 +58,7 @@
 // a number more; 63: all that are left), and if one is not, what is to be added to it, 8 bits, and so on to the end of the copy. After a byte that
 // differs a bit says first whether the next one does, too.
 //
-// New bytes are coded as literals and repeats (fresh.go): a bit for which; a literal as 8 bits by the kind of the last symbol and the byte before; a repeat
+// New bytes are coded as literals and repeats (fresh.go): a bit for which; a literal as 8 bits by the kind of the last symbol and the byte before, or after
+// a repeat the one with which it would have gone on; a repeat
 // as a bit whether its distance is one of the last four, then that one's index, 2 bits, and its length less 2, or its length less 2 and its distance less 1.
 package delta

@@ -3,14 +3,17 @@ package delta
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
-// The new bytes of a section follow each other as one text, and are coded as literals and as repeats of what came before in this text, like in LZMA
+// The new bytes of all sections follow each other as one text, and are coded as literals and as repeats of what came before in this text, like in LZMA
 // (I. Pavlov): a repeat is at a distance, or at one of the last four distances. Machine code in small amounts is where zstd loses most: esbuild's
-// 153 kB of it take 109 kB from klauspost's best level, 83 kB from zstd -19, 70 kB from xz -9.
+// 153 kB of it take 109 kB from klauspost's best level, 83 kB from zstd -19, 70 kB from xz -9. What does not become shorter is stored as it is: nothing
+// is learned of it, but later bytes may repeat it.
 
 const (
-	freshWindow = 8 << 20 // the longest distance
+	freshWindow = 8 << 20  // the longest distance
+	maxText     = 16 << 20 // kept to find repeats in, and to be coded, if that is not more itself
 	minRepeat   = 2
 	lastRepeats = 4
 )
@@ -22,21 +25,14 @@ type freshCodec struct {
 	which    [4]bit // of them
 	lengths  [2]numberModel
 	distance [4]numberModel
-	literals [3 * 256][256]bit // by what was before, and by the byte before
+	literals [3 * 256][256]bit // by what was before, and by the byte before, or the one that a repeat did not go on with
 
 	kind byte // of the last symbol: 0 literal, 1 repeat, 2 at a last distance
 	last [lastRepeats]int
 }
 
 func newFreshCodec() *freshCodec {
-	c := new(freshCodec)
-	c.reset()
-	return c
-}
-
-// reset forgets all.
-func (c *freshCodec) reset() {
-	c.kind, c.last = 0, [lastRepeats]int{1, 2, 3, 4}
+	c := &freshCodec{last: [lastRepeats]int{1, 2, 3, 4}}
 	for i := range c.lengths {
 		c.lengths[i] = newNumber()
 	}
@@ -49,6 +45,7 @@ func (c *freshCodec) reset() {
 	for i := range c.literals {
 		fill(c.literals[i][:])
 	}
+	return c
 }
 
 // used moves a distance to the front of the last ones.
@@ -75,33 +72,80 @@ func (c *freshCodec) find(distance int) int {
 	return -1
 }
 
-func (c *freshCodec) literal(before byte) []bit {
-	return c.literals[int(c.kind)<<8|int(before)][:]
+func (c *freshCodec) literal(near byte) []bit {
+	return c.literals[int(c.kind)<<8|int(near)][:]
+}
+
+// near is how far back the byte is that tells most of a literal: after a repeat the one with which it would have gone on, which the literal is not.
+func (c *freshCodec) near() int {
+	if c.kind > 0 {
+		return c.last[0]
+	}
+	return 1
 }
 
 func (c *freshCodec) distances(length int) *numberModel {
 	return &c.distance[min(length-minRepeat, 3)]
 }
 
-// encodeFresh codes b.
-func encodeFresh(e *rangeEncoder, b []byte) {
-	c := newFreshCodec()
-	f := newRepeatFinder(b)
-	at := 0
+// freshEncoder codes the new bytes of a section after the other.
+type freshEncoder struct {
+	codec  *freshCodec
+	text   []byte // what repeats can be found in, and behind coded what is to be coded
+	coded  int
+	finder repeatFinder
+}
+
+func (f *freshEncoder) add(b []byte) { f.text = append(f.text, b...) }
+
+// pending is how many bytes are to be coded.
+func (f *freshEncoder) pending() int { return len(f.text) - f.coded }
+
+// flush returns the code of what was added, or if that is shorter what was added itself, which is the caller's until the next add.
+func (f *freshEncoder) flush() (code []byte, stored bool) {
+	if f.pending() == 0 {
+		return nil, false
+	}
+	if f.codec == nil {
+		f.codec = newFreshCodec()
+	}
+	if len(f.text) > maxText {
+		f.text = append(f.text[:0], f.text[max(0, f.coded-freshWindow):]...)
+		f.coded = min(f.coded, freshWindow)
+		f.finder = repeatFinder{}
+	}
+	f.finder.grow(f.text)
+	before := *f.codec
+	e := newRangeEncoder()
+	f.encode(e)
+	added := f.text[f.coded:]
+	f.coded = len(f.text)
+	if code = e.finish(); len(code) < len(added) {
+		return code, false
+	}
+	*f.codec = before
+	return added, true
+}
+
+// encode codes the text from coded on.
+func (f *freshEncoder) encode(e *rangeEncoder) {
+	b, c, at := f.text, f.codec, f.coded
+	r := f.finder.best(c, at)
 	for at < len(b) {
-		r := f.best(c, at)
-		if r.length > 0 && at+1 < len(b) {
-			// One literal more is worth it if it leads to a longer repeat.
-			if next := f.best(c, at+1); next.worth > r.worth+1 {
-				r = repeat{}
-			}
+		var next repeat
+		if r.length < goodRepeat && at+1 < len(b) {
+			next = f.finder.best(c, at+1)
 		}
-		if r.length == 0 {
+		// One literal more is worth it if it leads to a longer repeat.
+		if r.length == 0 || next.worth > r.worth+1 {
+			var near byte
+			if back := c.near(); back <= at {
+				near = b[at-back]
+			}
 			e.encode(&c.repeats[c.kind], false)
-			encodeTree(e, c.literal(before(b, at)), uint32(b[at]), 8)
+			encodeTree(e, c.literal(near), uint32(b[at]), 8)
 			c.kind = 0
-			f.advance(at + 1)
-			at++
+			at, r = at+1, next
 			continue
 		}
 		e.encode(&c.repeats[c.kind], true)
@@ -115,16 +159,10 @@ func encodeFresh(e *rangeEncoder, b []byte) {
 			c.distances(r.length).encode(e, uint64(r.distance-1))
 		}
 		c.used(r.distance)
-		at += r.length
-		f.advance(at)
+		if at += r.length; at < len(b) {
+			r = f.finder.best(c, at)
+		}
 	}
-}
-
-func before(b []byte, at int) byte {
-	if at == 0 {
-		return 0
-	}
-	return b[at-1]
 }
 
 // A repeat of bytes that came before.
@@ -141,13 +179,17 @@ type repeatFinder struct {
 }
 
 const (
-	repeatDepth = 64 // places looked at
+	repeatDepth = 32 // places looked at
 	goodRepeat  = 96 // bytes with which no better one is looked for
 )
 
-func newRepeatFinder(b []byte) *repeatFinder {
-	log := min(max(bits.Len(uint(len(b))), 8), 20)
-	return &repeatFinder{b: b, shift: 32 - log, three: make([]int32, 1<<log), four: make([]int32, 1<<log), before: make([]int32, len(b))}
+// grow goes on with a text that is longer.
+func (f *repeatFinder) grow(b []byte) {
+	f.b = b
+	if log := min(max(bits.Len(uint(len(b))), 8), 20); len(f.three) < 1<<log {
+		*f = repeatFinder{b: b, shift: 32 - log, three: make([]int32, 1<<log), four: make([]int32, 1<<log)}
+	}
+	f.before = slices.Grow(f.before, len(b)-len(f.before))[:len(b)]
 }
 
 func (f *repeatFinder) hashThree(b []byte) uint32 {
@@ -173,12 +215,12 @@ func (f *repeatFinder) advance(at int) {
 func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 	f.advance(at)
 	b := f.b[at:]
-	try := func(place int, price int) int {
+	// try takes the place if it saves more. Of those on a chain the next is farther, and saves more only if it is longer.
+	try := func(place, price int) {
 		n := commonPrefix(f.b[place:], b)
 		if w := worth(n) - price; n >= minRepeat && w > best.worth {
 			best = repeat{n, at - place, w}
 		}
-		return n
 	}
 	for _, d := range c.last {
 		if d <= at {
@@ -193,8 +235,11 @@ func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 	}
 	p := int(f.four[f.hashFour(b)]) - 1
 	for range repeatDepth {
-		if p < 0 || at-p > freshWindow || try(p, distancePrice(at-p)) >= goodRepeat {
+		if p < 0 || at-p > freshWindow || best.length >= min(goodRepeat, len(b)) {
 			break
+		}
+		if f.b[p+best.length] == b[best.length] {
+			try(p, distancePrice(at-p))
 		}
 		p = int(f.before[p]) - 1
 	}
@@ -204,41 +249,37 @@ func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 // worth is about how many bits n literals take; prices are in bits as well.
 func worth(n int) int { return 6 * n }
 
-func distancePrice(distance int) int {
-	p := 10
-	for ; distance > 1; distance >>= 1 {
-		p++
-	}
-	return p
-}
+func distancePrice(distance int) int { return 9 + bits.Len(uint(distance)) }
 
-// freshDecoder is a reader of what encodeFresh coded. Any code is endless text.
+// freshDecoder is a reader of what a freshEncoder coded. Any code is endless text; what is stored is not.
 type freshDecoder struct {
 	d      *rangeDecoder
+	stored []byte // if d is nil
 	c      *freshCodec
 	window []byte // a ring, as long as a power of two
 	at     int    // in the text
 	length int    // of a repeat that is not read to its end, at the last distance
 }
 
-// newFreshDecoder takes the code of at most most bytes.
-func newFreshDecoder(code []byte, most int64) *freshDecoder {
-	f := &freshDecoder{c: newFreshCodec()}
-	f.reset(code, most)
-	return f
+// newFreshDecoder decodes at most so many bytes, of all sections.
+func newFreshDecoder(most int64) *freshDecoder {
+	most = max(1, min(most, freshWindow))
+	return &freshDecoder{c: newFreshCodec(), window: make([]byte, 1<<bits.Len64(uint64(most-1)))}
 }
 
-// reset begins another text, with what was allocated for the one before.
-func (f *freshDecoder) reset(code []byte, most int64) {
-	f.c.reset()
-	f.d, f.at, f.length = newRangeDecoder(code), 0, 0
-	if most = min(most, freshWindow); int64(len(f.window)) < most {
-		f.window = make([]byte, 1<<bits.Len64(uint64(most-1)))
+// section goes on with the code of another section.
+func (f *freshDecoder) section(code []byte, stored bool) {
+	f.d, f.stored, f.length = nil, code, 0
+	if !stored {
+		f.d = newRangeDecoder(code)
 	}
 }
 
-// Read fills p; it fails if a repeat is at a distance where nothing is.
+// Read fills p; it fails if a repeat is at a distance where nothing is, or less is stored.
 func (f *freshDecoder) Read(p []byte) (int, error) {
+	if f.d == nil {
+		return f.readStored(p)
+	}
 	n := 0
 	for n < len(p) {
 		if f.length > 0 {
@@ -251,7 +292,7 @@ func (f *freshDecoder) Read(p []byte) (int, error) {
 			}
 			continue
 		}
-		b := byte(decodeTree(f.d, f.c.literal(f.before()), 8))
+		b := byte(decodeTree(f.d, f.c.literal(f.back(f.c.near())), 8))
 		f.c.kind = 0
 		f.window[f.at&(len(f.window)-1)] = b
 		f.at++
@@ -261,12 +302,25 @@ func (f *freshDecoder) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// before is the byte before the next one.
-func (f *freshDecoder) before() byte {
-	if f.at == 0 {
+func (f *freshDecoder) readStored(p []byte) (int, error) {
+	n := copy(p, f.stored)
+	f.stored = f.stored[n:]
+	for b := p[:n]; len(b) > 0; {
+		m := copy(f.window[f.at&(len(f.window)-1):], b)
+		b, f.at = b[m:], f.at+m
+	}
+	if n < len(p) {
+		return n, badf("%d of its new bytes are missing", len(p)-n)
+	}
+	return n, nil
+}
+
+// back is the byte that is so far back, 0 if there is none.
+func (f *freshDecoder) back(n int) byte {
+	if n > f.at {
 		return 0
 	}
-	return f.window[(f.at-1)&(len(f.window)-1)]
+	return f.window[(f.at-n)&(len(f.window)-1)]
 }
 
 // again repeats as much as fits in p.

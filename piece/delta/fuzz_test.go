@@ -61,7 +61,7 @@ func headLength(t fataler, patch []byte) int {
 		head[i] = v
 		n += m
 	}
-	return n + int(head[1]+head[2])
+	return n + int(head[1]+head[2]>>1)
 }
 
 // FuzzMatch: ops found for any bytes make these bytes again.

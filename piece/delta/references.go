@@ -18,18 +18,8 @@ const (
 // references remembers by how much targets moved. The zero value remembers none.
 type references struct {
 	exact, near []moved // nil until the first target: a text has none
-	learned     bool    // there was one
 	// trust is how many more guesses were right than wrong. While it is negative none is used: this is no x86 code.
 	trust int
-}
-
-// reset forgets all.
-func (r *references) reset() {
-	if r.learned {
-		clear(r.exact)
-		clear(r.near)
-	}
-	r.learned, r.trust = false, 0
 }
 
 type moved struct {
@@ -41,7 +31,7 @@ func slot(target uint32, bits int) uint32 { return target * 2654435761 >> (32 - 
 
 // guess is by how much a target moved.
 func (r *references) guess(target uint32) (by int32, ok bool) {
-	if !r.learned {
+	if r.exact == nil {
 		return 0, false
 	}
 	if m := r.exact[slot(target, exactBits)]; m.target == target {
@@ -55,7 +45,6 @@ func (r *references) learn(target uint32, by int32) {
 	if r.exact == nil {
 		r.exact, r.near = make([]moved, 1<<exactBits), make([]moved, 1<<nearBits)
 	}
-	r.learned = true
 	r.exact[slot(target, exactBits)] = moved{target, by}
 	r.near[slot(target>>nearShift, nearBits)] = moved{target >> nearShift, by}
 }

@@ -9,14 +9,14 @@ import (
 type limits struct {
 	output int64 // bytes that it makes
 	ops    int   // bytes of code
-	fresh  int   // new bytes, before they are coded
+	fresh  int   // new bytes, before they are coded: also in what portions they are stored as they are if they do not become shorter
 }
 
-var sectionLimits = limits{output: 256 << 20, ops: 4 << 20, fresh: 12 << 20}
+var sectionLimits = limits{output: 256 << 20, ops: 1 << 20, fresh: 1 << 20}
 
 const (
 	maxCopied = 4 << 20  // of one op
-	maxNew    = 4 << 20  // of one op
+	maxNew    = 1 << 20  // of one op
 	firstRead = 1 << 20  // of the codes, before any of them has come
 	maxCode   = 20 << 20 // what a decoder accepts of either code: a section may exceed its limits by an op
 )
@@ -27,7 +27,7 @@ type sectionEncoder struct {
 	limits limits
 	codec  *codec
 	ops    *rangeEncoder
-	fresh  []byte
+	fresh  freshEncoder
 	output int64
 	old    []byte // scratch
 }
@@ -41,13 +41,13 @@ func (s *sectionEncoder) add(o op, left int64, t track, p place, old, new []byte
 	s.codec.encodeOp(s.ops, o, left, t)
 	s.old = append(s.old[:0], old...)
 	s.codec.encodeCopy(s.ops, p, s.old, new[:o.copied])
-	s.fresh = append(s.fresh, new[o.copied:]...)
+	s.fresh.add(new[o.copied:])
 	s.output += int64(len(new))
 }
 
 // full says that the section should end.
 func (s *sectionEncoder) full() bool {
-	return s.output >= s.limits.output || len(s.ops.out) >= s.limits.ops || len(s.fresh) >= s.limits.fresh
+	return s.output >= s.limits.output || len(s.ops.out) >= s.limits.ops || s.fresh.pending() >= s.limits.fresh
 }
 
 // flush writes the section, if it is not empty, and begins a new one.
@@ -56,24 +56,25 @@ func (s *sectionEncoder) flush() error {
 		return nil
 	}
 	ops := s.ops.finish()
-	var fresh []byte
-	if len(s.fresh) > 0 {
-		e := newRangeEncoder()
-		encodeFresh(e, s.fresh)
-		fresh = e.finish()
-	}
+	fresh, stored := s.fresh.flush()
 	b := binary.AppendUvarint(nil, uint64(s.output))
 	b = binary.AppendUvarint(b, uint64(len(ops)))
-	b = binary.AppendUvarint(b, uint64(len(fresh)))
+	b = binary.AppendUvarint(b, uint64(len(fresh))<<1|bit64(stored))
 	for _, part := range [][]byte{b, ops, fresh} {
 		if _, err := s.w.Write(part); err != nil {
 			return err
 		}
 	}
-	s.codec.reset()
 	s.ops.reset()
-	s.fresh, s.output = s.fresh[:0], 0
+	s.output = 0
 	return nil
+}
+
+func bit64(yes bool) uint64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // source is old content.
@@ -103,9 +104,7 @@ type sectionDecoder struct {
 	codec  *codec
 	ops    *rangeDecoder
 	packed []byte        // both codes
-	code   []byte        // of the new bytes
-	fresh  *freshDecoder // of these, made when it is needed
-	begun  bool          // it has the code of the present section
+	fresh  *freshDecoder // nil before there are new bytes
 	buf    []byte
 }
 
@@ -152,21 +151,25 @@ func (s *sectionDecoder) next() error {
 			return err
 		}
 	}
-	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], head[2]) > maxCode {
-		return badf("a section of %d bytes from %d and %d, where %d are left", head[0], head[1], head[2], s.total)
+	fresh, stored := head[2]>>1, head[2]&1 == 1
+	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], fresh) > maxCode {
+		return badf("a section of %d bytes from %d and %d, where %d are left", head[0], head[1], fresh, s.total)
 	}
-	if err := s.read(int(head[1] + head[2])); err != nil {
+	if err := s.read(int(head[1] + fresh)); err != nil {
 		return err
+	}
+	if s.codec == nil {
+		s.codec = newCodec()
+	}
+	s.ops = newRangeDecoder(s.packed[:head[1]])
+	if fresh > 0 && s.fresh == nil {
+		s.fresh = newFreshDecoder(s.total)
+	}
+	if s.fresh != nil {
+		s.fresh.section(s.packed[head[1]:], stored)
 	}
 	s.left = int64(head[0])
 	s.total -= s.left
-	if s.codec == nil {
-		s.codec = newCodec()
-	} else {
-		s.codec.reset()
-	}
-	s.ops = newRangeDecoder(s.packed[:head[1]])
-	s.code, s.begun = s.packed[head[1]:], false
 	return nil
 }
 
@@ -204,13 +207,8 @@ func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err err
 			return 0, err
 		}
 	}
-	if o.new > 0 && !s.begun {
-		s.begun = true
-		if s.fresh == nil {
-			s.fresh = newFreshDecoder(s.code, s.left)
-		} else {
-			s.fresh.reset(s.code, s.left)
-		}
+	if o.new > 0 && s.fresh == nil {
+		return 0, badf("new bytes that are nowhere")
 	}
 	for left := o.new; left > 0; {
 		b := s.buf[:min(left, len(s.buf))]

@@ -66,6 +66,7 @@ type Result struct {
 	Makespan time.Duration `json:"makespan"` // when the last machine had everything that survived
 	Mean     time.Duration `json:"mean"`     // from arrival to having everything
 	Slowest  time.Duration `json:"slowest"`  // the same, of the slowest
+	Late     time.Duration `json:"late"`     // the same, of the slowest of those who came when others had finished
 	Copies   float64       `json:"copies"`   // payload that origins sent, over the content's size
 	Ingress  float64       `json:"ingress"`  // over sites' links, of the site with most, over the content's size, on the wire
 	Wasted   float64       `json:"wasted"`   // received twice or wrong, over all that was needed
@@ -335,6 +336,9 @@ func (r *run) result(seed uint64) Result {
 			took := m.Finished - m.Arrived
 			x.Mean += took
 			x.Slowest = max(x.Slowest, took)
+			if m.AfterFinished > 0 {
+				x.Late = max(x.Late, took)
+			}
 			x.Makespan = max(x.Makespan, m.Finished)
 		case !m.dead:
 			x.Hung++

@@ -1,0 +1,103 @@
+package seeder
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"shoal/piece"
+)
+
+// metainfoType is the media type of a .torrent.
+const metainfoType = "application/x-bittorrent"
+
+// ServeHTTP serves /NAME.torrent, /NAME (its metainfo, if that is asked for) and what webseed does.
+func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	s.mu.Lock()
+	c := s.byName[name]
+	asked := c != nil && strings.Contains(r.Header.Get("Accept"), metainfoType)
+	if base, ok := strings.CutSuffix(name, ".torrent"); ok && c == nil {
+		c = s.byName[base]
+		asked = c != nil
+	}
+	soon := c == nil && s.expects(name)
+	s.mu.Unlock()
+	if soon {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "this content is still being described: come again", http.StatusServiceUnavailable)
+		return
+	}
+	if !asked {
+		s.web.ServeHTTP(w, r)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	if err := c.Gone(); err != nil {
+		http.Error(w, "content has changed since it was described", http.StatusGone)
+		return
+	}
+	b, err := s.metainfo(c, r)
+	if err != nil {
+		s.cfg.Log.Error("reading metainfo", "name", c.Name, "err", err)
+		http.Error(w, "metainfo cannot be read", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", metainfoType)
+	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.Name+".torrent"))
+	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	if r.Method == http.MethodGet {
+		// Who takes less than 16 KiB/s is let go; not every ResponseWriter has deadlines.
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(len(b)>>14)*time.Second))
+		w.Write(b)
+	}
+}
+
+// expects says whether a path is that of a content which is not described yet. s.mu is held.
+func (s *Seeder) expects(path string) bool {
+	if !s.cfg.Plain {
+		return false
+	}
+	name, _, _ := strings.Cut(path, "/")
+	return s.expected[name] && s.byName[name] == nil || s.expected[strings.TrimSuffix(path, ".torrent")]
+}
+
+// metainfo is the .torrent as it is handed out: with the trackers that were configured or, if
+// there are none, the one at the address that the client itself used to reach us.
+func (s *Seeder) metainfo(c *Content, r *http.Request) ([]byte, error) {
+	t, err := s.Torrent(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.Trackers) == 0 && r.Host != "" {
+		t.Trackers = [][]string{{"http://" + r.Host + "/announce"}}
+	}
+	if len(t.WebSeeds) == 0 && r.Host != "" { // clients that do not derive it
+		t.WebSeeds = []string{"http://" + r.Host + "/content/" + c.Key() + "/"}
+	}
+	var b bytes.Buffer
+	err = t.Write(&b)
+	return b.Bytes(), err
+}
+
+// Torrent is a content's description with the configured trackers and web seeds.
+func (s *Seeder) Torrent(c *Content) (*piece.Torrent, error) {
+	t := c.Transfer.Torrent()
+	if t == nil {
+		var err error
+		if t, err = piece.ReadFile(c.torrent); err != nil {
+			return nil, err
+		}
+	}
+	shown := *t
+	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
+	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
+	return &shown, nil
+}
