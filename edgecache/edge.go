@@ -153,8 +153,7 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.web.Responses = min(disk.Descriptors()/4, maxResponses)
 	e.web.Limit = func(r *http.Request) webseed.Limiter {
-		from := remote(r)
-		return e.fair.client(from, cfg.Node.UploadPace(from))
+		return e.fair.client(webseed.ClientOf(r), cfg.Node.UploadPace(remote(r)))
 	}
 	e.measure()
 	return e, nil

@@ -28,7 +28,7 @@ type fairLimit struct {
 	from netip.Addr
 }
 
-// client is what bounds the responses to a client.
+// client is what bounds the responses to a client, see webseed.ClientOf.
 func (f *fair) client(from netip.Addr, l webseed.Limiter) webseed.Limiter {
 	return fairLimit{l, f, from}
 }

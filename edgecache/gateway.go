@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +16,7 @@ import (
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/release"
+	"shoal/internal/webseed"
 	"shoal/piece"
 )
 
@@ -335,6 +336,7 @@ func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, 
 	h.Set("Cache-Control", "no-cache")
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	defer webseed.BoundUnsent(r)()
 	body := &partial{ctx: ctx, c: c, file: f}
 	http.ServeContent(&patient{w, e, r}, r, "", time.Time{}, body)
 	if body.err != nil {
@@ -407,12 +409,11 @@ func (e *Edge) openWeb(c *content) error {
 		return err
 	}
 	w, index := deliver.WebSeed(t.Info, c.key, filepath.Join(e.shelf.contentDir(c.key), t.Name))
-	w.Unchanged = func(i int, f *os.File) error {
-		now, err := disk.StampOf(f)
-		if err == nil && (index[i] >= len(rec.Stamps) || !now.Equal(rec.Stamps[index[i]])) {
-			err = errChanged
+	w.Unchanged = func(i int, fi fs.FileInfo) error {
+		if index[i] >= len(rec.Stamps) || !disk.StampOfInfo(fi).Equal(rec.Stamps[index[i]]) {
+			return errChanged
 		}
-		return err
+		return nil
 	}
 	w.Gone = func(int, error) { e.spawn(func() { e.mend(c.key) }) }
 	e.mu.Lock()

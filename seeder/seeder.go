@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -207,12 +208,8 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 	w, index := deliver.WebSeed(t.Info, c.Key(), rec.Path)
 	w.Plain, w.Admit, w.Unsent = plain, c.admit, c.Ration.Return
 	w.Gone = func(i int, why error) { s.changed(c, why) }
-	w.Unchanged = func(i int, f *os.File) error {
-		now, err := disk.StampOf(f)
-		if err != nil {
-			return err
-		}
-		if want, _ := rec.stamp(index[i]); !now.Equal(want) {
+	w.Unchanged = func(i int, fi fs.FileInfo) error {
+		if want, _ := rec.stamp(index[i]); !disk.StampOfInfo(fi).Equal(want) {
 			return swarm.ErrChanged
 		}
 		return nil

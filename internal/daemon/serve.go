@@ -22,6 +22,7 @@ import (
 	"shoal/internal/disk"
 	"shoal/internal/port"
 	"shoal/internal/release"
+	"shoal/internal/webseed"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/swarm/dht"
@@ -423,7 +424,7 @@ func (s *Server) finishResponses() {
 func (s *Server) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { boundUnsent(c); return ctx },
+		ConnContext: webseed.ConnContext,
 		ErrorLog:    slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	s.serving.add(srv)

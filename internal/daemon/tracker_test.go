@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"shoal/internal/swarmtest"
 )
 
 func announceQuery(n int, more string) string {
@@ -144,7 +144,7 @@ func announceOverUDP(c net.Conn, n int) error {
 }
 
 func TestTrackerSpeaksTLSAndBelievesItsProxies(t *testing.T) {
-	cert, key, pool := testCertificate(t)
+	cert, key, pool := swarmtest.Certificate(t)
 	s := runServer(t, ServeConfig{Tracker: true, Open: true, TLSCert: cert, TLSKey: key, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "example.com"}, ForceAttemptHTTP2: true}}
 	defer secure.CloseIdleConnections()
@@ -157,29 +157,6 @@ func TestTrackerSpeaksTLSAndBelievesItsProxies(t *testing.T) {
 	if _, err := NewServer(t.Context(), ServeConfig{Listen: "127.0.0.1:0", Tracker: true, Open: true, TLSCert: cert, TLSKey: cert}); err == nil {
 		t.Error("a key that is none is accepted")
 	}
-}
-
-// testCertificate writes the certificate of httptest, for example.com.
-func testCertificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
-	s := httptest.NewTLSServer(http.NotFoundHandler())
-	defer s.Close()
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	pair := s.TLS.Certificates[0]
-	private, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AddCert(s.Certificate())
-	return write("cert.pem", "CERTIFICATE", pair.Certificate[0]), write("key.pem", "PRIVATE KEY", private), pool
 }
 
 func TestTrackerKeepsItsPeersOverARestart(t *testing.T) {

@@ -26,9 +26,9 @@ type Content struct {
 	Files []File // not to be changed after Add; entries without bytes of their own (symlinks, pads) are left out
 	Plain bool   // served as /NAME as well
 
-	// Unchanged returns nil if f, opened for Files[i], is still the file that was verified; nil as a function compares the length alone. It
-	// is called by many goroutines and often: an fstat is right, reading is not.
-	Unchanged func(i int, f *os.File) error
+	// Unchanged returns nil if what was opened for Files[i], of which this is the state now, is still the file that was verified; nil as a function
+	// compares the length alone. It is called by many goroutines and often.
+	Unchanged func(i int, fi fs.FileInfo) error
 	// Admit is asked before anything of a response with n bytes of body is sent under /content/, which is where swarms' clients ask; a time as
 	// the answer turns the request down until then. Plain downloads are not asked about. Nil admits all.
 	Admit func(r *http.Request, n int64) (wait time.Duration)
@@ -111,7 +111,7 @@ func (e *entry) tag(i int) string {
 var errBusy = errors.New("too many open files")
 
 // open opens file i and makes sure that it is the one that was verified. An error that is not errBusy has been reported to Gone.
-func (e *entry) open(i int) (f *os.File, err error) {
+func (e *entry) open(i int) (f *os.File, fi fs.FileInfo, err error) {
 	// O_NONBLOCK: a named pipe in the file's place must not hold the request for ever.
 	const flags = os.O_RDONLY | syscall.O_NONBLOCK
 	if e.Dir {
@@ -124,21 +124,21 @@ func (e *entry) open(i int) (f *os.File, err error) {
 		f, err = os.OpenFile(e.Path, flags, 0)
 	}
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		return nil, fmt.Errorf("%w: %w", errBusy, err)
+		return nil, nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
 	if err != nil {
-		return nil, e.report(i, err)
+		return nil, nil, e.report(i, err)
 	}
-	if err := e.check(i, f); err != nil {
+	if fi, err = e.check(i, f); err != nil {
 		f.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return f, nil
+	return f, fi, nil
 }
 
 // check is cheap enough to be asked before each slice that is sent.
-func (e *entry) check(i int, f *os.File) error {
-	fi, err := f.Stat()
+func (e *entry) check(i int, f *os.File) (fi fs.FileInfo, err error) {
+	fi, err = f.Stat()
 	switch {
 	case err != nil:
 	case !fi.Mode().IsRegular():
@@ -146,12 +146,12 @@ func (e *entry) check(i int, f *os.File) error {
 	case fi.Size() != e.Files[i].Length:
 		err = fmt.Errorf("%s has %d bytes now, not %d", f.Name(), fi.Size(), e.Files[i].Length)
 	case e.Unchanged != nil:
-		err = e.Unchanged(i, f)
+		err = e.Unchanged(i, fi)
 	}
 	if err != nil {
-		return e.report(i, err)
+		return nil, e.report(i, err)
 	}
-	return nil
+	return fi, nil
 }
 
 func (e *entry) report(i int, why error) error {

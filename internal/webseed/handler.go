@@ -130,13 +130,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	client := clientOf(r)
+	client := ClientOf(r)
 	if !h.sending.enter(client, h.Responses) {
 		busy(w)
 		return
 	}
 	defer h.sending.leave(client)
-	f, err := e.open(i)
+	f, fi, err := e.open(i)
 	if errors.Is(err, errBusy) {
 		busy(w)
 		return
@@ -146,10 +146,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
 
 	header := w.Header()
 	header.Set("ETag", e.tag(i))
@@ -164,7 +160,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(r.Header.Get("Range")) > maxRange {
 		r.Header.Del("Range")
 	}
-	s := &sender{ResponseWriter: w, r: r, h: h, e: e, i: i, f: f}
+	s := &sender{ResponseWriter: w, r: r, h: h, e: e, i: i, f: f, checked: true}
 	if h.Limit != nil {
 		s.limit = h.Limit(r)
 	}

@@ -38,8 +38,8 @@ func (r *room) leave(client netip.Addr) {
 	}
 }
 
-// clientOf is what counts as one client: an address, or a /64 of IPv6, which one machine has.
-func clientOf(r *http.Request) netip.Addr {
+// ClientOf is what counts as one client: an address, or a /64 of IPv6, which one machine has.
+func ClientOf(r *http.Request) netip.Addr {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // no network: a Unix socket

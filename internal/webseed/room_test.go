@@ -33,7 +33,7 @@ func TestOneClientLeavesRoomForOthers(t *testing.T) {
 
 func TestClientOf(t *testing.T) {
 	for from, want := range map[string]string{"10.0.0.1:5": "10.0.0.1", "[::ffff:10.0.0.1]:5": "10.0.0.1", "[2001:db8::1:2]:5": "2001:db8::", "@": "invalid IP"} {
-		if got := clientOf(&http.Request{RemoteAddr: from}).String(); got != want {
+		if got := ClientOf(&http.Request{RemoteAddr: from}).String(); got != want {
 			t.Errorf("%s is of %s, want %s", from, got, want)
 		}
 	}

@@ -35,6 +35,8 @@ type sender struct {
 	f *os.File
 
 	limit    Limiter // nil: none
+	checked  bool    // the file was looked at a moment ago, and nothing sent since
+	taken    int64   // of what was sent, as far as was seen when it went on slowly
 	sent     int64
 	admitted int64 // bytes that Content.Admit was asked for
 	turned   bool  // away: the response is another
@@ -87,8 +89,8 @@ func (s *sender) ReadFrom(r io.Reader) (n int64, err error) {
 		m, err := s.send(&io.LimitedReader{R: left.R, N: step})
 		n, left.N = n+m, left.N-m
 		s.count(m)
-		if m > 0 && s.r.TLS == nil && errors.Is(err, os.ErrDeadlineExceeded) {
-			continue // slow, but it takes something. TLS cannot go on after a write that ran out of time
+		if errors.Is(err, os.ErrDeadlineExceeded) && s.goesOn(m) {
+			continue
 		}
 		if err == nil && m < step {
 			if !ok {
@@ -118,10 +120,31 @@ func (s *sender) step(left int64) (int64, error) {
 		if err := s.limit.WaitN(s.r.Context(), int(step)); err != nil {
 			return 0, err
 		}
+		s.checked = false
 	}
 	// A reader that takes nothing would keep the file and the goroutine. Not every ResponseWriter has deadlines.
 	http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Now().Add(cmp.Or(s.h.sendTime, stallTime)))
-	return step, s.e.check(s.i, s.f)
+	if s.checked {
+		s.checked = false
+		return step, nil
+	}
+	_, err := s.e.check(s.i, s.f)
+	return step, err
+}
+
+// goesOn says whether a client that did not take a slice in time, but m bytes of it, has taken anything since this was asked last. What counts is what has
+// arrived there: megabytes that it takes slowly may lie in the kernel.
+func (s *sender) goesOn(m int64) bool {
+	if s.r.TLS != nil {
+		return false // TLS cannot go on after a write that ran out of time
+	}
+	waiting, ok := unsent(s.r)
+	if !ok {
+		return m > 0
+	}
+	before := s.taken
+	s.taken = s.sent - waiting
+	return s.taken > before
 }
 
 func (s *sender) send(part *io.LimitedReader) (int64, error) {
@@ -151,6 +174,6 @@ func (s *sender) end() {
 	}
 	c.SetWriteDeadline(time.Time{}) // the connection may live on with another handler
 	if s.err == nil {
-		s.err = s.e.check(s.i, s.f)
+		_, s.err = s.e.check(s.i, s.f)
 	}
 }

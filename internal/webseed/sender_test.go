@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,33 +74,44 @@ func TestAReaderThatTakesNothingIsLetGo(t *testing.T) {
 	}
 }
 
-// A reader that is slow, but takes something, gets all of it, however long a slice takes.
+// A reader that is slow, but takes something, gets all of it, however long a slice takes, and whether the kernel says what it takes or not.
 func TestASlowReaderGetsAll(t *testing.T) {
-	const size = 4 << 20
-	h, _, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.sendTime = time.Second })
-	s := httptest.NewUnstartedServer(h)
-	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		c.(*net.TCPConn).SetWriteBuffer(32 << 10) // so that progress is seen when it is made
-		return ctx
-	}
-	s.Start()
-	defer s.Close()
-	c, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.(*net.TCPConn).SetReadBuffer(32 << 10)
-	io.WriteString(c, "GET /file.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	var got bytes.Buffer
-	for begin := time.Now(); err == nil; {
-		if time.Since(begin) < 2*time.Second { // a slice takes longer than sendTime
-			time.Sleep(80 * time.Millisecond)
-		}
-		_, err = io.CopyN(&got, c, 64<<10)
-	}
-	if !bytes.HasSuffix(got.Bytes(), random(size)) || h.Sent(keyFile) != size {
-		t.Errorf("%d bytes came, %d were sent, want %d", got.Len(), h.Sent(keyFile), size)
+	const size = 12 << 20
+	for name, prepare := range map[string]func(context.Context, net.Conn) context.Context{
+		"told by the kernel": ConnContext,
+		"told by what can be written": func(ctx context.Context, c net.Conn) context.Context {
+			c.(*net.TCPConn).SetWriteBuffer(32 << 10) // so that progress is seen when it is made
+			return ctx
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if runtime.GOOS != "linux" && name == "told by the kernel" {
+				t.Skip("the kernel does not say")
+			}
+			t.Parallel()
+			h, _, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.sendTime = time.Second })
+			s := httptest.NewUnstartedServer(h)
+			s.Config.ConnContext = prepare
+			s.Start()
+			defer s.Close()
+			c, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.(*net.TCPConn).SetReadBuffer(32 << 10)
+			io.WriteString(c, "GET /file.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			var got bytes.Buffer
+			for begin := time.Now(); err == nil; {
+				if time.Since(begin) < 2500*time.Millisecond { // a slice takes longer than sendTime
+					time.Sleep(80 * time.Millisecond)
+				}
+				_, err = io.CopyN(&got, c, 64<<10)
+			}
+			if !bytes.HasSuffix(got.Bytes(), random(size)) || h.Sent(keyFile) != size {
+				t.Errorf("%d bytes came, %d were sent, want %d", got.Len(), h.Sent(keyFile), size)
+			}
+		})
 	}
 }
 

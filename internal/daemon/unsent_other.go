@@ -1,7 +1,0 @@
-//go:build !linux
-
-package daemon
-
-import "net"
-
-func boundUnsent(net.Conn) {}

@@ -1,0 +1,44 @@
+package webseed
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+)
+
+// tlsUnsent is how much may lie unsent in the kernel of a connection whose writes cannot go on when their time is up, in bytes: a write waits until half of it is gone, and
+// with megabytes there a slow reader's progress would not be seen in time.
+const tlsUnsent = 256 << 10
+
+// connKey is what a request's context has its connection under.
+type connKey struct{}
+
+// ConnContext is for http.Server: with it, how much of a response a slow client has taken is known exactly. How much of it lies in the kernel is the kernel's to decide then;
+// to be woken for each 128 KiB of a fast client's costs more than sending them.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		boundUnsent(t.NetConn(), tlsUnsent)
+		return ctx
+	}
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// BoundUnsent keeps what lies unsent in the kernel small on a request's connection, for a response that is written as bytes, until the function that it returns is called.
+func BoundUnsent(r *http.Request) (end func()) {
+	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	if !ok {
+		return func() {}
+	}
+	boundUnsent(c, tlsUnsent)
+	return func() { boundUnsent(c, 0) }
+}
+
+// unsent is how many bytes of a request's connection its client has not acknowledged yet; ok is false where that is not known.
+func unsent(r *http.Request) (n int64, ok bool) {
+	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	if !ok {
+		return 0, false
+	}
+	return unacknowledged(c)
+}

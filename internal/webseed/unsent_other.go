@@ -1,0 +1,9 @@
+//go:build !linux
+
+package webseed
+
+import "net"
+
+func boundUnsent(net.Conn, int) {}
+
+func unacknowledged(net.Conn) (int64, bool) { return 0, false }
