@@ -116,7 +116,7 @@ type conn struct {
 	queuedBytes    int64     // of it
 	wire           gauge     // its socket, when last looked at
 	moved          time.Time // when something was last acknowledged, or nothing was to be
-	heardAck       time.Time // when that was last looked at because it was time
+	gaugedAt       time.Time // when its socket was last looked at
 	looked         int64     // sent, when last looked at
 	ackMark        uint64
 	ackRate        float64 // bytes per second
