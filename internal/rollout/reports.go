@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ const (
 const (
 	maxAnonymous = 10_000
 	maxBatch     = 1000
-	batchEvery   = time.Second // within which a report that says nothing new is written
+	batchEvery   = 200 * time.Millisecond // within which a report that says nothing new is written
 	// DefaultTokenLife is for how long a token enrolls machines.
 	DefaultTokenLife = 24 * time.Hour
 )
@@ -162,6 +163,7 @@ func (r *Reports) write(ctx context.Context, batch []heard) {
 			if err := r.record(tx, h); err != nil {
 				return err
 			}
+			runtime.Gosched() // on one core those who ask something would wait for the whole batch, 20 ms in a fleet of 100,000
 		}
 		return nil
 	})
