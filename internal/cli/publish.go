@@ -235,7 +235,7 @@ func promoteCommand() *command {
 		examples: []string{"shoal promote myapp@1.4.0 --channel stable"},
 		options: concat([]option{
 			{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel},
-		}, keyOptions(), outputOptions()),
+		}, rolloutWaitOptions(), keyOptions(), outputOptions()),
 		minArgs: 1, maxArgs: 1,
 		run: func(ctx context.Context, e *env, args []string) error { return e.promote(ctx, args[0]) },
 	}
@@ -276,7 +276,7 @@ func (e *env) promote(ctx context.Context, arg string) error {
 		}
 		fmt.Fprintf(w, "%s:%s is %s now\n", ref.App, channel, ref.Version)
 	})
-	return nil
+	return e.waitFor(ctx, &release.Channel{App: ref.App, Channel: channel, Version: ref.Version}, nil)
 }
 
 func withdrawCommand() *command {

@@ -86,8 +86,8 @@ func rolloutCommand() *command {
 			},
 			{
 				name: "promote", args: "APP:CHANNEL", usage: "end a rollout: all machines may have the channel's version now", table: "rollout",
-				examples: []string{"shoal rollout promote myapp:stable"},
-				options:  concat(keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
+				examples: []string{"shoal rollout promote myapp:stable --wait --deadline 1h"},
+				options:  concat(rolloutWaitOptions(), keyOptions(), outputOptions()), minArgs: 1, maxArgs: 1,
 				run: func(ctx context.Context, e *env, args []string) error { return e.rolloutPromote(ctx, args[0]) },
 			},
 		},

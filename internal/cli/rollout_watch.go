@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 	"time"
@@ -35,8 +35,17 @@ func rolloutDeadlineOptions() []option {
 
 // goal is what a rollout is watched for.
 type goal struct {
-	of   string // the rollout's channel document; "": whichever there is
-	wave int    // the index of the wave that must have shown how it goes; -1: the last
+	of      string // the rollout's channel document; "": whichever there is
+	version string // instead of it: the channel has it for all machines; "": it is a rollout
+	wave    int    // the index of the wave that must have shown how it goes; -1: the last
+}
+
+// meant says whether r is what is watched. The origin may not have read it yet.
+func (g goal) meant(r *daemon.FleetRollout) bool {
+	if g.version != "" {
+		return r.All && r.Version == g.version
+	}
+	return g.of == "" || g.of == r.At.Of
 }
 
 // over says whether a rollout has come to where it is watched to. gone is that the origin knows of none for the channel.
@@ -81,25 +90,19 @@ func (e *env) watchRollout(ctx context.Context, ref release.Ref, g goal) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
-		list, err := askFleetFor[[]daemon.FleetRollout](ctx, e, http.MethodGet, "rollouts", nil)
+		list, err := askFleetFor[[]daemon.FleetRollout](ctx, e, http.MethodGet, "rollouts?"+url.Values{"app": {ref.App}, "channel": {ref.Channel}}.Encode(), nil)
 		if err != nil {
 			return err
 		}
-		var now *daemon.FleetRollout
-		for i := range list {
-			if list[i].App == ref.App && list[i].Channel == ref.Channel {
-				now = &list[i]
-			}
-		}
-		switch {
-		case now == nil && g.of == "" && show.shown == nil:
+		switch over := len(list) == 0 || list[0].All; {
+		case over && g == goal{wave: -1} && show.shown == nil:
 			return &deliver.Error{Kind: deliver.ErrNoSource, Message: fmt.Sprintf("the origin of this machine has no rollout of %s", ref), Hint: "shoal rollout start begins one"}
-		case now == nil && g.of == "": // its version was promoted, or the channel has another one
+		case over && g == goal{wave: -1}: // its version was promoted, or the channel has another one
 			e.report.Notice("the rollout of %s is over", ref)
 			return nil
-		case now != nil && (g.of == "" || g.of == now.At.Of): // else the origin has not read it yet
-			show.show(now)
-			if done, err := g.over(now); done {
+		case len(list) > 0 && g.meant(&list[0]):
+			show.show(&list[0])
+			if done, err := g.over(&list[0]); done {
 				return err
 			}
 		}
@@ -143,7 +146,7 @@ func (w *watcher) show(r *daemon.FleetRollout) {
 		Reached int        `json:"reached"`
 		From    FromBytes  `json:"from"`
 		Saved   int64      `json:"saved_bytes"`
-	}{r.App, r.Channel, r.Version, rolloutState(r.At), r.Wave + 1, formatWaves(r.Policy.Waves), orNull(r.Next), cmp.Or(r.At.Why, r.Evidence.Why), r.Evidence.Good, r.Evidence.Bad, r.Evidence.Open, r.Evidence.Missing,
+	}{r.App, r.Channel, r.Version, rolloutState(r), r.Wave + 1, formatWaves(r.Policy.Waves), orNull(r.Next), cmp.Or(r.At.Why, r.Evidence.Why), r.Evidence.Good, r.Evidence.Bad, r.Evidence.Open, r.Evidence.Missing,
 		max(0, r.Evidence.Expected), FromBytes{Reuse: from.Reuse, LAN: from.LAN, Peers: from.Peers, Edges: from.Edges, Origin: from.Origin}, saved}, func(out io.Writer) {
 		if w.screen == nil {
 			fmt.Fprintln(out, strings.Join(watchLines(r), "; "))
@@ -169,7 +172,7 @@ func notSentByOrigin(f fleet.From) int64 { return f.Reuse + f.LAN + f.Peers + f.
 func watchLines(r *daemon.FleetRollout) []string {
 	e := r.Evidence
 	waves := formatWaves(r.Policy.Waves)
-	first := fmt.Sprintf("%s:%s is %s, %s: wave %d of %d, %s", r.App, r.Channel, r.Version, rolloutState(r.At), r.Wave+1, len(waves), waves[r.Wave])
+	first := fmt.Sprintf("%s:%s is %s, %s: wave %d of %d, %s", r.App, r.Channel, r.Version, rolloutState(r), r.Wave+1, len(waves), waves[r.Wave])
 	if !r.Next.IsZero() && !r.At.Halted && !r.At.Paused {
 		first += fmt.Sprintf(", the next from %s on", r.Next.Local().Format(time.DateTime))
 	}
@@ -204,11 +207,13 @@ func cut(line string, columns int) string {
 }
 
 // rolloutState is a rollout's state in a word.
-func rolloutState(at *release.Rollout) string {
+func rolloutState(r *daemon.FleetRollout) string {
 	switch {
-	case at.Halted:
+	case r.All:
+		return "everywhere"
+	case r.At.Halted:
 		return "halted"
-	case at.Paused:
+	case r.At.Paused:
 		return "paused"
 	}
 	return "running"
@@ -222,13 +227,14 @@ func formatWaves(list []release.Wave) []string {
 	return waves
 }
 
-// waitFor waits, if the command was told to, until the wave that a rollout is at has shown how it goes.
+// waitFor waits, if the command was told to, until the wave that a rollout is at has shown how it goes, or where the channel's version is for all machines (at is nil) all have.
 func (e *env) waitFor(ctx context.Context, c *release.Channel, at *release.Rollout) error {
 	if !e.settings.has("wait") || !e.settings.Bool("wait") {
 		return nil
 	}
-	if at == nil {
-		return errors.New("it is no rollout, and cannot be waited for")
+	g := goal{version: c.Version}
+	if at != nil {
+		g = goal{of: at.Of, wave: at.Wave}
 	}
-	return e.watchRollout(ctx, release.Ref{App: c.App, Channel: c.Channel}, goal{at.Of, at.Wave})
+	return e.watchRollout(ctx, release.Ref{App: c.App, Channel: c.Channel}, g)
 }

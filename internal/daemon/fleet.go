@@ -7,8 +7,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"shoal/internal/disk"
@@ -28,6 +30,9 @@ type fleetService struct {
 	reports  *rollout.Reports
 	repo     *release.Repository // nil: there is none to steer
 	log      *slog.Logger
+
+	mu   sync.Mutex  // held while catchUp reads
+	read os.FileInfo // the timestamp that catchUp has read; nil: none yet
 }
 
 func newFleetService(ctx context.Context, cfg ServeConfig) (*fleetService, error) {
@@ -77,6 +82,24 @@ func (f *fleetService) refresh(ctx context.Context) error {
 	return nil
 }
 
+// catchUp refreshes if the repository was changed a moment ago: who has just steered a rollout asks how it goes.
+func (f *fleetService) catchUp(ctx context.Context) error {
+	now, err := os.Stat(filepath.Join(f.repo.Public(), "metadata", "timestamp.json"))
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.read != nil && os.SameFile(now, f.read) && now.ModTime().Equal(f.read.ModTime()) {
+		return nil
+	}
+	if err := f.refresh(ctx); err != nil {
+		return err
+	}
+	f.read = now
+	return nil
+}
+
 // gates steers the rollouts by what machines report, until ctx is done.
 func (f *fleetService) gates(ctx context.Context) error {
 	tick := time.NewTicker(gatesEvery)
@@ -118,7 +141,7 @@ func (f *fleetService) gates(ctx context.Context) error {
 //	POST retry          {"app": APP, "names": […]}: FleetRetry
 //	GET  slots          []FleetGroup
 //	POST slots/release  {"group": GROUP, "id": ID}
-//	GET  rollouts       []FleetRollout
+//	GET  rollouts       []FleetRollout; ?app=APP&channel=CHANNEL: of this channel, also if its version is for all machines
 const FleetPath = "/api/v1/fleet/"
 
 // FleetToken is a token that machines enroll with.
@@ -152,6 +175,7 @@ type FleetRollout struct {
 	Policy   *release.Policy  `json:"policy"`
 	At       *release.Rollout `json:"at"`
 	Wave     int              `json:"wave"` // the index of the one that is reached
+	All      bool             `json:"all"`  // it is for all machines; Evidence is of all that are heard of
 	Next     time.Time        `json:"next"` // the earliest time of the one after it; zero: it is the last
 	Evidence rollout.Evidence `json:"evidence"`
 }
@@ -209,20 +233,13 @@ func (f *fleetService) control(mux *http.ServeMux) {
 		return struct{}{}, f.slots.Release(r.Context(), x.Group, x.ID)
 	})
 	answer("GET "+FleetPath+"rollouts", func(r *http.Request) (any, error) {
-		list := []FleetRollout{}
-		for _, s := range f.rollouts.List() {
-			e, err := f.reports.Progress(r.Context(), s)
-			if err != nil {
-				return nil, err
-			}
-			c := s.Channel
-			one := FleetRollout{App: c.App, Channel: c.Channel, Version: c.Version, Policy: c.Rollout, At: s.At, Wave: c.Reached(s.At, time.Now()), Evidence: e}
-			if one.Wave+1 < len(c.Rollout.Waves) {
-				one.Next = c.Opens(one.Wave + 1)
-			}
-			list = append(list, one)
+		if err := f.catchUp(r.Context()); err != nil {
+			return nil, err
 		}
-		return list, nil
+		if q := r.URL.Query(); q.Has("channel") {
+			return f.standing(r.Context(), q.Get("app"), q.Get("channel"))
+		}
+		return f.progress(r.Context(), f.rollouts.List()...)
 	})
 	mux.HandleFunc("GET "+FleetPath+"machines", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-ndjson")
@@ -236,4 +253,37 @@ func (f *fleetService) control(mux *http.ServeMux) {
 			panic(http.ErrAbortHandler) // so that nobody takes what came for all
 		}
 	})
+}
+
+// progress is how rollouts go.
+func (f *fleetService) progress(ctx context.Context, steered ...*release.Steered) ([]FleetRollout, error) {
+	list := []FleetRollout{}
+	for _, s := range steered {
+		e, err := f.reports.Progress(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		c := s.Channel
+		one := FleetRollout{App: c.App, Channel: c.Channel, Version: c.Version, Policy: c.Rollout, At: s.At, Wave: c.Reached(s.At, time.Now()), Evidence: e}
+		if one.Wave+1 < len(c.Rollout.Waves) {
+			one.Next = c.Opens(one.Wave + 1)
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+// standing is how the version of one channel goes.
+func (f *fleetService) standing(ctx context.Context, app, channel string) ([]FleetRollout, error) {
+	for _, s := range f.rollouts.List() {
+		if s.Channel.App == app && s.Channel.Channel == channel {
+			return f.progress(ctx, s)
+		}
+	}
+	s, err := f.repo.Standing(ctx, app, channel)
+	if err != nil || s == nil {
+		return []FleetRollout{}, err
+	}
+	e, err := f.reports.Standing(ctx, s.Channel)
+	return []FleetRollout{{App: app, Channel: channel, Version: s.Channel.Version, Policy: s.Channel.Rollout, At: s.At, All: true, Evidence: e}}, err
 }

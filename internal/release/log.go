@@ -214,11 +214,13 @@ func (t *tiles) failure(rule Rule, format string, args ...any) error {
 // continues checks that the log of now has that of old as its beginning.
 func continues(ctx context.Context, files Files, old, now *Checkpoint) error {
 	switch {
+	case old.Size == 0: // every log begins so; also that of a machine that has seen none
+		return nil
 	case now.Size < old.Size:
 		return refuse(RuleFork, "the log has shrunk: %d releases, and this machine has seen %d", now.Size, old.Size)
 	case now.Size == old.Size && now.Hash != old.Hash:
 		return refuse(RuleFork, "the log has forked: another history of the same %d releases", now.Size)
-	case now.Size == old.Size || old.Size == 0:
+	case now.Size == old.Size:
 		return nil
 	}
 	t := &tiles{ctx: ctx, files: files}

@@ -219,14 +219,15 @@ func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, e
 	if c == nil || c.Rollout == nil {
 		return false, fmt.Errorf("%w: %s:%s has no rollout", ErrSteered, app, channel)
 	}
-	next := *was
+	next, sentBack := *was, *was
 	change(&next)
+	sentBack.Back = true
 	switch {
 	case next == *was:
 		return false, nil
 	case next.Back && !(next.Halted && c.Rollout.Rollback && len(c.Previous) > 0):
 		return false, fmt.Errorf("%w: it does not allow to send machines back; withdraw the version", ErrSteered)
-	case was.Halted && (!next.Halted || next.Wave != was.Wave || was.Back):
+	case was.Halted && next != sentBack:
 		return false, fmt.Errorf("%w: it was halted; promote or start a version", ErrSteered)
 	case next.Wave >= len(c.Rollout.Waves):
 		return false, fmt.Errorf("%w: it has %d waves, and the last is reached", ErrSteered, len(c.Rollout.Waves))
@@ -281,23 +282,57 @@ func (r *Repository) Rollouts(ctx context.Context) (list []*Steered, err error) 
 			if c.Rollout == nil {
 				continue
 			}
-			s := &Steered{Channel: c, V2: map[string]string{}}
-			if _, s.At, err = tx.Rollout(app, c.Channel); err != nil {
-				return nil, err
-			}
-			platforms, _, err := tx.platforms(app, c.Version)
+			s, err := tx.steered(c)
 			if err != nil {
 				return nil, err
-			}
-			for _, p := range platforms {
-				rel, _, err := tx.Find(app, c.Version, p)
-				if err != nil {
-					return nil, err
-				}
-				s.V2[p] = rel.Tree().V2
 			}
 			list = append(list, s)
 		}
 	}
 	return list, nil
+}
+
+// Standing is a channel as Rollouts has those that are steered. One whose version is for all machines is like one whose only wave they are. Nil: there is no such channel. It
+// takes no lock.
+func (r *Repository) Standing(ctx context.Context, app, channel string) (*Steered, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	apps, err := tx.Apps()
+	if err != nil || !slices.Contains(apps, app) {
+		return nil, err
+	}
+	c, err := tx.Channel(app, channel)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	s, err := tx.steered(c)
+	if err == nil && s.At == nil {
+		all := *c
+		all.Rollout = &Policy{Waves: []Wave{{Share: 1}}}
+		s.Channel, s.At = &all, &Rollout{Format: 1, App: app, Channel: channel, Of: c.id(), At: c.At}
+	}
+	return s, err
+}
+
+// steered reads how far a channel is, and what its machines get.
+func (tx *Tx) steered(c *Channel) (*Steered, error) {
+	s := &Steered{Channel: c, V2: map[string]string{}}
+	var err error
+	if _, s.At, err = tx.Rollout(c.App, c.Channel); err != nil {
+		return nil, err
+	}
+	platforms, _, err := tx.platforms(c.App, c.Version)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range platforms {
+		rel, _, err := tx.Find(c.App, c.Version, p)
+		if err != nil {
+			return nil, err
+		}
+		s.V2[p] = rel.Tree().V2
+	}
+	return s, nil
 }

@@ -197,12 +197,17 @@ func TestHaltedAndSentBack(t *testing.T) {
 		_, err := tx.Start("app", "2", "stable", &Policy{Waves: []Wave{{Count: 1}, {Share: 1, Count: 1}}, Rollback: true})
 		return err
 	})
-	for _, change := range []func(*Rollout){func(r *Rollout) { r.Halted = true }, func(r *Rollout) { r.Back = true }} {
+	for _, change := range []func(*Rollout){func(r *Rollout) { r.Halted, r.Why = true, "loses data" }, func(r *Rollout) { r.Back = true }} {
 		if err := r.steer(change); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if f := r.client().gets(r.Files(), "app:stable", "2"); !f.Rollout.Halted || !f.Rollout.Back {
+	for what, change := range map[string]func(*Rollout){"resumed": func(r *Rollout) { r.Paused, r.Why = false, "" }, "paused": func(r *Rollout) { r.Paused = true }, "not sent back": func(r *Rollout) { r.Back = false }} {
+		if err := r.steer(change); !errors.Is(err, ErrSteered) {
+			t.Errorf("what was halted is %s: %v", what, err)
+		}
+	}
+	if f := r.client().gets(r.Files(), "app:stable", "2"); !f.Rollout.Halted || !f.Rollout.Back || f.Rollout.Why != "loses data" {
 		t.Errorf("%+v", f.Rollout)
 	}
 }

@@ -138,6 +138,47 @@ func (r *Reports) Progress(ctx context.Context, s *release.Steered) (Evidence, e
 	})
 }
 
+// Standing is how a channel's version goes at all machines that follow it and are heard of, whatever came before.
+func (r *Reports) Standing(ctx context.Context, c *release.Channel) (e Evidence, err error) {
+	err = r.store.View(ctx, func(tx Tx) error {
+		e = Evidence{}
+		var t Tally
+		if _, err := get(tx, talliesBucket, tallyKey(c.App, c.Channel, c.Version), &t); err != nil {
+			return err
+		}
+		e.From = t.From
+		now := r.now(tx)
+		return tx.Each(recordsBucket, c.App+"/", func(_ string, v []byte) error {
+			var one Record
+			if err := json.Unmarshal(v, &one); err != nil {
+				return err
+			}
+			if one.Channel != c.Channel || one.Stale(now) {
+				return nil
+			}
+			e.Expected++
+			if one.Tried != c.Version {
+				return nil
+			}
+			switch one.Outcome {
+			case Good:
+				e.Good++
+			case Bad:
+				e.Bad++
+				e.Why = one.LastError
+			case Open:
+				e.Open++
+				if now.After(one.due()) {
+					e.Missing++
+				}
+			case Untried:
+			}
+			return nil
+		})
+	})
+	return e, err
+}
+
 // expectation is a count of machines. It is not made again before twenty times as long is over as it took: with many machines they change little in that time.
 type expectation struct {
 	of      string

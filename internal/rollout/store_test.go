@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"shoal/internal/fleet"
 	"shoal/internal/release"
 	"shoal/internal/swarmtest"
@@ -31,9 +29,9 @@ func eachStore(t *testing.T, test func(t *testing.T, store Store, reopen func() 
 		})
 	})
 	t.Run("postgres", func(t *testing.T) {
-		s := startPostgres(t)
+		s := swarmtest.StartPostgres(t)
 		open := func() Store {
-			store, err := OpenPostgres(t.Context(), s.url)
+			store, err := OpenPostgres(t.Context(), s.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,48 +39,6 @@ func eachStore(t *testing.T, test func(t *testing.T, store Store, reopen func() 
 			return store
 		}
 		test(t, open(), open)
-		t.Run("killed", func(t *testing.T) { testKilled(t, s) })
-	})
-}
-
-// Two origins share the database, which is killed again and again.
-func testKilled(t *testing.T, s *postgresServer) {
-	kills := 3
-	if swarmtest.Required("long") {
-		kills = 100
-	}
-	err := func() error { // what the tests before have left would not be in the model
-		c, err := pgx.Connect(t.Context(), s.url)
-		if err != nil {
-			return err
-		}
-		defer c.Close(t.Context())
-		_, err = c.Exec(t.Context(), `drop table shoal_fleet, shoal_fleet_sequences`)
-		return err
-	}()
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkSlots(t, kills, func() life {
-		var l life
-		for range 2 {
-			store, err := OpenPostgres(t.Context(), s.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.origins = append(l.origins, store)
-		}
-		killed := false
-		l.kill = func() { killed = true; s.kill() }
-		l.end = func() {
-			for _, o := range l.origins {
-				o.Close()
-			}
-			if killed {
-				s.start()
-			}
-		}
-		return l
 	})
 }
 

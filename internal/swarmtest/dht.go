@@ -27,7 +27,7 @@ func StartDHT(t testing.TB, many int) []*DHTNode {
 		nodes = append(nodes, startDHT(t, first))
 		first = []string{nodes[0].Addr}
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience()); ; time.Sleep(20 * time.Millisecond) {
 		least := many
 		for _, n := range nodes {
 			least = min(least, n.Stats().IPv4.Good)
@@ -36,7 +36,7 @@ func StartDHT(t testing.TB, many int) []*DHTNode {
 			return nodes
 		}
 		if time.Now().After(end) {
-			t.Fatalf("after %s a node of the DHT knows %d others of %d", patience, least, many-1)
+			t.Fatalf("after %s a node of the DHT knows %d others of %d", patience(), least, many-1)
 		}
 	}
 }

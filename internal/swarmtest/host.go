@@ -146,5 +146,10 @@ func (h *Host) start(what, program string, args []string, env ...string) *Proces
 }
 
 // patience bounds each wait for a process: long enough for a busy machine, short enough to be
-// better than the test binary's own limit.
-const patience = time.Minute
+// better than the test binary's own limit. Long variants of tests have much more to do.
+func patience() time.Duration {
+	if Required("long") {
+		return 10 * time.Minute
+	}
+	return time.Minute
+}

@@ -119,7 +119,7 @@ func (p *Process) Wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(patience()):
 		p.t.Fatalf("%s does not end", p.what)
 	}
 	p.mu.Lock()
@@ -190,7 +190,7 @@ func (p *Process) Expect(event string, where ...func(Event) bool) Event {
 
 func (p *Process) expect(what string, is func(line string) bool) {
 	p.t.Helper()
-	late := time.After(patience)
+	late := time.After(patience())
 	for seen := 0; ; {
 		p.mu.Lock()
 		lines, changed := p.lines[seen:], p.changed
@@ -219,7 +219,7 @@ func (p *Process) expect(what string, is func(line string) bool) {
 // ExpectStderr waits for a text on stderr.
 func (p *Process) ExpectStderr(text string) {
 	p.t.Helper()
-	for late := time.Now().Add(patience); !strings.Contains(p.Stderr(), text); time.Sleep(20 * time.Millisecond) {
+	for late := time.Now().Add(patience()); !strings.Contains(p.Stderr(), text); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(late) {
 			p.t.Fatalf("%s does not say %q on stderr\n%s", p.what, text, p.Output())
 		}

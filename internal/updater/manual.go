@@ -65,6 +65,7 @@ func History(c Config) (*Installed, error) {
 }
 
 // Rollback goes back to the version that was confirmed before the one in place, and has the latter not tried again. Without hooks of its own it runs those of the last Once.
+// Where that was the last thing done it does nothing: who asks again may not have heard that it was.
 func (u *Updater) Rollback(ctx context.Context) error {
 	done, err := u.take()
 	if err != nil {
@@ -78,6 +79,10 @@ func (u *Updater) Rollback(ctx context.Context) error {
 		return err
 	}
 	j := u.journal
+	if n := len(j.History); n > 0 && j.History[n-1].ByHand && j.History[n-1].State == StateConfirmed && j.History[n-1].Version == j.Running {
+		u.tell(Report{State: StateCurrent, Version: j.Running})
+		return nil
+	}
 	i := slices.IndexFunc(j.confirmed(), func(v string) bool { return v != j.Running && u.layout.has(v) })
 	if j.Running == "" || i < 0 {
 		return fmt.Errorf("%w: there is none before %s to go back to", ErrNothing, ref(u.app, j.Running))

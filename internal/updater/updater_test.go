@@ -324,10 +324,12 @@ func TestRollback(t *testing.T) {
 		t.Fatalf("with nothing to go back to: %v", err)
 	}
 	m.install("2")
-	if err := u.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
+	for range 2 { // again is once
+		if err := u.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m.has("1")
 	}
-	m.has("1")
 	if err := m.once(); !errors.Is(err, ErrHeld) {
 		t.Errorf("after a rollback the channel's version is tried again: %v", err)
 	}

@@ -1,9 +1,8 @@
 //go:build unix
 
-package rollout
+package swarmtest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,39 +10,36 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// postgresServer is a PostgreSQL server of its own, which ends with the test.
-type postgresServer struct {
+// Postgres is a PostgreSQL server of its own, which ends with the test.
+type Postgres struct {
+	URL string // of its one database, postgres://…
+
 	t    testing.TB
 	bin  string // where its programs are
 	data string
 	port int
-	url  string
 	as   *user.User // who runs it; nil: whoever runs the test
 	cmd  *exec.Cmd
 }
 
-// startPostgres starts a server on a free port. Without the programs the test is skipped, unless SHOAL_REQUIRE names them.
-func startPostgres(t testing.TB) *postgresServer {
+// StartPostgres starts a server on a free port. Without the programs the test is skipped, unless SHOAL_REQUIRE names them.
+func StartPostgres(t testing.TB) *Postgres {
 	t.Helper()
 	var missing error
-	s := &postgresServer{t: t, bin: postgresPrograms()}
+	s := &Postgres{t: t, bin: postgresPrograms()}
 	if s.bin == "" {
 		missing = errors.New("there is no initdb here, of PostgreSQL")
 	} else if os.Geteuid() == 0 { // it refuses to run as root
 		s.as, missing = user.Lookup("postgres")
 	}
 	if missing != nil {
-		if slices.Contains(strings.Split(os.Getenv("SHOAL_REQUIRE"), ","), "postgres") {
+		if Required("postgres") {
 			t.Fatalf("SHOAL_REQUIRE names postgres: %v", missing)
 		}
 		t.Skip(missing)
@@ -74,9 +70,9 @@ func startPostgres(t testing.TB) *postgresServer {
 	}
 	s.port = l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	s.url = fmt.Sprintf("postgres://shoal@127.0.0.1:%d/postgres", s.port)
-	s.start()
-	t.Cleanup(s.kill)
+	s.URL = fmt.Sprintf("postgres://shoal@127.0.0.1:%d/postgres", s.port)
+	s.Start()
+	t.Cleanup(s.Kill)
 	return s
 }
 
@@ -92,37 +88,34 @@ func postgresPrograms() string {
 	return ""
 }
 
-func (s *postgresServer) command(name string, args ...string) *exec.Cmd {
+func (s *Postgres) command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(s.bin, name), args...)
 	c.Dir = filepath.Dir(s.data)
 	runAs(c, s.as)
 	return c
 }
 
-// start starts the server, which recovers what it had.
-func (s *postgresServer) start() {
+// Start starts the server, which recovers what it had.
+func (s *Postgres) Start() {
 	s.t.Helper()
 	s.cmd = s.command("postgres", "-D", s.data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "shared_buffers=8MB", "-c", "restart_after_crash=off",
 		"-c", "fsync=off")
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		c, err := pgx.Connect(ctx, s.url)
-		cancel()
+	for end := time.Now().Add(patience()); ; time.Sleep(20 * time.Millisecond) {
+		out, err := s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", "shoal").CombinedOutput()
 		if err == nil {
-			c.Close(context.Background())
 			return
 		}
 		if time.Now().After(end) {
-			s.t.Fatalf("the server does not answer: %v", err)
+			s.t.Fatalf("the server does not answer: %v\n%s", err, out)
 		}
 	}
 }
 
-// kill ends the server at once, with all its processes, without a word to anybody.
-func (s *postgresServer) kill() {
+// Kill ends the server at once, with all its processes, without a word to anybody.
+func (s *Postgres) Kill() {
 	s.cmd.Process.Signal(quitSignal) // "immediate shutdown": it recovers when it starts again
 	s.cmd.Wait()
 }
