@@ -533,8 +533,7 @@ func (s *session) leave(c *conn) {
 func (s *session) dropSilent(now time.Time) {
 	done := s.complete()
 	for _, c := range s.conns {
-		if now.Sub(c.heardAck) >= ackTime {
-			c.heardAck = now
+		if now.Sub(c.gaugedAt) >= ackTime {
 			c.look(now)
 		}
 		switch {
