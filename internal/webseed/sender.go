@@ -162,6 +162,9 @@ func (s *sender) count(n int64) {
 
 // end looks a last time whether what was sent still was what was verified.
 func (s *sender) end() {
+	if waiting, ok := unsent(s.r); ok && s.err != nil { // megabytes may have lain in the kernel, and go nowhere now
+		s.count(-min(waiting, s.sent))
+	}
 	if n := s.admitted - s.sent; n > 0 && s.e.Unsent != nil {
 		s.e.Unsent(n)
 	}
