@@ -120,9 +120,12 @@ func (s *Server) edgeMetrics(m *metrics) {
 	m.one("shoal_edge_rotten_total", "counter", "Of those, contents whose files looked as they did: their disk gave other bytes than were written.", float64(st.Fetched.Rotten))
 	m.one("shoal_edge_scrubbed_bytes_total", "counter", "Bytes of content that were read again and found to be right.", float64(st.Fetched.Scrubbed))
 	m.metric("shoal_edge_dropped_bytes_total", "counter", "Bytes of disk that were given back, by why: room (for something worth more), quota, withdrawn, gone (from its origin).")
-	m.metric("shoal_edge_dropped_total", "counter", "Contents that were, by why.")
-	for _, why := range []string{"room", "quota", "withdrawn", "gone"} {
+	reasons := []string{"room", "quota", "withdrawn", "gone"}
+	for _, why := range reasons {
 		m.value("shoal_edge_dropped_bytes_total", float64(st.Dropped[why].Bytes), "why", why)
+	}
+	m.metric("shoal_edge_dropped_total", "counter", "Contents that were removed, by why.")
+	for _, why := range reasons {
 		m.value("shoal_edge_dropped_total", float64(st.Dropped[why].Contents), "why", why)
 	}
 	peers, alone := 0, 0
@@ -146,13 +149,12 @@ func (s *Server) edgeMetrics(m *metrics) {
 	}
 	m.one("shoal_edge_members", "gauge", "Edges of the cluster that are there, this one included.", float64(len(st.Ring.Members)))
 	m.metric("shoal_edge_owned_contents", "gauge", "How many contents each edge of the cluster is to keep, as this one sees it.")
-	m.metric("shoal_edge_draining", "gauge", "1 for an edge that others take over from.")
+	draining := 0
 	for _, x := range st.Ring.Members {
-		draining := 0.0
 		if x.Draining {
-			draining = 1
+			draining++
 		}
 		m.value("shoal_edge_owned_contents", float64(x.Owns), "edge", x.Name)
-		m.value("shoal_edge_draining", draining, "edge", x.Name)
 	}
+	m.one("shoal_edge_draining_members", "gauge", "Edges of the cluster that the others take over from.", float64(draining))
 }
