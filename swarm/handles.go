@@ -30,31 +30,49 @@ func newHandles(most int, openFile func(int, bool) (*os.File, error)) *handles {
 	return &handles{openFile: openFile, most: most, open: make(map[int]*handle)}
 }
 
-// get lends file i; the caller hands it back with put.
+// get lends file i; the caller hands it back with put. Opening and closing is done without the lock: of a tree of small files they are most of the work.
 func (h *handles) get(i int, write bool) (*handle, error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if x := h.open[i]; x != nil && (x.write || !write) {
-		x.users++
-		h.lru.MoveToFront(x.elem)
+	x := h.lendLocked(i, write)
+	h.mu.Unlock()
+	if x != nil {
 		return x, nil
 	}
 	f, err := h.openFile(i, write)
 	if err != nil {
 		return nil, err
 	}
-	h.dropLocked(i)
-	x := &handle{file: i, f: f, write: write, users: 1}
-	x.elem = h.lru.PushFront(x)
-	h.open[i] = x
+	h.mu.Lock()
+	unused := []*os.File{f}
+	if x = h.lendLocked(i, write); x == nil { // else somebody else was quicker
+		unused = append(unused[:0], h.dropLocked(i))
+		x = &handle{file: i, f: f, write: write, users: 1}
+		x.elem = h.lru.PushFront(x)
+		h.open[i] = x
+	}
 	for e := h.lru.Back(); e != nil && len(h.open) > h.most; {
 		old := e.Value.(*handle)
 		e = e.Prev()
 		if old.users == 0 {
-			h.dropLocked(old.file)
+			unused = append(unused, h.dropLocked(old.file))
 		}
 	}
+	h.mu.Unlock()
+	for _, f := range unused {
+		f.Close() // of nil it does nothing
+	}
 	return x, nil
+}
+
+// lendLocked is the file if it is open already.
+func (h *handles) lendLocked(i int, write bool) *handle {
+	x := h.open[i]
+	if x == nil || write && !x.write {
+		return nil
+	}
+	x.users++
+	h.lru.MoveToFront(x.elem)
+	return x
 }
 
 func (h *handles) put(x *handle) {
@@ -69,27 +87,30 @@ func (h *handles) put(x *handle) {
 // drop forgets file i, so that the next get opens it anew.
 func (h *handles) drop(i int) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.dropLocked(i)
+	f := h.dropLocked(i)
+	h.mu.Unlock()
+	f.Close()
 }
 
-func (h *handles) dropLocked(i int) {
+// dropLocked forgets file i, and returns what is to be closed: nil if it is not open, or its last user will close it.
+func (h *handles) dropLocked(i int) *os.File {
 	x := h.open[i]
 	if x == nil {
-		return
+		return nil
 	}
 	delete(h.open, i)
 	h.lru.Remove(x.elem)
 	x.stale = true
-	if x.users == 0 {
-		x.f.Close()
+	if x.users > 0 {
+		return nil
 	}
+	return x.f
 }
 
 func (h *handles) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.open {
-		h.dropLocked(i)
+		h.dropLocked(i).Close()
 	}
 }

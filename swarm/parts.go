@@ -22,8 +22,12 @@ type Parts struct {
 	leaves *leafStore
 	copies atomic.Bool // the file system of the parts shares no blocks with that of an older version
 
-	mu   sync.Mutex
-	have bitset
+	syncing atomic.Bool
+	syncs   sync.WaitGroup // has the one that is under way
+
+	mu     sync.Mutex
+	have   bitset
+	failed error // of a sync
 }
 
 // Parts opens the place of a fetch into dir. What a former run has verified is still there.
@@ -78,7 +82,25 @@ func (p *Parts) Missing() (n int64) {
 }
 
 // Close lets go of the place. What is verified stays there; if nothing is, nothing does.
-func (p *Parts) Close() error { return p.store.Close() }
+func (p *Parts) Close() error {
+	p.syncs.Wait()
+	return errors.Join(p.failed, p.store.Close())
+}
+
+// sync begins to bring to the disk what is recorded, unless that is under way. The disk has little left to do at the end then, when all wait for it.
+func (p *Parts) sync() {
+	if !p.syncing.CompareAndSwap(false, true) {
+		return
+	}
+	p.syncs.Go(func() {
+		defer p.syncing.Store(false)
+		if err := p.store.sync(); err != nil {
+			p.mu.Lock()
+			p.failed = errors.Join(p.failed, err)
+			p.mu.Unlock()
+		}
+	})
+}
 
 // layer computes a file's piece layer from the leaves that are kept.
 func (p *Parts) layer(file int) error {
@@ -91,6 +113,9 @@ func (p *Parts) layer(file int) error {
 
 // partBuffer is how much of a file is hashed and written at a time: whole leaves.
 const partBuffer = 256 << 10
+
+// partBuffers are for trees of many files, of which each would need its own else.
+var partBuffers = sync.Pool{New: func() any { return new([partBuffer]byte) }}
 
 // PartWriter takes a file's bytes from its begin to its end. It is for one goroutine.
 type PartWriter struct {
@@ -113,7 +138,7 @@ func (p *Parts) Create(file int) (*PartWriter, error) {
 		return nil, fmt.Errorf("%s has no bytes of its own", f.Name(info))
 	}
 	first, end := info.FilePieces(file)
-	w := &PartWriter{p: p, file: file, buf: make([]byte, 0, min(f.Length, partBuffer)), wrong: newBitset(end - first)}
+	w := &PartWriter{p: p, file: file, buf: partBuffers.Get().(*[partBuffer]byte)[:0], wrong: newBitset(end - first)}
 	if info.HasV1 {
 		w.sum = sha1.New()
 	}
@@ -176,6 +201,8 @@ func (w *PartWriter) checkV1(n int) {
 // whose halves disagree (ErrInconsistent), not one of the bytes.
 func (w *PartWriter) Close() error {
 	w.flush()
+	partBuffers.Put((*[partBuffer]byte)(w.buf[:partBuffer]))
+	w.buf = nil
 	if w.failed != nil && !errors.Is(w.failed, piece.ErrCorrupt) {
 		return w.failed
 	}
@@ -224,7 +251,10 @@ func (p *Parts) record(i int, ok, known bool) error {
 		p.store.journal.touch()
 		return nil
 	}
-	_, err := p.store.record(i, kind)
+	due, err := p.store.record(i, kind)
+	if due {
+		p.sync()
+	}
 	return err
 }
 

@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -21,17 +24,29 @@ func (s *store) place(want func(i int) bool) error {
 		return err
 	}
 	made := map[string]bool{".": true}
+	var files errgroup.Group
+	files.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range s.info.Files {
 		if !want(i) {
 			continue
 		}
 		name := s.final(i)
-		if err := s.makeDir(filepath.Dir(name), made); err != nil {
-			return fmt.Errorf("placing %s: %w", filepath.Join(s.dir, name), err)
+		err := s.makeDir(filepath.Dir(name), made)
+		files.Go(func() error {
+			if err == nil {
+				err = s.placeFile(i, name)
+			}
+			if err != nil {
+				return fmt.Errorf("placing %s: %w", filepath.Join(s.dir, name), err)
+			}
+			return nil
+		})
+		if err != nil {
+			break
 		}
-		if err := s.placeFile(i, name); err != nil {
-			return fmt.Errorf("placing %s: %w", filepath.Join(s.dir, name), err)
-		}
+	}
+	if err := files.Wait(); err != nil {
+		return err
 	}
 	if s.info.Dir {
 		if err := s.makeDir(s.info.Name, made); err != nil {
