@@ -37,6 +37,7 @@ func publishCommand() *command {
 			{name: "notes", value: "FILE", usage: "release notes", complete: "file"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19): the file, or a directory's parent, in which it is called APP-VERSION; may be repeated", check: checkURL("http", "https")},
 			{name: "patch-from", kind: kindList, value: "VERSION", usage: "make a patch from this version as well as from the three newest of the channel, or else of the app; may be repeated", check: checkVersion},
+			{name: "patches-first", kind: kindBool, usage: "have the channel point to it when its patches are there, so that no machine fetches the archive meanwhile"},
 			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files"},
 			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take", def: "2Gi"},
 			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
@@ -105,6 +106,13 @@ func (e *env) publish(ctx context.Context, path string) error {
 	}
 	c := seeder.PublishConfig{App: ref.App, Version: ref.Version, Platform: e.settings.String("platform"), Channel: e.settings.String("channel"), Notes: notes,
 		WebSeeds: e.settings.List("web-seed"), InPlace: e.settings.Bool("in-place")}
+	channel := c.Channel
+	if e.settings.Bool("patches-first") {
+		if channel == "" || e.settings.Bool("no-patches") {
+			return usagef("such as --channel stable --patches-first", "--patches-first is for a channel, and for patches")
+		}
+		c.Channel = ""
+	}
 	c.Progress = e.progress("hashing " + ref.String())
 	archiving := e.progress("compressing " + ref.String())
 	var hashed atomic.Bool
@@ -163,10 +171,17 @@ func (e *env) publish(ctx context.Context, path string) error {
 				fmt.Fprintf(w, "  archive    %s\n", formatBytes(p.Archive.Bytes))
 			}
 		})
-	if p.Done.Unfinished || e.settings.Bool("no-patches") {
-		return nil
+	later := c.Channel != channel
+	c.Channel = channel // whose versions patches are made from
+	if !p.Done.Unfinished && !e.settings.Bool("no-patches") {
+		if err := e.patches(ctx, r, c); err != nil {
+			return err
+		}
 	}
-	return e.patches(ctx, r, c)
+	if later {
+		return e.promoteIn(ctx, r, ref, channel)
+	}
+	return nil
 }
 
 // newestPatched is from how many versions patches are made unasked.
@@ -225,179 +240,4 @@ func readNotes(path string) (string, error) {
 		return "", usagef("put the rest on a page, and its address into the notes", "%s has %d bytes: notes may have 32 KiB", path, len(b))
 	}
 	return strings.ToValidUTF8(string(b), "\uFFFD"), nil
-}
-
-func promoteCommand() *command {
-	return &command{
-		name:     "promote",
-		args:     "APP@VERSION",
-		usage:    "have a channel point to a version",
-		examples: []string{"shoal promote myapp@1.4.0 --channel stable"},
-		options: concat([]option{
-			{name: "channel", value: "CHANNEL", usage: "the channel that has it from now on", check: checkChannel},
-		}, rolloutWaitOptions(), keyOptions(), outputOptions()),
-		minArgs: 1, maxArgs: 1,
-		run: func(ctx context.Context, e *env, args []string) error { return e.promote(ctx, args[0]) },
-	}
-}
-
-func (e *env) promote(ctx context.Context, arg string) error {
-	channel := e.settings.String("channel")
-	if channel == "" {
-		return usagef("such as --channel stable", "promote needs --channel")
-	}
-	ref, err := versioned(arg)
-	if err != nil {
-		return err
-	}
-	r, err := e.repository(e.signing())
-	if err != nil {
-		return err
-	}
-	promoted := false
-	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
-		promoted, err = tx.Promote(ref.App, ref.Version, channel)
-		return err
-	})
-	if err != nil {
-		return changeError(err)
-	}
-	e.unfinished(done)
-	e.report.Result("promoted", struct {
-		App      string   `json:"app"`
-		Version  string   `json:"version"`
-		Channel  string   `json:"channel"`
-		Promoted bool     `json:"promoted"`
-		Signed   []string `json:"signed"`
-	}{ref.App, ref.Version, channel, promoted, orEmpty(done.Signed)}, func(w io.Writer) {
-		if !promoted {
-			fmt.Fprintf(w, "%s:%s has %s already\n", ref.App, channel, ref.Version)
-			return
-		}
-		fmt.Fprintf(w, "%s:%s is %s now\n", ref.App, channel, ref.Version)
-	})
-	return e.waitFor(ctx, &release.Channel{App: ref.App, Channel: channel, Version: ref.Version}, nil)
-}
-
-func withdrawCommand() *command {
-	return &command{
-		name:  "withdraw",
-		args:  "APP@VERSION",
-		usage: "take a version back: clients refuse it, origins and edges drop it",
-		long: "Channels that have it go back to what they had before; if there is nothing, promote another version first.\n" +
-			"Its entry in the transparency log stays, and its number cannot be used again.",
-		examples: []string{"shoal withdraw myapp@1.4.0 --reason 'loses data, see #1234'"},
-		options: concat([]option{
-			{name: "reason", value: "TEXT", usage: "what clients are told", def: "no reason given"},
-		}, keyOptions(), outputOptions()),
-		minArgs: 1, maxArgs: 1,
-		run: func(ctx context.Context, e *env, args []string) error { return e.withdraw(ctx, args[0]) },
-	}
-}
-
-func (e *env) withdraw(ctx context.Context, arg string) error {
-	ref, err := versioned(arg)
-	if err != nil {
-		return err
-	}
-	reason := e.settings.String("reason")
-	if reason == "" || len(reason) > 1<<10 {
-		return usagef("", "a reason has 1 to 1024 bytes")
-	}
-	r, err := e.repository(e.signing())
-	if err != nil {
-		return err
-	}
-	var moved []*release.Channel
-	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
-		moved, err = tx.Withdraw(ref.App, ref.Version, reason)
-		return err
-	})
-	if err != nil {
-		return changeError(err)
-	}
-	e.unfinished(done)
-	channels := map[string]string{}
-	for _, c := range moved {
-		channels[c.Channel] = c.Version
-	}
-	e.report.Result("withdrawn", struct {
-		App      string            `json:"app"`
-		Version  string            `json:"version"`
-		Reason   string            `json:"reason"`
-		Channels map[string]string `json:"channels"`
-		Signed   []string          `json:"signed"`
-	}{ref.App, ref.Version, reason, channels, orEmpty(done.Signed)}, func(w io.Writer) {
-		fmt.Fprintf(w, "withdrawn %s\n", ref)
-		for _, c := range moved {
-			fmt.Fprintf(w, "  %s:%s is %s again\n", c.App, c.Channel, c.Version)
-		}
-	})
-	return nil
-}
-
-func pruneCommand() *command {
-	return &command{
-		name:  "prune",
-		usage: "forget old versions that no channel has, and their content",
-		long: "Kept are the versions that channels have, those they had just before, those named with --pin, and the newest of the rest.\n" +
-			"Entries in the transparency log stay.",
-		examples: []string{"shoal prune --keep 5", "shoal prune --pin myapp@1.0.0"},
-		options: concat([]option{
-			{name: "keep", kind: kindInt, value: "N", usage: "how many other versions of each app stay", def: "3"},
-			{name: "pin", kind: kindList, value: "APP@VERSION", usage: "a version that stays; may be repeated", check: checkVersioned},
-		}, keyOptions(), outputOptions()),
-		run: func(ctx context.Context, e *env, _ []string) error { return e.prune(ctx) },
-	}
-}
-
-func (e *env) prune(ctx context.Context) error {
-	r, err := e.repository(e.signing())
-	if err != nil {
-		return err
-	}
-	pinned := map[string][]string{}
-	for _, text := range e.settings.List("pin") {
-		ref, _ := release.ParseRef(text) // checked
-		pinned[ref.App] = append(pinned[ref.App], ref.Version)
-	}
-	var gone []*release.Release
-	done, err := r.Update(ctx, func(tx *release.Tx) error {
-		apps, err := tx.Apps()
-		if err != nil {
-			return err
-		}
-		for _, app := range apps {
-			list, err := tx.Prune(app, int(e.settings.Int("keep")), pinned[app])
-			if err != nil {
-				return err
-			}
-			gone = append(gone, list...)
-		}
-		return nil
-	})
-	if err != nil {
-		return changeError(err)
-	}
-	e.unfinished(done)
-	freed := int64(0)
-	if !done.Unfinished { // else what is in effect still needs it all
-		if freed, err = r.Sweep(ctx); err != nil {
-			return err
-		}
-	}
-	var names []string
-	for _, g := range gone {
-		names = append(names, g.Ref().String()+" "+g.Platform)
-	}
-	e.report.Result("pruned", struct {
-		Releases []string `json:"releases"`
-		Bytes    int64    `json:"bytes"`
-	}{orEmpty(names), freed}, func(w io.Writer) {
-		for _, n := range names {
-			fmt.Fprintf(w, "forgot %s\n", n)
-		}
-		fmt.Fprintf(w, "%s, %s freed\n", plural(len(gone), "release"), formatBytes(freed))
-	})
-	return nil
 }

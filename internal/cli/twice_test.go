@@ -74,6 +74,7 @@ func TestCommandsAreDoneOnce(t *testing.T) {
 	}{
 		{exitDone, inRepo("publish", content, "--as", "app@1", "--channel", "stable")},
 		{exitDone, inRepo("publish", two, "--as", "app@2")},
+		{exitDone, inRepo("publish", two, "--as", "app@2", "--channel", "beta", "--patches-first")},
 		{exitDone, inRepo("promote", "app@1", "--channel", "stable")},
 		{exitDone, []string{"fleet", "enroll", f.base}},
 		{exitAvailable, machine("update", "check", f.base+"app:stable", "--root", root)},
@@ -105,6 +106,8 @@ func TestCommandsAreDoneOnce(t *testing.T) {
 		{exitDone, []string{"fleet", "retry", "app"}},
 		{exitDone, []string{"fleet", "free", "default", "nobody"}},
 		{exitDone, []string{"fleet", "export"}},
+		{exitLocal, inRepo("withdraw", "app@2", "--reason", "loses data")}, // beta would have none
+		{exitDone, inRepo("promote", "app@1", "--channel", "beta")},
 		{exitDone, inRepo("withdraw", "app@2", "--reason", "loses data")},
 		{exitDone, inRepo("prune", "--keep", "0")},
 		{exitNoSource, inRepo("rollout", "start", "app@9", "--channel", "stable")},

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -110,4 +111,22 @@ func (t boltTx) Next(bucket string) (uint64, error) {
 		return 0, err
 	}
 	return b.NextSequence()
+}
+
+// get reads a value as JSON into v.
+func get(tx Tx, bucket, key string, v any) (found bool, err error) {
+	b, err := tx.Get(bucket, key)
+	if err != nil || b == nil {
+		return false, err
+	}
+	return true, json.Unmarshal(b, v)
+}
+
+// put writes v as JSON.
+func put(tx Tx, bucket, key string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Put(bucket, key, b)
 }
