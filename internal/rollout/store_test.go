@@ -39,6 +39,7 @@ func eachStore(t *testing.T, test func(t *testing.T, store Store, reopen func() 
 			return store
 		}
 		test(t, open(), open)
+		t.Run("killed", func(t *testing.T) { testSlotsAreLinearizable(t, s) })
 	})
 }
 
