@@ -315,7 +315,11 @@ func (e *env) printRollout(c *release.Channel, at *release.Rollout) {
 		if why != "" {
 			fmt.Fprintf(w, ": %s", clean(why))
 		}
-		if next != nil && state == "running" {
+		switch {
+		case next == nil || state != "running":
+		case c.Rollout.Every == 0: // then nobody goes on by itself
+			fmt.Fprintf(w, "; the next, %s, when it is advanced", waves[wave])
+		default:
 			fmt.Fprintf(w, "; the next, %s, from %s on", waves[wave], next.Local().Format(time.DateTime))
 		}
 		fmt.Fprintln(w)

@@ -107,7 +107,7 @@ func (f *FleetLock) ask(ctx context.Context, path string, c *Claim) (http.Header
 	}
 	text := strings.TrimSpace(resp.Status + " " + why.Value)
 	if resp.StatusCode == http.StatusConflict && why.Kind == "wave" {
-		return nil, fmt.Errorf("%w: %s", ErrNotCounted, why.Value)
+		return nil, fmt.Errorf("%w: %s", ErrNotCounted, strings.TrimPrefix(why.Value, ErrNotCounted.Error()+": ")) // a shoal begins so, too
 	}
 	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
 		return nil, fmt.Errorf("%w: %s", ErrNoSlot, text)

@@ -245,7 +245,7 @@ func (u *Updater) once(ctx context.Context) error {
 		return u.hold(o, d)
 	}
 	if o.Withdrawn != "" {
-		u.cfg.Log.Warn("the version that runs was withdrawn", "version", u.journal.Running, "why", o.Withdrawn)
+		u.cfg.Log.Warn("the version that runs was taken back", "version", u.journal.Running, "why", o.Withdrawn)
 	}
 	if err := u.stage(ctx, o); err != nil {
 		return err
