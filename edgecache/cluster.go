@@ -127,6 +127,9 @@ func (e *Edge) Drain() error {
 	if e.ring == nil {
 		return errors.New("the edge is alone: nobody can take over what it keeps")
 	}
+	if !slices.ContainsFunc(e.members(), func(m Member) bool { return m.Name != e.self() && !m.Draining }) {
+		return errors.New("there is no other edge in the cluster that could take over what this one keeps")
+	}
 	e.ring.drain()
 	e.spawn(e.handOver)
 	return nil
@@ -165,11 +168,12 @@ func (e *Edge) left(ctx context.Context) (n int) {
 			continue
 		}
 		own, have := e.holders(ctx, key, false)
+		taken := len(own) > 0 // else they have gone meanwhile that were to have it
 		for _, m := range own {
-			if m.Name != e.self() && have[m.Name] != holdsWhole {
-				n++
-				break
-			}
+			taken = taken && (m.Name == e.self() || have[m.Name] == holdsWhole)
+		}
+		if !taken {
+			n++
 		}
 	}
 	return n

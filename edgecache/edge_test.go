@@ -351,3 +351,12 @@ func TestGatewayKeepsToTheUploadLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The last edge of a cluster is not told that others have what it keeps.
+func TestLastEdgeDoesNotDrain(t *testing.T) {
+	t.Parallel()
+	e, _ := runEdge(t, newOrigin(t, 1000), Config{Cluster: Cluster{Name: "edge", Gossip: "127.0.0.1:0", Key: "a key of a test"}})
+	if err := e.Drain(); err == nil || e.Status().Ring.Draining {
+		t.Errorf("an edge without others drains: %v", err)
+	}
+}

@@ -4,24 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"shoal/internal/deliver"
-	"shoal/internal/disk"
 	"shoal/internal/release"
-	"shoal/internal/webseed"
 	"shoal/piece"
 )
-
-// maxOpened is how many contents HTTP has their lists of files in memory for.
-const maxOpened = 256
 
 // cutRef takes APP@VERSION or APP:CHANNEL apart.
 func cutRef(s, at string) (app, rest string, ok bool) {
@@ -313,154 +304,4 @@ func fileNamed(t *piece.Torrent, name string) *piece.File {
 		}
 	}
 	return nil
-}
-
-// servePartial serves a file that is still coming: the range that is asked for is fetched before the rest.
-func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, name string) {
-	t, err := e.torrentOf(c)
-	if err != nil {
-		busy(w, "cannot be read")
-		return
-	}
-	f := fileNamed(t, name)
-	if f == nil {
-		http.NotFound(w, r)
-		return
-	}
-	h := w.Header()
-	if f.Root != [32]byte{} {
-		h.Set("ETag", fmt.Sprintf(`"%x"`, f.Root))
-	}
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-cache")
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer webseed.BoundUnsent(r)()
-	body := &partial{ctx: ctx, c: c, file: f}
-	http.ServeContent(&patient{w, e, r}, r, "", time.Time{}, body)
-	if body.err != nil {
-		panic(http.ErrAbortHandler) // the other side must not take it for whole
-	}
-}
-
-// patient writes slices that a client must take within stallTime each, and holds to the limits.
-type patient struct {
-	http.ResponseWriter
-	e *Edge
-	r *http.Request
-}
-
-func (p *patient) Write(b []byte) (n int, err error) {
-	limit := p.e.web.Limit(p.r)
-	for len(b) > 0 {
-		step := b[:min(len(b), 64<<10)]
-		if limit.Rate() > 0 {
-			if err := limit.WaitN(p.r.Context(), len(step)); err != nil {
-				return n, err
-			}
-		}
-		http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(takeTime))
-		m, err := p.ResponseWriter.Write(step)
-		n += m
-		if err != nil {
-			return n, err
-		}
-		b = b[m:]
-	}
-	return n, nil
-}
-
-// takeTime is how long a client may take nothing.
-const takeTime = 30 * time.Second
-
-// counted counts the bytes of a response's body, and leaves the way to sendfile open.
-type counted struct {
-	http.ResponseWriter
-	n int64
-}
-
-// Unwrap is for http.ResponseController.
-func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
-
-func (c *counted) Write(b []byte) (int, error) {
-	n, err := c.ResponseWriter.Write(b)
-	c.n += int64(n)
-	return n, err
-}
-
-// openWeb has a whole content served over HTTP.
-func (e *Edge) openWeb(c *content) error {
-	e.mu.Lock()
-	at := slices.Index(e.opened, c.key)
-	if at >= 0 {
-		e.opened = append(slices.Delete(e.opened, at, at+1), c.key)
-	}
-	e.mu.Unlock()
-	if at >= 0 {
-		return nil
-	}
-	t, err := e.torrentOf(c)
-	if err != nil {
-		return err
-	}
-	rec, err := readRecord(e.shelf.recordPath(c.key))
-	if err != nil {
-		return err
-	}
-	w, index := deliver.WebSeed(t.Info, c.key, filepath.Join(e.shelf.contentDir(c.key), t.Name))
-	w.Unchanged = func(i int, fi fs.FileInfo) error {
-		if index[i] >= len(rec.Stamps) || !disk.StampOfInfo(fi).Equal(rec.Stamps[index[i]]) {
-			return errChanged
-		}
-		return nil
-	}
-	w.Gone = func(int, error) { e.spawn(func() { e.mend(c.key) }) }
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if slices.Contains(e.opened, c.key) {
-		return nil
-	}
-	if err := e.web.Add(w); err != nil {
-		return err
-	}
-	e.opened = append(e.opened, c.key)
-	for i := 0; len(e.opened) > maxOpened && i < len(e.opened); {
-		old := e.contents[e.opened[i]]
-		if old != nil && old.inUse() {
-			i++
-			continue
-		}
-		e.web.Remove(e.opened[i])
-		e.opened = slices.Delete(e.opened, i, i+1)
-	}
-	return nil
-}
-
-// inUse says whether responses of a content are under way.
-func (c *content) inUse() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.serving > 0
-}
-
-// shut stops serving a content over HTTP.
-func (e *Edge) shut(key string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if at := slices.Index(e.opened, key); at >= 0 {
-		e.opened = slices.Delete(e.opened, at, at+1)
-		e.web.Remove(key)
-	}
-}
-
-// ReadFrom implements io.ReaderFrom: sendfile, where the connection has it.
-func (c *counted) ReadFrom(r io.Reader) (n int64, err error) {
-	if rf, ok := c.ResponseWriter.(io.ReaderFrom); ok {
-		n, err = rf.ReadFrom(r)
-	} else {
-		n, err = io.Copy(struct{ io.Writer }{c.ResponseWriter}, r)
-	}
-	c.n += n
-	return n, err
 }

@@ -13,11 +13,11 @@ const (
 	lostTime = 30 * time.Second
 )
 
-// deaf is for how long a peer has acknowledged nothing of what it was sent; 0 where nothing is on its way, or the
-// system does not tell.
-func (c *conn) deaf(now time.Time) time.Duration {
+// deaf is for how long a peer had acknowledged nothing of what it was sent when its socket was last looked at: a machine
+// that is too busy to look must not take others for dead. It is 0 where nothing is on its way, or the system does not tell.
+func (c *conn) deaf() time.Duration {
 	if c.wire.queued == 0 || c.moved.IsZero() {
 		return 0
 	}
-	return now.Sub(c.moved)
+	return c.gaugedAt.Sub(c.moved)
 }

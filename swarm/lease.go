@@ -31,7 +31,7 @@ func (s *session) lease(now time.Time) {
 		wants: func(c *conn, p int) bool {
 			return s.have.has(p) && c.introduced && !c.seed && !c.have.has(p) && c.mayGive()
 		},
-		deaf:   func(c *conn) bool { return c.deaf(now) > deafTime },
+		deaf:   func(c *conn) bool { return c.deaf() > deafTime },
 		length: s.torrent.PieceLen,
 	})
 	for _, g := range grants {

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"shoal/internal/disk"
@@ -26,9 +27,10 @@ func (p *Parts) Copy(ctx context.Context, file int, src *os.File) error {
 			return err
 		}
 		defer p.store.files.put(h)
+		w.touched = length
 		shared, err := disk.Clone(ctx, h.f, src, 0, 0, length)
 		if disk.IsNoSpace(err) {
-			return err
+			return errors.Join(err, w.abandon())
 		}
 		p.copies.Store(!shared) // the next are read and written, which hashes them on the way
 		if err == nil {
@@ -37,7 +39,7 @@ func (p *Parts) Copy(ctx context.Context, file int, src *os.File) error {
 	}
 	for w.failed == nil && w.at+int64(len(w.buf)) < length {
 		if err := ctx.Err(); err != nil {
-			return err
+			return errors.Join(err, w.abandon())
 		}
 		at := len(w.buf)
 		n, err := src.ReadAt(w.buf[at:min(int64(cap(w.buf)), length-w.at)], w.at+int64(at))

@@ -124,6 +124,7 @@ type PartWriter struct {
 	at      int64 // in the file: what is hashed, and written
 	buf     []byte
 	written int64 // so much of the file was there before: it is only hashed
+	touched int64 // so much of it may be other than it was
 	leaves  []piece.Hash32
 	sum     hash.Hash // SHA-1 of the piece under way; nil: there is no v1
 	wrong   bitset    // by the file's pieces: their SHA-1 says so
@@ -169,6 +170,7 @@ func (w *PartWriter) flush() {
 		return
 	}
 	info := w.p.store.info
+	w.touched = max(w.touched, w.at+int64(len(w.buf)))
 	if w.at+int64(len(w.buf)) > w.written {
 		w.failed = w.p.store.write(w.buf, info.Files[w.file].Offset+w.at)
 	}
@@ -201,11 +203,10 @@ func (w *PartWriter) checkV1(n int) {
 // whose halves disagree (ErrInconsistent), not one of the bytes.
 func (w *PartWriter) Close() error {
 	w.flush()
-	partBuffers.Put((*[partBuffer]byte)(w.buf[:partBuffer]))
-	w.buf = nil
 	if w.failed != nil && !errors.Is(w.failed, piece.ErrCorrupt) {
-		return w.failed
+		return errors.Join(w.failed, w.abandon())
 	}
+	w.release()
 	info := w.p.store.info
 	first, end := info.FilePieces(w.file)
 	whole := w.at == info.Files[w.file].Length
@@ -224,13 +225,37 @@ func (w *PartWriter) Close() error {
 	for i := first; i < end; i++ {
 		at := (i - first) * perPiece
 		if at+info.LeafCount(i) > len(w.leaves) {
-			break
+			return w.doubt(i)
 		}
 		ok := known && info.CheckLeaves(i, w.leaves[at:at+info.LeafCount(i)])
 		if ok && w.sum != nil && w.wrong.has(i-first) {
 			return fmt.Errorf("%w: piece %d", ErrInconsistent, i)
 		}
 		if err := w.p.record(i, ok, known); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abandon ends a file whose bytes were not all looked at.
+func (w *PartWriter) abandon() error {
+	w.release()
+	first, _ := w.p.store.info.FilePieces(w.file)
+	return w.doubt(first)
+}
+
+func (w *PartWriter) release() {
+	partBuffers.Put((*[partBuffer]byte)(w.buf[:partBuffer]))
+	w.buf = nil
+}
+
+// doubt has the pieces from one on hashed before they count again, as far as they were written to: they may have been right before.
+func (w *PartWriter) doubt(from int) error {
+	info := w.p.store.info
+	first, end := info.FilePieces(w.file)
+	for i := from; i < end && int64(i-first)*info.PieceLength < w.touched; i++ {
+		if err := w.p.record(i, false, true); err != nil {
 			return err
 		}
 	}

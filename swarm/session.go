@@ -541,7 +541,7 @@ func (s *session) dropSilent(now time.Time) {
 			s.end(c, errors.New("both have everything"))
 		case now.Sub(c.lastIn) > silentTime:
 			s.end(c, errors.New("silent"))
-		case c.deaf(now) > lostTime:
+		case c.deaf() > lostTime:
 			s.end(c, errors.New("acknowledges nothing"))
 		case now.Sub(c.lastOut) > keepAliveTime:
 			c.lastOut = now

@@ -486,6 +486,9 @@ type VirtualMessage struct {
 	bad     bool
 }
 
+// Control says whether it is no content.
+func (m *VirtualMessage) Control() bool { return m.control != nil }
+
 // Pull is the connection's writer: it answers what to write next, control messages or one block.
 func (vc *VirtualConn) Pull() (m VirtualMessage, ok bool) {
 	if len(vc.control) == 0 && len(vc.blocks) == 0 {

@@ -261,6 +261,7 @@ func (a *assembler) flush() error {
 	w := a.run.w
 	if !s.do(func() {
 		w.got += r.fresh
+		s.brings(w)
 		s.t.counts.fromWeb.Add(r.fresh)
 		s.took(w, op, begin, n, r)
 	}) {

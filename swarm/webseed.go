@@ -191,6 +191,26 @@ func (s *session) spared(w *webSeed) bool {
 	return w.spare > 0 && slices.ContainsFunc(s.webs, func(o *webSeed) bool { return o.spare < w.spare && !o.dead && o.fails == 0 })
 }
 
+// brings notes that a web seed brings content. If it had failed, its spares lose what they were asked for and have not begun: the last spare is the origin, and
+// edges whose neighbour has died fail for a moment.
+func (s *session) brings(w *webSeed) {
+	if w.fails == 0 {
+		return
+	}
+	w.fails = 0
+	for _, w := range s.webs {
+		if len(w.runs) == 0 || !s.spared(w) {
+			continue
+		}
+		for r := range w.runs {
+			for _, op := range r.cut(0) {
+				s.lend(op, nil)
+				s.giveBack(op)
+			}
+		}
+	}
+}
+
 // peersMayCome says whether there is anybody who could know a peer.
 func (s *session) peersMayCome() bool {
 	return s.t.node.cfg.Upload != UploadOff && (s.t.entry != nil || len(s.book.pinned)+len(s.book.known) > 0)
@@ -367,9 +387,6 @@ func (s *session) webDone(run *webRun, err error) {
 		}
 	}
 	s.fillAll()
-	if run.at.Load() > run.start {
-		w.fails = 0
-	}
 	var gone *webfetch.Gone
 	var changed *webfetch.Changed
 	var busy *webfetch.Busy

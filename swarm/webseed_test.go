@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -462,5 +463,37 @@ func TestSpareSeeds(t *testing.T) {
 	s := fetchWeb(t, Config{}, tor, x, Spec{WebSeeds: []string{first}, SpareSeeds: []string{"http://127.0.0.1:1/", second, third}})
 	if early.Load() > 0 || lastAsked.Load() > 0 || s.FromWebSeeds < tor.Length {
 		t.Errorf("spares were asked %d times while the first web seed lived, and the last of them %d times; want neither. %+v", early.Load(), lastAsked.Load(), s)
+	}
+}
+
+// TestSparesAreLetGo has a web seed fail for a moment: its spare, which says that it is an edge, brings what it had begun by then, and the rest comes from the
+// first one again.
+func TestSparesAreLetGo(t *testing.T) {
+	x := tree{"a": random(8<<20, 1)}
+	tor, path := makeTree(t, x, piece.BuildConfig{PieceLength: 64 << 10})
+	var asked atomic.Bool
+	first, _ := webServer(t, tor, path, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !asked.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		next.ServeHTTP(w, r)
+	})
+	spare, h := webServer(t, tor, path, nil)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			io.WriteString(w, `{"shoal":{"role":"edge"}}`)
+			return
+		}
+		asked.Store(true)
+		h.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	u, err := url.Parse(spare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := fetchWeb(t, Config{LimitDown: 6 << 20}, tor, x, Spec{WebSeeds: []string{first}, SpareSeeds: []string{srv.URL + u.Path}})
+	if n := s.From[Edges]; n == 0 || n > tor.Length*2/5 {
+		t.Errorf("%d bytes of %d came from the spare, want some, and little more than what it had begun", n, tor.Length)
 	}
 }

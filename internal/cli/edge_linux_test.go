@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,13 +15,13 @@ import (
 	"shoal/internal/swarmtest"
 )
 
-// More than fits: the quota holds, what is asked for stays, and a pin stays in any case.
+// More than fits: the quota holds, what is asked for stays, and a pin stays in any case, whenever the edge is killed.
 func TestEdgeKeepsItsQuota(t *testing.T) {
 	t.Parallel()
 	const size = 2 << 20
 	_, _, origin, _ := newOrigin(t, size, "a", "b", "c", "d", "e")
 	h := swarmtest.Local(t)
-	_, url := node(h, origin, "--pull-through", "--quota", "9M")
+	edge, url := node(h, origin, "--pull-through", "--quota", "9M")
 	get := func(app string) {
 		resp, body := fetchURL(t, url+"/"+app+":stable/"+app+".bin")
 		if resp.StatusCode != http.StatusOK || len(body) != size {
@@ -47,6 +48,20 @@ func TestEdgeKeepsItsQuota(t *testing.T) {
 	h.Run("edge", "pin", "b:stable").Succeed()
 	for _, app := range []string{"b", "c", "d", "e", "a"} {
 		get(app)
+	}
+	for i, app := range []string{"c", "d", "e"} { // kill -9 while something comes or goes
+		for range 2 {
+			if resp, err := http.Get(url + "/" + app + "@1.0/" + app + ".bin"); err == nil {
+				io.CopyN(io.Discard, resp.Body, int64(i*size/3)+1)
+				resp.Body.Close()
+			}
+		}
+		edge.Kill()
+		edge, url = node(h, origin, "--pull-through", "--quota", "9M")
+		get(app)
+	}
+	for range 3 {
+		get("a")
 	}
 	waitUntil(t, "nothing is under way", func() bool { return edgeState(t, url).Int("contents_fetching") == 0 })
 	close(stop)

@@ -100,10 +100,15 @@ func (s *Server) edgeMetrics(m *metrics) {
 	m.value("shoal_edge_requests_total", float64(st.Requests.Hits), "result", "hit")
 	m.value("shoal_edge_requests_total", float64(st.Requests.All-st.Requests.Hits-st.Requests.Redirects), "result", "miss")
 	m.value("shoal_edge_requests_total", float64(st.Requests.Redirects), "result", "redirect")
-	m.metric("shoal_edge_served_bytes_total", "counter", "Bytes of content that were served: over HTTP from what was here (hit) or was coming in (miss), and to peers.")
+	m.metric("shoal_edge_served_bytes_total", "counter", "Bytes of content that were served: over HTTP from what was here (hit) or was coming in (miss), and to peers; to other edges either way.")
 	m.value("shoal_edge_served_bytes_total", float64(st.Requests.HitBytes), "way", "hit")
 	m.value("shoal_edge_served_bytes_total", float64(st.Requests.MissBytes), "way", "miss")
 	m.value("shoal_edge_served_bytes_total", float64(st.Requests.PeerBytes), "way", "peers")
+	m.value("shoal_edge_served_bytes_total", float64(st.Requests.EdgeBytes), "way", "edges")
+	m.one("shoal_edge_saved_bytes_total", "counter", "Bytes of content that were served and not got from an origin.", float64(st.Requests.Saved))
+	m.metric("shoal_edge_hit_ratio", "gauge", "Share of what was asked for over HTTP that was here, of requests and of bytes, since the start.")
+	m.value("shoal_edge_hit_ratio", st.Requests.HitRatio, "of", "requests")
+	m.value("shoal_edge_hit_ratio", st.Requests.ByteRatio, "of", "bytes")
 	m.metric("shoal_edge_fetched_bytes_total", "counter", "Bytes of content that were fetched, by where from.")
 	m.value("shoal_edge_fetched_bytes_total", float64(st.Fetched.FromOrigin), "from", "origin")
 	m.value("shoal_edge_fetched_bytes_total", float64(st.Fetched.FromEdges), "from", "edges")
@@ -115,10 +120,41 @@ func (s *Server) edgeMetrics(m *metrics) {
 	m.one("shoal_edge_rotten_total", "counter", "Of those, contents whose files looked as they did: their disk gave other bytes than were written.", float64(st.Fetched.Rotten))
 	m.one("shoal_edge_scrubbed_bytes_total", "counter", "Bytes of content that were read again and found to be right.", float64(st.Fetched.Scrubbed))
 	m.metric("shoal_edge_dropped_bytes_total", "counter", "Bytes of disk that were given back, by why: room (for something worth more), quota, withdrawn, gone (from its origin).")
-	for _, why := range []string{"room", "quota", "withdrawn", "gone"} {
+	reasons := []string{"room", "quota", "withdrawn", "gone"}
+	for _, why := range reasons {
 		m.value("shoal_edge_dropped_bytes_total", float64(st.Dropped[why].Bytes), "why", why)
 	}
-	if st.Ring != nil {
-		m.one("shoal_edge_members", "gauge", "Edges of the cluster that are there, this one included.", float64(len(st.Ring.Members)))
+	m.metric("shoal_edge_dropped_total", "counter", "Contents that were removed, by why.")
+	for _, why := range reasons {
+		m.value("shoal_edge_dropped_total", float64(st.Dropped[why].Contents), "why", why)
 	}
+	peers, alone := 0, 0
+	for _, c := range st.Contents {
+		if peers += c.Peers; c.State == "fetching" && c.Peers == 0 {
+			alone++
+		}
+	}
+	m.one("shoal_edge_peers", "gauge", "Connections to peers in the swarms of all contents.", float64(peers))
+	m.one("shoal_edge_fetching_without_peers", "gauge", "Contents that are being fetched with no peer connected: over HTTP alone, or not at all.", float64(alone))
+	m.metric("shoal_edge_origin_up", "gauge", "1 if the origin answered when it was asked last, else 0.")
+	for _, o := range st.Origins {
+		up := 0.0
+		if o.Error == "" {
+			up = 1
+		}
+		m.value("shoal_edge_origin_up", up, "origin", o.URL)
+	}
+	if st.Ring == nil {
+		return
+	}
+	m.one("shoal_edge_members", "gauge", "Edges of the cluster that are there, this one included.", float64(len(st.Ring.Members)))
+	m.metric("shoal_edge_owned_contents", "gauge", "How many contents each edge of the cluster is to keep, as this one sees it.")
+	draining := 0
+	for _, x := range st.Ring.Members {
+		if x.Draining {
+			draining++
+		}
+		m.value("shoal_edge_owned_contents", float64(x.Owns), "edge", x.Name)
+	}
+	m.one("shoal_edge_draining_members", "gauge", "Edges of the cluster that the others take over from.", float64(draining))
 }

@@ -191,16 +191,9 @@ func TestTrackerKeepsItsPeersOverARestart(t *testing.T) {
 }
 
 // Every metric has a sentence and a kind, and no other lines are there.
-func TestMetrics(t *testing.T) {
-	s := runServer(t, ServeConfig{Tracker: true, Plain: true, StateDir: t.TempDir(), Version: "test \"1\""})
-	path := filepath.Join(t.TempDir(), "content.bin")
-	if err := os.WriteFile(path, []byte("content"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Seeder().AddPath(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	text := getBody(t, http.DefaultClient, fmt.Sprintf("http://%s/metrics", s.Addr()))
+// seenMetrics says how many values each metric has, and holds all of them against the format.
+func seenMetrics(t *testing.T, text string) map[string]int {
+	t.Helper()
 	var name string
 	seen := map[string]int{}
 	for line := range strings.Lines(text) {
@@ -222,6 +215,20 @@ func TestMetrics(t *testing.T) {
 			seen[name]++
 		}
 	}
+	return seen
+}
+
+func TestMetrics(t *testing.T) {
+	s := runServer(t, ServeConfig{Tracker: true, Plain: true, StateDir: t.TempDir(), Version: "test \"1\""})
+	path := filepath.Join(t.TempDir(), "content.bin")
+	if err := os.WriteFile(path, []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Seeder().AddPath(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	text := getBody(t, http.DefaultClient, fmt.Sprintf("http://%s/metrics", s.Addr()))
+	seen := seenMetrics(t, text)
 	if len(seen) < 10 || seen["shoal_content_sent_bytes_total"] != 2 || seen["shoal_tracker_peers"] != 3 || !strings.Contains(text, `version="test \"1\""`) {
 		t.Errorf("%v in\n%s", seen, text)
 	}

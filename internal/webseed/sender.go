@@ -38,6 +38,7 @@ type sender struct {
 	checked  bool    // the file was looked at a moment ago, and nothing sent since
 	taken    int64   // of what was sent, as far as was seen when it went on slowly
 	sent     int64
+	counted  int64 // of sent: what has left this machine for all that is known
 	admitted int64 // bytes that Content.Admit was asked for
 	turned   bool  // away: the response is another
 	err      error // why the response is not whole
@@ -155,14 +156,34 @@ func (s *sender) send(part *io.LimitedReader) (int64, error) {
 }
 
 func (s *sender) count(n int64) {
-	s.sent += n
-	s.e.sent.Add(n)
-	s.h.total.Add(n)
+	if s.sent += n; s.sent-s.counted >= slice {
+		s.countTo(s.sent - s.waiting())
+	}
+}
+
+// countTo counts what has been sent up to n bytes.
+func (s *sender) countTo(n int64) {
+	if n -= s.counted; n > 0 {
+		s.counted += n
+		s.e.sent.Add(n)
+		s.h.total.Add(n)
+	}
+}
+
+// waiting is how much of what was sent still lies in the kernel, as far as that is known.
+func (s *sender) waiting() int64 {
+	n, _ := unsent(s.r)
+	return n
 }
 
 // end looks a last time whether what was sent still was what was verified.
 func (s *sender) end() {
-	if n := s.admitted - s.sent; n > 0 && s.e.Unsent != nil {
+	if s.err == nil {
+		s.countTo(s.sent)
+	} else { // megabytes may have lain in the kernel, and go nowhere now
+		s.countTo(s.sent - s.waiting())
+	}
+	if n := s.admitted - s.counted; n > 0 && s.e.Unsent != nil {
 		s.e.Unsent(n)
 	}
 	if s.sent == 0 {

@@ -76,7 +76,7 @@ func TestAReaderThatTakesNothingIsLetGo(t *testing.T) {
 
 // A reader that is slow, but takes something, gets all of it, however long a slice takes, and whether the kernel says what it takes or not.
 func TestASlowReaderGetsAll(t *testing.T) {
-	const size = 12 << 20
+	const size = 9 << 20
 	for name, prepare := range map[string]func(context.Context, net.Conn) context.Context{
 		"told by the kernel": ConnContext,
 		"told by what can be written": func(ctx context.Context, c net.Conn) context.Context {

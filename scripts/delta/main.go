@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 // Delta measures patches between real releases, beside what others make of them, and prints a table in Markdown.
 //
@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("delta", flag.ExitOnError)
 	names := flags.String("pairs", "", "`NAMES` of the pairs, with commas between them; default: all")
 	memory := flags.Int64("memory", 0, "`BYTES` that a diff may use; default: what delta.Options says")
-	others := flags.Bool("others", false, "also measure xdelta3, zsync, and curl of the whole archive, as far as they are installed")
+	others := flags.Bool("others", false, "also measure the update by shoal, casync, xdelta3, zsync, and curl of the whole archive, as far as they are installed")
 	flags.StringVar(&cache, "cache", filepath.Join(cache, "shoal-pairs"), "where the releases are kept")
 	flags.Parse(args)
 	if err := os.MkdirAll(cache, 0o755); err != nil {

@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"shoal/swarm"
+)
 
 // event is something that happens at a time. Events of the same time happen in the order they were made.
 type event struct {
@@ -11,6 +15,7 @@ type event struct {
 	n    int32
 	flow *flow
 	f    func()
+	m    *swarm.VirtualMessage
 }
 
 type kind uint8
@@ -20,6 +25,7 @@ const (
 	arriveAt             // n bytes of flow arrive at a link
 	deliver              // they arrive at the other end
 	ack                  // their acknowledgement arrives at the sender
+	express              // a message that was sent on its own arrives
 )
 
 // clock is a queue of events: a heap with four children to a node, which is shallow.

@@ -95,6 +95,7 @@ type flow struct {
 	acks      int64   // bytes acknowledged
 	notSent   int     // bytes that the socket takes beyond what is on its way
 	last      int64   // when something was last sent
+	passed    int64   // when the last message that was sent on its own arrives
 	sentAt    []int64 // of what is on its way
 	sizes     []int32
 	full      bool // the socket takes no more
@@ -123,6 +124,9 @@ func (f *flow) pump() {
 	if f.dead || f.from.dead {
 		return
 	}
+	if f.express() {
+		return
+	}
 	for {
 		f.fill()
 		room := int(f.window) - f.inflight
@@ -132,6 +136,46 @@ func (f *flow) pump() {
 		}
 		f.send(min(size, max(room, segment)))
 	}
+}
+
+// express sends control messages that fit into a packet, and have nothing of their flow before them, in one step: most
+// of what happens in a large swarm is that pieces are told of. They and their acknowledgement take their time on all
+// links, but nothing waits for the latter.
+func (f *flow) express() bool {
+	for f.inflight == 0 && f.unsent == 0 && f.open && !f.to.dead {
+		m, ok := f.conn.Pull()
+		if !ok {
+			return true
+		}
+		if m.Bytes > segment || !m.Control() {
+			f.queued = append(f.queued, m)
+			f.unsent += m.Bytes
+			return false
+		}
+		f.from.sent += int64(m.Bytes)
+		at := f.charge(f.way, f.n.at, int64(headers+m.Bytes))
+		f.passed = max(f.passed, at+f.way.lag)
+		f.trip(f.passed - f.n.at + f.back.delay(f.passed) + f.back.lag)
+		f.n.add(event{at: f.passed, kind: express, flow: f, m: &m})
+	}
+	return false
+}
+
+// charge has n bytes pass all links of a way at once, and says when they are through.
+func (f *flow) charge(p path, at, n int64) int64 {
+	for i, l := range p.links {
+		switch {
+		case i == 0:
+			at = l.put(at, n)
+		case l.free > at:
+			at += l.delay(at)
+			l.free += int64(float64(n) / l.rate * 1e9)
+			fallthrough
+		default:
+			l.bytes += n
+		}
+	}
+	return at
 }
 
 func (f *flow) fill() {
@@ -202,19 +246,7 @@ func (f *flow) arrived(n int32) {
 	// The acknowledgements wait in the queues of the way back.
 	packets := (int64(n) + segment - 1) / segment
 	bytes := headers * ((packets + ackPackets - 1) / ackPackets)
-	at := f.n.at
-	for i, l := range f.back.links {
-		switch {
-		case i == 0:
-			at = l.put(at, bytes)
-		case l.free > at:
-			at += l.delay(at)
-			l.free += int64(float64(bytes) / l.rate * 1e9)
-			fallthrough
-		default:
-			l.bytes += bytes
-		}
-	}
+	at := f.charge(f.back, f.n.at, bytes)
 	f.n.add(event{at: at + f.back.lag, kind: ack, flow: f, n: n})
 	if f.dead {
 		return
@@ -222,6 +254,19 @@ func (f *flow) arrived(n int32) {
 	f.to.received += int64(n)
 	f.head += int(n)
 	f.hand()
+}
+
+// handExpress gives the other end a message that came on its own.
+func (f *flow) handExpress(m *swarm.VirtualMessage) {
+	if f.to.dead {
+		return
+	}
+	f.charge(f.back, f.n.at, headers)
+	if f.dead {
+		return
+	}
+	f.to.received += int64(m.Bytes)
+	f.conn.Far.Deliver(*m)
 }
 
 // hand gives the other end what is complete.
@@ -232,6 +277,17 @@ func (f *flow) hand() {
 		f.queued = f.queued[1:]
 		f.head -= m.Bytes
 		f.conn.Far.Deliver(m)
+	}
+}
+
+// trip takes in what a round trip took.
+func (f *flow) trip(took int64) {
+	if f.rtt == 0 {
+		f.rtt = took
+	}
+	f.rtt += (took - f.rtt) / 8
+	if f.leastRTT == 0 || took < f.leastRTT {
+		f.leastRTT = took
 	}
 }
 
@@ -246,13 +302,7 @@ func (f *flow) acked(n int32) {
 	f.sentAt, f.sizes = f.sentAt[1:], f.sizes[1:]
 	f.inflight -= int(n)
 	f.acks += int64(n)
-	if f.rtt == 0 {
-		f.rtt = rtt
-	}
-	f.rtt += (rtt - f.rtt) / 8
-	if f.leastRTT == 0 || rtt < f.leastRTT {
-		f.leastRTT = rtt
-	}
+	f.trip(rtt)
 	switch {
 	case !limited:
 	case f.window < f.threshold:
@@ -301,6 +351,8 @@ func (n *network) run(stop func() bool) {
 			e.flow.arrived(e.n)
 		case ack:
 			e.flow.acked(e.n)
+		case express:
+			e.flow.handExpress(e.m)
 		}
 	}
 }

@@ -1,0 +1,121 @@
+package edgecache
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"shoal/internal/disk"
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// restore offers what is whole from the run before.
+func (e *Edge) restore() {
+	for _, key := range e.shelf.keys() {
+		h, _ := e.shelf.get(key)
+		if !h.whole {
+			continue
+		}
+		if err := e.offer(key, h); err != nil {
+			e.cfg.Log.Warn("a content is not what it was", "name", h.name, "infohash", key, "err", err)
+			e.mend(key)
+		}
+	}
+}
+
+// offer gives a whole content to others.
+func (e *Edge) offer(key string, h held) error {
+	if err := e.shelf.unchanged(key); err != nil {
+		return err
+	}
+	k, _, _ := e.find(key)
+	if k == nil { // no catalog is known yet
+		k = &known{key: key, name: h.name, bytes: h.bytes}
+	}
+	spec, err := e.seedSpec(k, nil)
+	if err != nil {
+		return err
+	}
+	t, err := e.cfg.Node.Add(spec)
+	if err != nil {
+		return err
+	}
+	c := newContent(k)
+	c.transfer, c.whole = t, true
+	close(c.ready)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.contents[key] = c
+	return nil
+}
+
+// seedSpec is how a whole content is given to others: described when somebody asks.
+func (e *Edge) seedSpec(k *known, trackers [][]string) (swarm.Spec, error) {
+	t, err := piece.ReadFile(e.shelf.torrentPath(k.key))
+	if err != nil {
+		return swarm.Spec{}, err
+	}
+	spec := swarm.Spec{V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Content: filepath.Join(e.shelf.contentDir(k.key), t.Name), Trackers: trackers}
+	spec.Alias, _ = t.AliasV1()
+	k.gossip(&spec)
+	var mu sync.Mutex
+	var stamps []disk.Stamp
+	spec.Load = func() (*piece.Torrent, error) {
+		r, err := readRecord(e.shelf.recordPath(k.key))
+		if err != nil {
+			return nil, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		stamps = r.Stamps
+		return piece.ReadFile(e.shelf.torrentPath(k.key))
+	}
+	spec.Stamps = func(i int) (disk.Stamp, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if i < len(stamps) {
+			return stamps[i], true
+		}
+		return disk.Stamp{}, true
+	}
+	return spec, nil
+}
+
+// settle has a content that was just fetched seeded from where it lies, and told to its trackers, once nobody would be cut off by that: it costs nothing then
+// while nobody asks.
+func (e *Edge) settle(ctx context.Context, c *content) {
+	c.mu.Lock()
+	t := c.transfer
+	fetched := c.torrent != nil
+	ripe := c.whole && !c.swapped && c.serving == 0 && t != nil && c.from != nil && (t.Stats().Peers == 0 || time.Since(c.since) > settleTime)
+	ripe = ripe && (fetched || e.reached.Load())
+	if ripe {
+		c.swapped = true
+	}
+	c.mu.Unlock()
+	if !ripe {
+		return
+	}
+	found, err := c.from.find(ctx, c.known)
+	if err != nil {
+		return
+	}
+	spec, err := e.seedSpec(c.known, found.Trackers)
+	if err != nil {
+		return
+	}
+	t.Close()
+	next, err := e.cfg.Node.Add(spec)
+	if err != nil {
+		e.cfg.Log.Warn("a content is not given to peers any more", "infohash", c.key, "err", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.transfer, c.torrent = next, nil
+}
+
+// settleTime is how long a transfer that is done goes on with the connections it has.
+const settleTime = 5 * time.Minute
