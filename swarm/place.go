@@ -31,8 +31,9 @@ func (s *store) place(want func(i int) bool) error {
 			continue
 		}
 		name := s.final(i)
-		err := s.makeDir(filepath.Dir(name), made)
+		noDir := s.makeDir(filepath.Dir(name), made)
 		files.Go(func() error {
+			err := noDir
 			if err == nil {
 				err = s.placeFile(i, name)
 			}
@@ -41,7 +42,7 @@ func (s *store) place(want func(i int) bool) error {
 			}
 			return nil
 		})
-		if err != nil {
+		if noDir != nil {
 			break
 		}
 	}
