@@ -26,27 +26,25 @@ func (s *store) place(want func(i int) bool) error {
 	made := map[string]bool{".": true}
 	var files errgroup.Group
 	files.SetLimit(runtime.GOMAXPROCS(0))
+	var noDir error
 	for i := range s.info.Files {
 		if !want(i) {
 			continue
 		}
 		name := s.final(i)
-		noDir := s.makeDir(filepath.Dir(name), made)
+		failed := func(err error) error { return fmt.Errorf("placing %s: %w", filepath.Join(s.dir, name), err) }
+		if err := s.makeDir(filepath.Dir(name), made); err != nil {
+			noDir = failed(err)
+			break
+		}
 		files.Go(func() error {
-			err := noDir
-			if err == nil {
-				err = s.placeFile(i, name)
-			}
-			if err != nil {
-				return fmt.Errorf("placing %s: %w", filepath.Join(s.dir, name), err)
+			if err := s.placeFile(i, name); err != nil {
+				return failed(err)
 			}
 			return nil
 		})
-		if noDir != nil {
-			break
-		}
 	}
-	if err := files.Wait(); err != nil {
+	if err := errors.Join(files.Wait(), noDir); err != nil {
 		return err
 	}
 	if s.info.Dir {
