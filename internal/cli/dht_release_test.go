@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"shoal/internal/swarmtest"
@@ -43,7 +45,10 @@ func TestReleaseOutlivesItsOrigin(t *testing.T) {
 		swarmtest.Same(t, content, three.Path("out", "app-1"))
 	}
 
-	// A machine that keeps it installed finds it in the same way.
-	three.Run(with("update", "app:stable", "--to", three.Path("opt"), "--once", "--deadline", "1m")...).Succeed()
-	swarmtest.Same(t, content, three.Path("opt", "current"))
+	// A machine that keeps it installed finds it in the same way, also if it was told to ask the origin.
+	for i, source := range []string{"app:stable", channel[0].(string)} {
+		to := three.Path("opt", strconv.Itoa(i))
+		three.Run(with("update", source, "--to", to, "--root", root, "--once", "--deadline", "1m")...).Succeed()
+		swarmtest.Same(t, content, filepath.Join(to, "current"))
+	}
 }

@@ -26,18 +26,22 @@ func leechAria2(t *testing.T, h *swarmtest.Host, source, content string, args ..
 
 func TestAria2Fetches(t *testing.T) {
 	swarmtest.Require(t, "interop", "aria2c", "curl")
+	t.Parallel()
 	t.Run("hybrid by the URL of serve", func(t *testing.T) {
+		t.Parallel()
 		h := swarmtest.Local(t)
 		s := serve(h, swarmtest.File(t, h.Path("release.bin"), size))
 		leechAria2(t, h, s.torrent, s.content)
 	})
 	t.Run("hybrid tree by the URL of serve", func(t *testing.T) {
+		t.Parallel()
 		h := swarmtest.Local(t)
 		s := serve(h, swarmtest.Tree(t, h.Path("release"), size))
 		leechAria2(t, h, s.torrent, s.content)
 	})
 	for _, format := range aria2Formats {
 		t.Run(format+" by a tracker over HTTP", func(t *testing.T) {
+			t.Parallel()
 			h := swarmtest.Local(t)
 			content := swarmtest.Tree(t, h.Path("release"), size)
 			http, _ := tracker(h)
@@ -46,6 +50,7 @@ func TestAria2Fetches(t *testing.T) {
 			leechAria2(t, h, torrent, content)
 		})
 		t.Run(format+" by a magnet link", func(t *testing.T) {
+			t.Parallel()
 			h := swarmtest.Local(t)
 			content := swarmtest.Tree(t, h.Path("release"), size)
 			http, _ := tracker(h)
@@ -55,6 +60,7 @@ func TestAria2Fetches(t *testing.T) {
 		})
 	}
 	t.Run("by a tracker over UDP", func(t *testing.T) {
+		t.Parallel()
 		h := swarmtest.Local(t)
 		content := swarmtest.Tree(t, h.Path("release"), size)
 		_, udp := tracker(h)
@@ -64,6 +70,7 @@ func TestAria2Fetches(t *testing.T) {
 		leechAria2(t, h, torrent, content, "--enable-dht=true", "--dht-file-path="+h.Path("dht.dat"), fmt.Sprintf("--dht-listen-port=%d", h.FreePort()))
 	})
 	t.Run("by the magnet link of serve", func(t *testing.T) {
+		t.Parallel()
 		h := swarmtest.Local(t)
 		s := serve(h, swarmtest.File(t, h.Path("release.bin"), size))
 		leechAria2(t, h, s.magnet, s.content)
@@ -75,6 +82,7 @@ var aria2Formats = []string{"v1", "hybrid"}
 
 func TestAria2Seeds(t *testing.T) {
 	swarmtest.Require(t, "interop", "aria2c")
+	t.Parallel()
 	for _, format := range aria2Formats {
 		t.Run(format, func(t *testing.T) {
 			h := swarmtest.Local(t)

@@ -20,6 +20,7 @@ import (
 // libtorrent's node and ours in one network: each finds the other's peer by a bare hash, with nobody else to ask.
 func TestDHTWithLibtorrent(t *testing.T) {
 	python(t)
+	t.Parallel()
 	for _, nodes := range []int{0, 20} {
 		name := "alone"
 		if nodes > 0 {

@@ -17,8 +17,10 @@ var aria2Crypto = []string{"--bt-require-crypto=true", "--bt-min-crypto-level=ar
 
 func TestAria2Encrypted(t *testing.T) {
 	swarmtest.Require(t, "interop", "aria2c")
+	t.Parallel()
 	for _, how := range []string{"prefer", "require"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			h := swarmtest.Local(t)
 			content := swarmtest.File(t, h.Path("release.bin"), size)
 			http, _ := tracker(h)

@@ -68,6 +68,7 @@ var formats = []string{"v1", "hybrid", "v2"}
 
 func TestLibtorrentFetches(t *testing.T) {
 	python(t)
+	t.Parallel()
 	for _, format := range formats {
 		for _, door := range []string{"HTTP", "UDP"} {
 			t.Run(format+" by a tracker over "+door, func(t *testing.T) {
@@ -108,6 +109,7 @@ func key(h *swarmtest.Host, torrent string) string {
 // Magnet links that shoal prints: the metadata comes from shoal, by the v1 hash, the v2 hash, or both.
 func TestLibtorrentFetchesMagnet(t *testing.T) {
 	python(t)
+	t.Parallel()
 	t.Run("of serve", func(t *testing.T) {
 		h := swarmtest.Local(t)
 		s := serve(h, swarmtest.File(t, h.Path("release.bin"), size))
@@ -132,6 +134,7 @@ func TestLibtorrentFetchesMagnet(t *testing.T) {
 
 func TestLibtorrentSeeds(t *testing.T) {
 	python(t)
+	t.Parallel()
 	for _, format := range formats {
 		t.Run(format, func(t *testing.T) {
 			h := swarmtest.Local(t)

@@ -49,6 +49,7 @@ func repository(t *testing.T, h *swarmtest.Host, releases int) (dir, content str
 // The repository is static files: copied to a web server of others, it works just the same.
 func TestNginxServesARepository(t *testing.T) {
 	swarmtest.Require(t, "interop", "nginx")
+	t.Parallel()
 	h := swarmtest.Local(t)
 	dir, content := repository(t, h, 0)
 	if err := os.CopyFS(h.Path("www", "sub"), os.DirFS(filepath.Join(dir, "public"))); err != nil {
@@ -205,6 +206,7 @@ func targetsOf(t *testing.T, dir string) map[string]string {
 // tuf-js and go-tuf's own updater read our repository, small and large.
 func TestOtherTUFClients(t *testing.T) {
 	swarmtest.Require(t, "interop", "node", "npm", "nginx")
+	t.Parallel()
 	js := t.TempDir()
 	if err := os.CopyFS(js, os.DirFS("testdata/tuf-js")); err != nil {
 		t.Fatal(err)

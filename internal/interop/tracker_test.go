@@ -13,8 +13,10 @@ import (
 func TestClientsFindEachOther(t *testing.T) {
 	swarmtest.Require(t, "netns", "ip", "aria2c", "transmission-daemon", "transmission-remote", "qbittorrent-nox")
 	python(t)
+	t.Parallel()
 	for _, door := range []string{"HTTP", "UDP"} {
 		t.Run("over "+door, func(t *testing.T) {
+			t.Parallel()
 			n := swarmtest.NewNetwork(t)
 			at := n.Host()
 			http, udp := tracker(at)

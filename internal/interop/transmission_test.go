@@ -48,6 +48,7 @@ func network(t *testing.T) (ours, theirs *swarmtest.Host) {
 
 func TestTransmissionFetches(t *testing.T) {
 	swarmtest.Require(t, "netns", "ip", "transmission-daemon", "transmission-remote")
+	t.Parallel()
 	for _, door := range []string{"HTTP"} {
 		t.Run("by a tracker over "+door, func(t *testing.T) {
 			ours, theirs := network(t)
@@ -68,6 +69,7 @@ func TestTransmissionFetches(t *testing.T) {
 // By the tracker alone: who comes back to Transmission soon after is kept waiting by its own timers.
 func TestTransmissionSeeds(t *testing.T) {
 	swarmtest.Require(t, "netns", "ip", "transmission-daemon", "transmission-remote")
+	t.Parallel()
 	ours, theirs := network(t)
 	content := swarmtest.Tree(t, theirs.Path("release"), size)
 	http, _ := tracker(ours)

@@ -60,6 +60,7 @@ func waitFor(t *testing.T, port int) string {
 
 func TestNginxIsAWebSeed(t *testing.T) {
 	swarmtest.Require(t, "interop", "nginx")
+	t.Parallel()
 	for _, format := range formats {
 		t.Run(format, func(t *testing.T) {
 			h := swarmtest.Local(t)
