@@ -22,12 +22,6 @@ func unsentBound(nc net.Conn, paced bool) {
 	control(nc, func(fd int) { unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n) })
 }
 
-// wakeBound sets how many bytes must be here for a reader to be woken. The system takes no more than half of what it
-// has room for.
-func wakeBound(nc net.Conn, n int) {
-	control(nc, func(fd int) { unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) })
-}
-
 // readGauge reads what the kernel knows of a connection; false if it does not tell.
 func readGauge(nc net.Conn) (g gauge, ok bool) {
 	control(nc, func(fd int) {

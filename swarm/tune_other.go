@@ -16,5 +16,3 @@ func readGauge(net.Conn) (g gauge, ok bool) { return g, false }
 
 // rtt is not known here, so a claim to be of our site needs a shared network.
 func rtt(net.Conn) time.Duration { return time.Hour }
-
-func wakeBound(net.Conn, int) {}
