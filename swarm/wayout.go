@@ -8,16 +8,15 @@ import "time"
 // what the line carries. (The rate's filter and probing are BBR's.) Where the system tells nothing of its
 // sockets, only slots bound.
 type wayOut struct {
-	rate   float64 // bytes per second that the line was seen to carry; 0: not known yet
-	rates  rates
-	at     time.Time // since when the next sample is taken
-	full   bool      // since then more was to go than the line takes
-	known  bool      // the line was full of late: it carries no more than rate
-	onWay  int64     // an upper bound: as last looked at, and what was handed out since
-	looked time.Time // when all sockets were last looked at
-	least  time.Duration
-	held   bool // something waits for the line
-	flat   int  // samples of a full line in a row that were no better than before
+	rate  float64 // bytes per second that the line was seen to carry; 0: not known yet
+	rates rates
+	at    time.Time // since when the next sample is taken
+	full  bool      // since then more was to go than the line takes
+	known bool      // the line was full of late: it carries no more than rate
+	onWay int64     // an upper bound: as last looked at, and what was handed out since
+	least time.Duration
+	held  bool // something waits for the line
+	flat  int  // samples of a full line in a row that were no better than before
 }
 
 const (
@@ -78,12 +77,8 @@ func (c *conn) gauge() (gauge, bool) {
 	return readGauge(c.nc)
 }
 
-// look measures a connection's socket, but not again within holdTime: a full line was looked at with each request that
-// came, which was a sixth of what a fetch cost.
+// look measures a connection's socket.
 func (c *conn) look(now time.Time) {
-	if now.Sub(c.gaugedAt) < holdTime {
-		return
-	}
 	c.gaugedAt = now
 	m, ok := c.gauge()
 	if !ok {
@@ -137,11 +132,7 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 	if l.onWay < l.limit() {
 		return true
 	}
-	if now.Sub(l.looked) < holdTime {
-		l.held, l.full = true, true
-		return false
-	}
-	l.onWay, l.looked = 0, now
+	l.onWay = 0
 	for i := len(s.writing.conns) - 1; i >= 0; i-- {
 		o := s.writing.conns[i]
 		if o.line() != l {
