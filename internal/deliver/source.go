@@ -121,7 +121,7 @@ func classifyURL(source string) (Source, error) {
 	}
 	if r, ok := parseRelease(last); ok {
 		base := *u
-		base.RawQuery, base.Fragment, base.RawFragment = "", "", ""
+		base.ForceQuery, base.RawQuery, base.Fragment, base.RawFragment = false, "", "", ""
 		base.RawPath = escaped[:cut]
 		base.Path, _ = url.PathUnescape(base.RawPath) // it was part of a path that unescaped
 		r.Repository = &base
