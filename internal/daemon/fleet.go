@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -31,8 +30,8 @@ type fleetService struct {
 	repo     *release.Repository // nil: there is none to steer
 	log      *slog.Logger
 
-	mu   sync.Mutex  // held while catchUp reads
-	read os.FileInfo // the timestamp that catchUp has read; nil: none yet
+	mu   sync.Mutex // held while refresh reads
+	read lastRead
 }
 
 func newFleetService(ctx context.Context, cfg ServeConfig) (*fleetService, error) {
@@ -67,8 +66,18 @@ func (f *fleetService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refresh reads how far the repository's rollouts are.
+// refresh reads how far the repository's rollouts are, if there is one, and something was published since it was read: who has just steered a rollout asks
+// how it goes.
 func (f *fleetService) refresh(ctx context.Context) error {
+	if f.repo == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now, err := readNow(f.repo)
+	if err != nil || f.read.is(now) {
+		return err
+	}
 	list, err := f.repo.Rollouts(ctx)
 	if err != nil {
 		return err
@@ -78,23 +87,6 @@ func (f *fleetService) refresh(ctx context.Context) error {
 		if _, err := f.reports.Evidence(ctx, s); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// catchUp refreshes if the repository was changed a moment ago: who has just steered a rollout asks how it goes.
-func (f *fleetService) catchUp(ctx context.Context) error {
-	now, err := os.Stat(filepath.Join(f.repo.Public(), "metadata", "timestamp.json"))
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.read != nil && os.SameFile(now, f.read) && now.ModTime().Equal(f.read.ModTime()) {
-		return nil
-	}
-	if err := f.refresh(ctx); err != nil {
-		return err
 	}
 	f.read = now
 	return nil
@@ -233,7 +225,7 @@ func (f *fleetService) control(mux *http.ServeMux) {
 		return struct{}{}, f.slots.Release(r.Context(), x.Group, x.ID)
 	})
 	answer("GET "+FleetPath+"rollouts", func(r *http.Request) (any, error) {
-		if err := f.catchUp(r.Context()); err != nil {
+		if err := f.refresh(r.Context()); err != nil {
 			return nil, err
 		}
 		if q := r.URL.Query(); q.Has("channel") {
@@ -279,6 +271,9 @@ func (f *fleetService) standing(ctx context.Context, app, channel string) ([]Fle
 		if s.Channel.App == app && s.Channel.Channel == channel {
 			return f.progress(ctx, s)
 		}
+	}
+	if f.repo == nil {
+		return []FleetRollout{}, nil
 	}
 	s, err := f.repo.Standing(ctx, app, channel)
 	if err != nil || s == nil {

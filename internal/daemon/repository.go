@@ -41,10 +41,9 @@ func (s *Server) keepRepository(ctx context.Context) error {
 	defer look.Stop()
 	defer sign.Stop()
 	s.sign(ctx)
-	var seen os.FileInfo
+	var seen lastRead
 	for {
-		path := filepath.Join(r.Public(), "metadata", "timestamp.json")
-		if now, err := os.Stat(path); err == nil && (seen == nil || !os.SameFile(now, seen) || now.ModTime() != seen.ModTime()) {
+		if now, err := readNow(r); err == nil && !seen.is(now) {
 			_, err := s.seeder.SyncRepository(ctx, r)
 			select {
 			case s.offered <- err: // the first time, somebody waits for it
@@ -72,6 +71,20 @@ func (s *Server) keepRepository(ctx context.Context) error {
 			s.witness(ctx, checkpoint)
 		}
 	}
+}
+
+// lastRead is what a repository had published when it was read last; the zero value: it was not read.
+type lastRead struct{ timestamp os.FileInfo }
+
+// readNow is for who reads the repository after it.
+func readNow(r *release.Repository) (lastRead, error) {
+	fi, err := os.Stat(filepath.Join(r.Public(), "metadata", "timestamp.json"))
+	return lastRead{fi}, err
+}
+
+// is says whether nothing was published since.
+func (l lastRead) is(now lastRead) bool {
+	return l.timestamp != nil && os.SameFile(now.timestamp, l.timestamp) && now.timestamp.ModTime().Equal(l.timestamp.ModTime())
 }
 
 // witness holds what a peer has seen of the log against the log that is here. That they differ is what only somebody with the log's key can do.
