@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"path"
@@ -153,19 +152,10 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.web.Responses = min(disk.Descriptors()/4, maxResponses)
 	e.web.Limit = func(r *http.Request) webseed.Limiter {
-		return e.fair.client(webseed.ClientOf(r), cfg.Node.UploadPace(remote(r)))
+		return e.fair.client(webseed.ClientOf(r), cfg.Node.UploadPace(webseed.Remote(r)))
 	}
 	e.measure()
 	return e, nil
-}
-
-// remote is the machine that a request came from.
-func remote(r *http.Request) netip.Addr {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.IPv6Loopback() // no network: a Unix socket
-	}
-	return from.Addr().Unmap()
 }
 
 // Run follows, fetches and keeps until ctx is done, and returns once everything it started has stopped. What is not whole goes on with the next run.

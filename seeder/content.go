@@ -3,10 +3,10 @@ package seeder
 import (
 	"encoding/hex"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
+	"shoal/internal/webseed"
 	"shoal/piece"
 	"shoal/swarm"
 )
@@ -60,14 +60,5 @@ func (c *Content) Gone() error {
 
 // admit counts what a swarm's client asks for over HTTP against the budget, or has it wait.
 func (c *Content) admit(r *http.Request, n int64) (wait time.Duration) {
-	return c.Ration.Ask(remote(r), n, time.Now())
-}
-
-// remote is the machine that a request came from.
-func remote(r *http.Request) netip.Addr {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.IPv6Loopback() // no network: a Unix socket
-	}
-	return from.Addr().Unmap()
+	return c.Ration.Ask(webseed.Remote(r), n, time.Now())
 }

@@ -69,8 +69,8 @@ func New(cfg Config) *Seeder {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Seeder{cfg: cfg, byName: make(map[string]*Content), expected: make(map[string]bool), ours: make(map[[20]byte][20]byte)}
-	s.web.Responses = min(disk.Descriptors()/4, maxResponses)                                     // half of the descriptors at most
-	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(remote(r)) } // one limit for peers and HTTP together
+	s.web.Responses = min(disk.Descriptors()/4, maxResponses)                                             // half of the descriptors at most
+	s.web.Limit = func(r *http.Request) webseed.Limiter { return cfg.Node.UploadPace(webseed.Remote(r)) } // one limit for peers and HTTP together
 	return s
 }
 

@@ -38,6 +38,15 @@ func (r *room) leave(client netip.Addr) {
 	}
 }
 
+// Remote is the machine that a request came from: this one if it came by no network.
+func Remote(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.IPv6Loopback() // a Unix socket
+	}
+	return from.Addr().Unmap()
+}
+
 // ClientOf is what counts as one client: an address, or a /64 of IPv6, which one machine has.
 func ClientOf(r *http.Request) netip.Addr {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
