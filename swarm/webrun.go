@@ -78,13 +78,17 @@ func (r *webRun) wait(now time.Time) time.Duration {
 // takeHalf takes the back half of what a run has not begun, and puts it among the pieces to begin.
 func (s *session) takeHalf(r *webRun) bool {
 	first, end := r.rest()
-	some := false
-	for _, op := range r.cut(first + (end-first)/2) {
+	return s.takeFrom(r, first+(end-first)/2)
+}
+
+// takeFrom is takeHalf from a piece on, and says whether there was any.
+func (s *session) takeFrom(r *webRun, piece int) bool {
+	ops := r.cut(piece)
+	for _, op := range ops {
 		s.lend(op, nil)
 		s.giveBack(op)
-		some = true
 	}
-	return some
+	return len(ops) > 0
 }
 
 // splitAge is how long a request must take on for its back half to be worth a connection, which

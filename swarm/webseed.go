@@ -203,10 +203,7 @@ func (s *session) brings(w *webSeed) {
 			continue
 		}
 		for r := range w.runs {
-			for _, op := range r.cut(0) {
-				s.lend(op, nil)
-				s.giveBack(op)
-			}
+			s.takeFrom(r, 0)
 		}
 	}
 }
