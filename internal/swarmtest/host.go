@@ -61,9 +61,14 @@ func (h *Host) FreePort() int {
 	if h.in != nil {
 		h.t.Fatal("in a network of its own a host's ports are all free")
 	}
+	return freePort(h.t)
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer ln.Close()
 	return ln.Addr().(*net.TCPAddr).Port

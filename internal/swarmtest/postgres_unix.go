@@ -5,7 +5,6 @@ package swarmtest
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -57,19 +56,14 @@ func StartPostgres(t testing.TB) *Postgres {
 	if s.as != nil {
 		uid, _ := strconv.Atoi(s.as.Uid)
 		gid, _ := strconv.Atoi(s.as.Gid)
-		if err := errors.Join(os.Chown(dir, uid, gid)); err != nil {
+		if err := os.Chown(dir, uid, gid); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if out, err := s.command("initdb", "-D", s.data, "-U", "shoal", "-A", "trust", "-E", "UTF8", "--no-locale", "-N").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	s.port = freePort(t)
 	s.URL = fmt.Sprintf("postgres://shoal@127.0.0.1:%d/postgres", s.port)
 	s.Start()
 	t.Cleanup(s.Kill)
@@ -116,11 +110,9 @@ func (s *Postgres) Start() {
 
 // Kill ends the server at once, with all its processes, without a word to anybody.
 func (s *Postgres) Kill() {
-	s.cmd.Process.Signal(quitSignal) // "immediate shutdown": it recovers when it starts again
+	s.cmd.Process.Signal(syscall.SIGQUIT) // "immediate shutdown": it recovers when it starts again
 	s.cmd.Wait()
 }
-
-const quitSignal = syscall.SIGQUIT
 
 // runAs has a program run as a user; nil: as whoever runs the test.
 func runAs(c *exec.Cmd, u *user.User) {
