@@ -91,7 +91,7 @@ func (s *session) room(c *conn) bool {
 
 // fill asks c for as much as its window has room for.
 func (s *session) fill(c *conn) {
-	if c.outstanding > 0 && c.window-c.outstanding < c.maxAsk() || !s.canAsk(c) {
+	if c.outstanding > 0 && c.window-c.outstanding < c.leastRoom() || !s.canAsk(c) {
 		return
 	}
 	for s.room(c) {
@@ -101,6 +101,16 @@ func (s *session) fill(c *conn) {
 		}
 		s.ask(c, op)
 	}
+}
+
+// leastRoom is how much room a window has before more is asked for: one request, and several of the longest, since each that
+// goes alone wakes both sides.
+func (c *conn) leastRoom() int64 {
+	n := c.maxAsk()
+	if n == wire.MaxBlock {
+		n = max(n, min(c.window/4, 4*n))
+	}
+	return n
 }
 
 // choose says which piece to ask c for next: the one it is at, then one that others left half

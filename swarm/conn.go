@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"shoal/internal/sock"
 	"shoal/swarm/wire"
 )
 
@@ -172,7 +173,7 @@ func receive(ctx context.Context, nc net.Conn, open func() (net.Conn, error)) (n
 // runConn carries a connection until it ends and is closed.
 func (s *session) runConn(ctx context.Context, c *conn) error {
 	defer c.close()
-	tune(c.nc)
+	sock.BoundUnsent(c.nc, notSent)
 	c.nc.SetDeadline(time.Time{})
 	defer func() {
 		for _, g := range s.t.node.governors {
@@ -238,6 +239,7 @@ func (c *conn) read(ctx context.Context) error {
 	r.Want = func(index, begin, length uint32) bool { // taken only once it is all here: it may never be
 		return c.findRequest(index, begin, length, false) != nil
 	}
+	r.Await = c.awaits()
 	in := newIntake(c)
 	defer in.close()
 	var m wire.Message
@@ -322,6 +324,26 @@ func (c *conn) block(ctx context.Context, in *intake, m wire.Message) error {
 	}
 	return in.take(block{q, m})
 }
+
+// awaits has the reader woken once a block is here, or 64 KiB of it, and not for each of some thirty packets: over
+// slow links that is most of what wakes it.
+func (c *conn) awaits() func(n int) {
+	now := 1 // byte wakes it
+	return func(n int) {
+		if n < leastWake {
+			n = 1
+		}
+		if n = min(n, mostWake); n != now {
+			now = n
+			sock.WakeBound(c.nc, n)
+		}
+	}
+}
+
+const (
+	leastWake = 4 << 10
+	mostWake  = 64 << 10
+)
 
 // useless takes note of a message that makes no sense; an error when there are too many.
 func (c *conn) useless(what string) error { return c.uselessBytes(0, what) }

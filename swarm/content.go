@@ -23,6 +23,13 @@ type storage interface {
 	Close() error
 }
 
+// lender is storage that lies in files.
+type lender interface {
+	// lend gives file i open for reading, if it still is what was verified; the caller hands it back with giveBack.
+	lend(i int) (*handle, error)
+	giveBack(*handle)
+}
+
 // ledger is the storage of a fetch, which is told what was verified: [store].
 type ledger interface {
 	storage
@@ -106,18 +113,22 @@ func (c *content) check(i int, f *os.File) error {
 }
 
 func (c *content) ReadAt(b []byte, off int64) error {
-	return readSegments(c.info, b, off, func(i int, b []byte, off int64) error {
-		h, err := c.files.get(i, false)
-		if err != nil {
-			return err
-		}
-		defer c.files.put(h)
-		if err := c.check(i, h.f); err != nil {
-			return err
-		}
-		return readFull(h.f, b, off)
-	})
+	return readFiles(c, c.info, b, off)
 }
+
+func (c *content) lend(i int) (*handle, error) {
+	h, err := c.files.get(i, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(i, h.f); err != nil {
+		c.files.put(h)
+		return nil, err
+	}
+	return h, nil
+}
+
+func (c *content) giveBack(h *handle) { c.files.put(h) }
 
 func (c *content) WriteAt([]byte, int64) error { return errors.New("content is read only") }
 
@@ -126,12 +137,18 @@ func (c *content) Close() error {
 	return c.dirs.Close()
 }
 
-// readSegments fills b from piece space at off: files through read, gaps with zeros.
-func readSegments(info *piece.Info, b []byte, off int64, read func(file int, b []byte, off int64) error) error {
+// readFiles fills b from piece space at off: gaps with zeros.
+func readFiles(from lender, info *piece.Info, b []byte, off int64) error {
 	at := off
 	for s := range info.Segments(off, int64(len(b))) {
 		clear(b[at-off : s.Offset-off])
-		if err := read(s.File, b[s.Offset-off:][:s.Length], s.FileOffset); err != nil {
+		h, err := from.lend(s.File)
+		if err != nil {
+			return err
+		}
+		err = readFull(h.f, b[s.Offset-off:][:s.Length], s.FileOffset)
+		from.giveBack(h)
+		if err != nil {
 			return err
 		}
 		at = s.Offset + s.Length

@@ -10,13 +10,13 @@
 // The loop picks a piece for a source (ask.go: rarest first, one source a piece, late binding) and
 // asks for it. The connection's reader (conn.go) receives the block, checks it against its leaf if
 // the leaves are known (hashes.go: BEP 52 hash requests), and writes it at its final offset in a
-// part file (store.go). When all blocks of a piece are there and not all were proven by leaves, the
-// piece is read back and hashed (fetch.go). A verified piece goes into the journal (journal.go) and
+// part file (store.go). When all blocks of a piece are there and not all were proven by leaves, their
+// hashes are, or a v1 piece is read back and hashed (verify.go). A verified piece goes into the journal (journal.go) and
 // is offered to peers. When everything wanted is verified, parts get their names (store.place).
 //
 // # Giving
 //
-// upload.go decides whose request is next, outbox.go writes. Shoal peers are always unchoked;
+// upload.go decides whose request is next, writer.go writes. Shoal peers are always unchoked;
 // others get BEP 3's slots. An origin leases pieces in a crowd (reveal.go), so that each leaves
 // about once, and may have a [Ration] for the day (hunger.go: who is given more all the same).
 // Inside a site a piece crosses the border once (site.go). Web seeds are the last resort while

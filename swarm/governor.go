@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"shoal/internal/sock"
 )
 
 // governor keeps the queue in front of an uplink short, for all connections together: a full one
@@ -27,7 +29,10 @@ type governor struct {
 // flow is a connection that writes.
 type flow struct {
 	acked  uint64
-	known  bool // acked is
+	at     time.Time // when it was
+	known  bool      // acked is
+	rate   float64   // at which it grew of late, bytes per second
+	unsent int       // the bound that its socket has for what lies unsent
 	steady bool
 	used   time.Time
 }
@@ -42,6 +47,12 @@ type gauge struct {
 // notSent is how much of what we write may lie unsent in the kernel: what goes next is decided
 // late, and control messages do not wait behind blocks.
 const notSent = 256 << 10
+
+// mostNotSent is the same for who takes that away within unsentTime: to wake the writer for each 128 KiB would cost more than to send them.
+const (
+	mostNotSent = 2 << 20
+	unsentTime  = 10 * time.Millisecond
+)
 
 // notSentPaced is the same while writes are held back because of a queue.
 const notSentPaced = 32 << 10
@@ -69,12 +80,24 @@ func (g *governor) writes(c *conn, now time.Time) {
 	if f == nil {
 		f = &flow{}
 		g.conns[c] = f
-		unsentBound(c.nc, g.pace.Rate() > 0)
+		f.bound(c, 0, g.pace.Rate() > 0)
 	}
 	f.used, f.steady = now, c.s.steady.Load()
 	select {
 	case g.wake <- struct{}{}:
 	default:
+	}
+}
+
+// bound sets how much of what c is given may lie unsent, at a rate in bytes per second.
+func (f *flow) bound(c *conn, rate float64, paced bool) {
+	n := min(max(notSent, int(rate*unsentTime.Seconds())), mostNotSent)
+	if paced {
+		n = notSentPaced
+	}
+	if n < f.unsent/2 || n > f.unsent*3/2 || n == notSentPaced && f.unsent > n {
+		f.unsent = n
+		sock.BoundUnsent(c.nc, n)
 	}
 }
 
@@ -122,17 +145,16 @@ func (g *governor) look(now time.Time) (busy bool) {
 		if !ok {
 			continue
 		}
+		f.rate = 0
 		if f.known && m.acked > f.acked {
 			s.add(m, int64(m.acked-f.acked), f.steady)
+			f.rate = float64(m.acked-f.acked) / now.Sub(f.at).Seconds()
 		}
-		f.acked, f.known = m.acked, true
+		f.acked, f.at, f.known = m.acked, now, true
 	}
-	before := g.pace.Rate()
 	g.pace.Set(g.link.look(now, s))
-	if after := g.pace.Rate(); (before > 0) != (after > 0) {
-		for c := range g.conns {
-			unsentBound(c.nc, after > 0)
-		}
+	for c, f := range g.conns {
+		f.bound(c, f.rate, g.pace.Rate() > 0)
 	}
 	return len(g.conns) > 0
 }

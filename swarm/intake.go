@@ -7,10 +7,11 @@ import (
 )
 
 // intake checks, writes and reports the blocks of a connection. Those of a fast neighbour are long, and are seen to
-// beside its reader, which reads the next one meanwhile: else one of two processors waits for the other.
+// beside its reader, which reads the next ones meanwhile: hashing and writing one takes several times as long as reading it.
 type intake struct {
 	c      *conn
 	blocks chan block // nil until there is a long one
+	takers int        // goroutines that take from it
 	wg     sync.WaitGroup
 }
 
@@ -20,18 +21,30 @@ type block struct {
 	m wire.Message
 }
 
-// longBlock is from how many bytes on a block is worth another goroutine.
-const longBlock = 256 << 10
+const (
+	// longBlock is from how many bytes on a block is worth another goroutine.
+	longBlock = wire.MaxBlock / 2
+	// mostTakers is how many blocks of a connection are seen to at once.
+	mostTakers = 2
+)
 
 func newIntake(c *conn) *intake { return &intake{c: c} }
 
-// take sees to a block, whose message is its own from now on; or waits until the one before has been seen to.
+// take sees to a block, whose message is its own from now on; or waits until an earlier one has been seen to.
 func (in *intake) take(b block) error {
 	if len(b.m.Payload) < longBlock {
 		return in.finish(b)
 	}
 	if in.blocks == nil {
 		in.blocks = make(chan block)
+	}
+	select {
+	case in.blocks <- b:
+		return nil
+	default:
+	}
+	if in.takers < mostTakers {
+		in.takers++
 		in.wg.Go(func() {
 			for b := range in.blocks {
 				in.finish(b) // an error is that the session has ended, which the reader sees too

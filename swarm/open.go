@@ -26,14 +26,15 @@ type openPiece struct {
 	leaves atomic.Pointer[[]piece.Hash32] // nil until known
 
 	// All below belongs to the loop, which hears of blocks after they were written.
-	got      []bool     // per block: it is here
-	asked    []uint8    // per block: how many requests are out for it, two at most
-	by       []supplier // per block: who gave it without a leaf to vouch for it; nil while nobody has
-	asks     []*request // the requests that are out
-	spare    bool       // in the session's list of pieces with such blocks
-	free     int        // blocks neither here nor asked for
-	here     int        // blocks that are here
-	closed   bool       // verified or given up
+	got      []bool         // per block: it is here
+	asked    []uint8        // per block: how many requests are out for it, two at most
+	by       []supplier     // per block: who gave it without a leaf to vouch for it; nil while nobody has
+	sums     []piece.Hash32 // per block: the SHA-256 of what was written, zero where nobody knows; nil while nobody has
+	asks     []*request     // the requests that are out
+	spare    bool           // in the session's list of pieces with such blocks
+	free     int            // blocks neither here nor asked for
+	here     int            // blocks that are here
+	closed   bool           // verified or given up
 	checking bool
 	begun    time.Time
 	moved    time.Time // when a block last came
@@ -186,11 +187,12 @@ func (s *session) lostBlock(op *openPiece, b int) {
 
 // outcome is what became of received content. Blocks are bits, counted from the first.
 type outcome struct {
-	fresh    int64  // bytes that were needed and are on disk
-	claimed  uint64 // blocks that were needed and are on disk
-	bad      uint64 // blocks whose leaf says they are wrong
-	unproven bool   // those on disk had no leaf yet
-	err      error  // of the disk
+	fresh    int64          // bytes that were needed and are on disk
+	claimed  uint64         // blocks that were needed and are on disk
+	bad      uint64         // blocks whose leaf says they are wrong
+	unproven bool           // those on disk had no leaf yet
+	sums     []piece.Hash32 // of the blocks; nil: not computed
+	err      error          // of the disk
 }
 
 // ingest verifies (where the leaves are known) and writes content of an open piece. Any goroutine
@@ -215,21 +217,19 @@ func (s *session) ingest(op *openPiece, begin int64, b []byte) (r outcome) {
 			op.state[i].Store(mark)
 		}
 	}
-	mark := blockWritten
-	var room [64]piece.Hash32
-	var sums []piece.Hash32
-	if leaves != nil {
-		mark = blockVerified
-		sums = piece.AppendLeaves(room[:0], b)
-	} else {
-		r.unproven = true
+	if s.torrent.HasV2 { // also where no leaf is known yet: else the piece would have to be read back
+		r.sums = piece.AppendLeaves(make([]piece.Hash32, 0, (len(b)+piece.BlockSize-1)/piece.BlockSize), b)
+	}
+	mark := blockVerified
+	if leaves == nil {
+		mark, r.unproven = blockWritten, true
 	}
 	from := first
 	i := first
 	for ; int64(i-first)*piece.BlockSize < int64(len(b)); i++ {
 		switch {
 		case !op.state[i].CompareAndSwap(blockFree, blockBusy): // here already
-		case leaves != nil && sums[i-first] != (*leaves)[i]:
+		case leaves != nil && r.sums[i-first] != (*leaves)[i]:
 			op.state[i].Store(blockFree)
 			r.bad |= 1 << (i - first)
 		default:

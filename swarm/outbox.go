@@ -1,11 +1,8 @@
 package swarm
 
 import (
-	"context"
-	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"shoal/swarm/wire"
 )
@@ -136,102 +133,4 @@ func (o *outbox) take(most int64) (control []byte, blocks []upRequest) {
 	blocks = append(blocks, o.blocks[:n]...)
 	o.blocks = append(o.blocks[:0], o.blocks[n:]...)
 	return control, blocks
-}
-
-// maxGather is about how many bytes of blocks go into one writev.
-const maxGather = 256 << 10
-
-// write writes the outbox until the connection ends.
-func (c *conn) write(ctx context.Context) error {
-	for {
-		gather := int64(maxGather)
-		if c.upRate() > 0 {
-			gather = 1 // block by block, each when its turn has come
-		}
-		control, blocks := c.out.take(gather)
-		for len(control) < maxGather/4 {
-			f := c.out.nextLazy()
-			if f == nil {
-				break
-			}
-			control = f(control)
-		}
-		if len(control) == 0 && len(blocks) == 0 {
-			select {
-			case <-c.out.notify:
-				continue
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		c.nc.SetWriteDeadline(time.Now().Add(writeTime))
-		if len(control) > 0 {
-			if _, err := c.nc.Write(control); err != nil {
-				return err
-			}
-		}
-		if len(blocks) > 0 {
-			if err := c.writeBlocks(ctx, blocks); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// writeTime is how long a peer may take to accept what is written at once.
-const writeTime = 2 * time.Minute
-
-// writeBlocks reads blocks from the store and writes them, with their headers, in one go.
-func (c *conn) writeBlocks(ctx context.Context, blocks []upRequest) error {
-	info := c.s.torrent.Info
-	var bufs net.Buffers
-	var total int64
-	for _, r := range blocks {
-		b, release := wire.Block(int(r.length))
-		defer release()
-		begin := time.Now()
-		if err := c.s.store.ReadAt(b, int64(r.piece)*info.PieceLength+int64(r.begin)); err != nil {
-			c.s.do(func() { c.s.cannotRead(err) })
-			return err
-		}
-		c.stood(IdleDisk, time.Since(begin))
-		bufs = append(bufs, wire.AppendPieceHeader(make([]byte, 0, 13), r.piece, r.begin, len(b)), b)
-		total += int64(r.length)
-	}
-	c.governor().writes(c, time.Now())
-	var err error
-	if c.upRate() > 0 {
-		err = c.writePaced(ctx, bufs)
-	} else {
-		err = writeAll(c.nc, bufs)
-	}
-	if err != nil {
-		return err
-	}
-	c.s.do(func() { c.s.wrote(c, blocks, total) })
-	return nil
-}
-
-// writePaced writes headers and blocks, in turn, in slices that each wait for their time.
-func (c *conn) writePaced(ctx context.Context, bufs net.Buffers) error {
-	limit, link := c.up(), &c.governor().pace
-	for i := 0; i < len(bufs); i += 2 {
-		part, block := net.Buffers{bufs[i]}, bufs[i+1]
-		for len(block) > 0 {
-			n := link.slice(limit.slice(int64(len(block))))
-			if err := c.waits(ctx, limit, n, IdleLimit); err != nil {
-				return err
-			}
-			if err := c.waits(ctx, link, n, IdleGovernor); err != nil {
-				return err
-			}
-			c.nc.SetWriteDeadline(time.Now().Add(writeTime))
-			part = append(part, block[:n])
-			if err := writeAll(c.nc, part); err != nil {
-				return err
-			}
-			part, block = nil, block[n:]
-		}
-	}
-	return nil
 }

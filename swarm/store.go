@@ -322,22 +322,26 @@ func (s *store) displace(ctx context.Context, i int) error {
 
 // ReadAt reads from parts, and from files in place for as long as nobody has changed those.
 func (s *store) ReadAt(b []byte, off int64) error {
-	return readSegments(s.info, b, off, func(i int, b []byte, off int64) error {
-		inPlace := s.where[i].Load() == placed
-		h, err := s.files.get(i, false)
-		if errors.Is(err, fs.ErrNotExist) && inPlace {
-			return fmt.Errorf("%w: %s is gone", ErrChanged, s.final(i))
-		}
-		if err != nil {
-			return err
-		}
-		defer s.files.put(h)
-		if inPlace && !s.unchanged(i, h.f) {
-			return fmt.Errorf("%w: %s", ErrChanged, s.final(i))
-		}
-		return readFull(h.f, b, off)
-	})
+	return readFiles(s, s.info, b, off)
 }
+
+func (s *store) lend(i int) (*handle, error) {
+	inPlace := s.where[i].Load() == placed
+	h, err := s.files.get(i, false)
+	if errors.Is(err, fs.ErrNotExist) && inPlace {
+		return nil, fmt.Errorf("%w: %s is gone", ErrChanged, s.final(i))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if inPlace && !s.unchanged(i, h.f) {
+		s.files.put(h)
+		return nil, fmt.Errorf("%w: %s", ErrChanged, s.final(i))
+	}
+	return h, nil
+}
+
+func (s *store) giveBack(h *handle) { s.files.put(h) }
 
 // unchanged says whether f, which is file i in its place, is as it was when it was hashed or placed.
 func (s *store) unchanged(i int, f *os.File) bool {

@@ -13,6 +13,8 @@ const (
 	maxQueue = 1024
 	// slots is how many peers are sent content at the same moment.
 	slots = 4
+	// mostAhead is the most that a writer is given beyond what it has written, at a rate that takes it away in 10 ms.
+	mostAhead = 1 << 20
 	// foreignSlots is how many peers that are not Shoal are unchoked, plus one in turn (BEP 3).
 	foreignSlots = 4
 	stalledTime  = time.Second
@@ -29,7 +31,7 @@ func (c *conn) ahead() int64 {
 	if l := c.upRate(); l > 0 {
 		return min(max(l/40, 16<<10), maxGather)
 	}
-	return min(max(2*maxGather, int64(c.rateUp/100)), 2*wire.MaxBlock) // of a fast neighbour a long block, and one to go on with
+	return min(max(maxGather, int64(c.rateUp/100)), mostAhead)
 }
 
 // requested queues a peer's request, or turns it down.

@@ -46,6 +46,12 @@ func (s *session) took(from supplier, op *openPiece, begin, n int64, r outcome) 
 			}
 			op.by[first+i] = from
 		}
+		if r.sums != nil {
+			if op.sums == nil {
+				op.sums = make([]piece.Hash32, op.blocks())
+			}
+			op.sums[first+i] = r.sums[i]
+		}
 		op.moved = now
 	}
 	s.sort(op)
@@ -67,6 +73,11 @@ func (s *session) finishPiece(op *openPiece) {
 			s.verified(op, *leaves, false)
 			return
 		}
+	}
+	if op.sums != nil && !slices.Contains(op.sums, piece.Hash32{}) && s.torrent.CheckLeaves(op.index, op.sums) {
+		s.leaves.put(s.torrent.FirstLeaf(op.index), op.sums)
+		s.verified(op, op.sums, false)
+		return
 	}
 	op.checking = true
 	s.check(op.index, allHashes, func(r checkResult) { s.checked(op, r) })

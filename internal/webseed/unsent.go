@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+
+	"shoal/internal/sock"
 )
 
 // tlsUnsent is how much may lie unsent in the kernel of a connection whose writes cannot go on when their time is up, in bytes: a write waits until half of it is gone, and
@@ -18,7 +20,7 @@ type connKey struct{}
 // to be woken for each 128 KiB of a fast client's costs more than sending them.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {
-		boundUnsent(t.NetConn(), tlsUnsent)
+		sock.BoundUnsent(t.NetConn(), tlsUnsent)
 		return ctx
 	}
 	return context.WithValue(ctx, connKey{}, c)
@@ -30,8 +32,8 @@ func BoundUnsent(r *http.Request) (end func()) {
 	if !ok {
 		return func() {}
 	}
-	boundUnsent(c, tlsUnsent)
-	return func() { boundUnsent(c, 0) }
+	sock.BoundUnsent(c, tlsUnsent)
+	return func() { sock.BoundUnsent(c, 0) }
 }
 
 // unsent is how many bytes of a request's connection its client has not acknowledged yet; ok is false where that is not known.

@@ -4,6 +4,4 @@ package webseed
 
 import "net"
 
-func boundUnsent(net.Conn, int) {}
-
 func unacknowledged(net.Conn) (int64, bool) { return 0, false }

@@ -88,6 +88,9 @@ type Reader struct {
 	Want func(index, begin, length uint32) bool
 	// Bits, if set, is the longest bitfield to take, in bytes.
 	Bits int64
+	// Await, if set, is told how many bytes of a block are still to come before each wait for them, and 0 once all
+	// are here: who waits for them need not be woken for each packet.
+	Await func(n int)
 
 	br   *bufio.Reader
 	head [48]byte
@@ -118,6 +121,22 @@ func (r *Reader) Next(m *Message) error {
 	m.Type = Type(t)
 	if err := r.body(m, n-1); err != nil {
 		return fmt.Errorf("message of type %d: %w", t, unexpected(err))
+	}
+	return nil
+}
+
+// block reads a block.
+func (r *Reader) block(b []byte) error {
+	if r.Await == nil {
+		_, err := io.ReadFull(r.br, b)
+		return err
+	}
+	for len(b) > 0 {
+		n, err := r.br.Read(b)
+		if b = b[n:]; err != nil && len(b) > 0 {
+			return err
+		}
+		r.Await(len(b))
 	}
 	return nil
 }
@@ -161,7 +180,7 @@ func (r *Reader) body(m *Message, n int64) error {
 		}
 		m.pooled = newBuffer(int(n - 8))
 		m.Payload = m.pooled.b[:n-8]
-		if _, err := io.ReadFull(r.br, m.Payload); err != nil {
+		if err := r.block(m.Payload); err != nil {
 			m.Release()
 			return err
 		}

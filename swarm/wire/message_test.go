@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"testing"
+	"testing/iotest"
 )
 
 // sample is one message of each kind as it goes over the wire, and what it must be read as.
@@ -263,4 +264,30 @@ func (l *loop) Read(p []byte) (n int, err error) {
 	n = copy(p, l.b[l.at:])
 	l.at = (l.at + n) % len(l.b)
 	return n, nil
+}
+
+// Who awaits a block is told of what is still to come, and that all is here; never of more than that, as it would wait
+// for what is not sent.
+func TestBlocksAreAwaited(t *testing.T) {
+	stream := append(AppendPieceHeader(nil, 1, 0, 100_000), make([]byte, 100_000)...)
+	stream = AppendIndex(stream, Have, 7)
+	r := NewReader(iotest.OneByteReader(bytes.NewReader(stream)))
+	var told []int
+	r.Await = func(n int) { told = append(told, n) }
+	var m Message
+	if err := r.Next(&m); err != nil || len(m.Payload) != 100_000 {
+		t.Fatalf("a block of %d bytes, %v", len(m.Payload), err)
+	}
+	m.Release()
+	for i, n := range told {
+		if n != 100_000-1-i {
+			t.Fatalf("after %d bytes %d are awaited", i+1, n)
+		}
+	}
+	if len(told) != 100_000 {
+		t.Errorf("told %d times, want for each byte", len(told))
+	}
+	if err := r.Next(&m); err != nil || m.Type != Have || len(told) != 100_000 {
+		t.Errorf("then %+v, %v, told %d times", m, err, len(told))
+	}
 }

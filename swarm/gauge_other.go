@@ -7,10 +7,6 @@ import (
 	"time"
 )
 
-func tune(net.Conn) {}
-
-func unsentBound(net.Conn, bool) {}
-
 // readGauge: what a connection's queue is like is not known here, so that nothing is held back for it.
 func readGauge(net.Conn) (g gauge, ok bool) { return g, false }
 

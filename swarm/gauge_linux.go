@@ -1,30 +1,17 @@
-//go:build linux
-
 package swarm
 
 import (
 	"net"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"shoal/internal/sock"
 )
-
-// tune sets what a peer connection needs of its socket.
-func tune(nc net.Conn) { unsentBound(nc, false) }
-
-// unsentBound sets how much may lie unsent.
-func unsentBound(nc net.Conn, paced bool) {
-	n := notSent
-	if paced {
-		n = notSentPaced
-	}
-	control(nc, func(fd int) { unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n) })
-}
 
 // readGauge reads what the kernel knows of a connection; false if it does not tell.
 func readGauge(nc net.Conn) (g gauge, ok bool) {
-	control(nc, func(fd int) {
+	sock.Control(nc, func(fd int) {
 		i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil || i.Min_rtt == 0 || i.Min_rtt == 1<<32-1 { // before 4.9 it is not there
 			return
@@ -39,18 +26,10 @@ func readGauge(nc net.Conn) (g gauge, ok bool) {
 // rtt is the smoothed round trip time of a connection; a long time where it is not known.
 func rtt(nc net.Conn) time.Duration {
 	d := time.Hour
-	control(nc, func(fd int) {
+	sock.Control(nc, func(fd int) {
 		if i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil && i.Rtt > 0 {
 			d = time.Duration(i.Rtt) * time.Microsecond
 		}
 	})
 	return d
-}
-
-func control(nc net.Conn, f func(fd int)) {
-	if sc, ok := nc.(syscall.Conn); ok {
-		if rc, err := sc.SyscallConn(); err == nil {
-			rc.Control(func(fd uintptr) { f(int(fd)) })
-		}
-	}
 }
