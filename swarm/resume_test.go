@@ -109,8 +109,8 @@ func TestStopsAtAnyMoment(t *testing.T) {
 				}
 				tr.Close()
 				s := tr.Stats()
-				// Hashed are a hybrid's pieces that wait for their SHA-1, and what has its name already.
-				if s.From[Reuse] < reused || s.Checked > 2<<20 && reused < tor.Length {
+				// Hashed are a hybrid's pieces that wait for their SHA-1, longer on a busy computer, and what has its name already.
+				if s.From[Reuse] < reused || s.Checked > 4<<20 && reused < tor.Length {
 					t.Errorf("round %d: %d reused and %d hashed again; the last round had verified %d", rounds, s.From[Reuse], s.Checked, reused)
 				}
 				reused = s.Have

@@ -34,6 +34,7 @@ func killAgainAndAgain(t *testing.T, args []string) {
 	_, serving := origin(h, content, "--limit-up", fmt.Sprint(3*size/rounds))
 	out := h.Path("out")
 	get := append([]string{"get", serving.String("url"), "-o", out}, args...)
+	told := int64(0) // what a process has said was verified
 	for i := range rounds {
 		p := h.Start(get...)
 		p.Expect("start")
@@ -42,6 +43,9 @@ func killAgainAndAgain(t *testing.T, args []string) {
 		}
 		time.Sleep(rand.N(longest)) // the point of this test is that any moment will do
 		p.Kill()
+		for _, e := range p.Events("progress") {
+			told = max(told, e.Int("done"))
+		}
 	}
 	done := h.Run(get...).Succeed().Expect("done")
 	swarmtest.Same(t, content, filepath.Join(out, "release"))
@@ -52,14 +56,17 @@ func killAgainAndAgain(t *testing.T, args []string) {
 	if sum := done.Int("from.reuse") + done.Int("from.origin"); sum != total || done.Int("from.reuse") == 0 {
 		t.Errorf("%v: want some reused, and %d bytes in all", done, total)
 	}
-	// What the origin has sent is what came, and a little that was on its way when a process died.
+	if kept := done.Int("from.reuse"); kept < told {
+		t.Errorf("%d bytes are told to be verified, and %d of them were there at the end of all kills", told, kept)
+	}
+	// What the origin has sent is what came, and what was lost when a process died.
 	node := strings.TrimSuffix(serving.String("url"), "/release")
 	contents, _ := h.Run("status", node).Succeed().Expect("status")["contents"].([]any)
 	status := swarmtest.Event(contents[0].(map[string]any))
 	sent := status.Int("sent_peers_bytes") + status.Int("sent_http_bytes")
-	// What a kill costs is the pieces that it leaves unfinished, of which there are four at once, and what waits in
-	// sockets, which the origin counts and which on a busy computer is as much again.
-	unfinished := 8 * total / serving.Int("pieces")
+	// That is the pieces that it leaves unfinished, of which there are four at once, and what it has asked for and not read, which the origin
+	// counts: on a computer so busy that it does not come to reading, a window of 512 KiB, or what a request over HTTP brings meanwhile.
+	unfinished := 8*total/serving.Int("pieces") + 512<<10
 	if most := total + int64(rounds)*unfinished; sent < total || sent > most {
 		t.Errorf("the origin sent %d bytes, want %d and at most %d for %d kills", sent, total, most-total, rounds)
 	}
