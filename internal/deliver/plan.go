@@ -78,6 +78,7 @@ type survey struct {
 	dir      string
 	parts    int64            // bytes that a former run has verified, or put together in this one; -1: not known
 	failed   map[string]error // ways that were tried, by key
+	blocks   *blockSearch     // what its index of blocks has led to; nil: it was not looked at
 
 	artefactDir func(v2 string) string // where an archive or a patch is fetched to
 }
@@ -134,10 +135,18 @@ func (s *survey) byTree() Candidate {
 		c.Reuse = s.inPlace()
 		c.Why = "files in place"
 		if c.Reuse == 0 {
-			for _, n := range reusable(s.tree.Info, s.versions) {
+			found := s.blocks != nil && s.blocks.err == nil
+			for i, n := range reusable(s.tree.Info, s.versions) {
+				if found {
+					n = max(n, s.blocks.here[i])
+				}
 				c.Reuse += n
 			}
-			c.Why = fmt.Sprintf("equal files and pieces of %d older versions", len(s.versions))
+			what := "files and pieces"
+			if found {
+				what = "files and blocks of 16 KiB"
+			}
+			c.Why = fmt.Sprintf("equal %s of %d older versions", what, len(s.versions))
 		}
 	}
 	c.Reuse = min(c.Reuse, tree.Bytes)
@@ -155,9 +164,9 @@ func (s *survey) byPatch(a *release.Artefact) (c Candidate, ok bool) {
 	old := s.versions[i]
 	tree := s.release.Tree()
 	c = Candidate{Way: WayPatch, From: a.From, artefact: a, old: old, Reuse: min(old.here, tree.Bytes)}
-	c.Fetch = a.Bytes + a.Metainfo
-	if a.V2 != "" {
-		c.Fetch -= s.staged(a)
+	c.Fetch = a.Bytes
+	if !a.IsTarget() {
+		c.Fetch += a.Metainfo - s.staged(a)
 		c.Cost = torrentTime
 	}
 	c.Why = fmt.Sprintf("a patch of %d bytes", a.Bytes)
