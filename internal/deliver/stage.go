@@ -188,7 +188,7 @@ func isLocal(err error) bool {
 func (s *stager) look(ctx context.Context) (err error) {
 	state := installed{s.StateDir}
 	v := &s.survey
-	*v = survey{release: s.Release.Found, tree: s.Torrent, local: s.Local != nil, carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1, failed: map[string]error{}}
+	*v = survey{release: s.Release.Found, tree: s.Torrent, source: s.class(), carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1, failed: map[string]error{}}
 	if v.tree == nil {
 		v.tree = state.torrent(v.release.Tree().V2)
 	}
