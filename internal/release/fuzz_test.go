@@ -45,40 +45,6 @@ func FuzzRelease(f *testing.F) {
 	})
 }
 
-// A document of patches that is read has artefacts that can be had, and says the same when it is read again.
-func FuzzPatches(f *testing.F) {
-	v2 := strings.Repeat("ab", 32)
-	good, err := (&Patches{Format: 1, App: "app", Version: "2", Platform: "any", V2: v2, Artefacts: []Artefact{
-		{Kind: "P", From: "1", Base: v2, Name: "small", Bytes: 5}, {Kind: "P", From: "0", Base: v2, Name: "large", V2: v2, Bytes: 5 << 20, Metainfo: 9}, {Kind: "I", Name: "blocks", Bytes: 99}}}).encode()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(good)
-	f.Add([]byte(`{"format":1,"artefacts":[{"kind":"I"}]}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := parsePatches(b)
-		if err != nil {
-			return
-		}
-		for i := range p.Artefacts {
-			a := &p.Artefacts[i]
-			if !a.IsTarget() && !a.isTorrent() || a.IsTarget() && a.Bytes > targetLimit(besidePath(p.App, p.Version, p.Platform, a)) {
-				t.Fatalf("%q: artefact %d cannot be had", b, i)
-			}
-		}
-		again, err := p.encode()
-		if err != nil {
-			if len(b) < maxDocument/8 { // escaping may make a long one too long
-				t.Fatalf("%q is read and cannot be written: %v", b, err)
-			}
-			return
-		}
-		if second, err := parsePatches(again); err != nil || !slices.Equal(second.Artefacts, p.Artefacts) {
-			t.Fatalf("%q becomes %q: %v", b, again, err)
-		}
-	})
-}
-
 func FuzzChannel(f *testing.F) {
 	good, err := (&Channel{Format: 1, App: "app", Channel: "stable", Version: "2", Previous: []string{"1"}}).encode()
 	if err != nil {
