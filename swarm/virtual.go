@@ -155,9 +155,9 @@ func (v *Virtual) turn() {
 			v.turn()
 		})
 	}
-	if v.s.collectHaves() {
-		v.fabric.After(v, v.s.haveDelay(), func() {
-			if v.s.haveSoon {
+	if in, soon := v.s.collectHaves(); soon {
+		v.fabric.After(v, in, func() {
+			if due := v.s.haveDue; !due.IsZero() && !v.s.now().Before(due) {
 				v.s.flushHaves()
 			}
 		})
