@@ -145,18 +145,36 @@ func (g *governor) look(now time.Time) (busy bool) {
 		if !ok {
 			continue
 		}
+		before := f.acked
+		known := f.known
+		f.look(&s, m)
 		f.rate = 0
-		if f.known && m.acked > f.acked {
-			s.add(m, int64(m.acked-f.acked), f.steady)
-			f.rate = float64(m.acked-f.acked) / now.Sub(f.at).Seconds()
+		if known && f.acked > before {
+			f.rate = float64(f.acked-before) / now.Sub(f.at).Seconds()
 		}
-		f.acked, f.at, f.known = m.acked, now, true
+		f.at = now
 	}
-	g.pace.Set(g.link.look(now, s))
+	g.set(now, s)
 	for c, f := range g.conns {
 		f.bound(c, f.rate, g.pace.Rate() > 0)
 	}
 	return len(g.conns) > 0
+}
+
+// look adds to s what was acknowledged of a flow since the last look.
+func (f *flow) look(s *sight, m gauge) {
+	if f.known && m.acked > f.acked {
+		s.add(m, int64(m.acked-f.acked), f.steady)
+	}
+	f.acked, f.known = m.acked, true
+}
+
+// set sets the pace after what was seen of all flows. It says whether writes are held back now and were not before, or
+// the other way round.
+func (g *governor) set(now time.Time, s sight) (turned bool) {
+	before := g.pace.Rate()
+	g.pace.Set(g.link.look(now, s))
+	return (before > 0) != (g.pace.Rate() > 0)
 }
 
 // sight is what was seen of all connections since the last look.

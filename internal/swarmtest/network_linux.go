@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,15 +43,6 @@ func (n *Network) Host() *Host {
 	n.ip("-n", name, "addr", "add", addr.String()+"/16", "dev", "eth0")
 	n.ip("-n", name, "link", "set", "eth0", "up")
 	return newHost(n.t, addr, []string{"ip", "netns", "exec", name})
-}
-
-// Line bounds what a host sends, such as to "100mbit" (tc's words). It needs tc.
-func (n *Network) Line(h *Host, rate string) {
-	n.t.Helper()
-	args := append(slices.Clone(h.in), "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "64kb", "latency", "50ms")
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		n.t.Fatalf("tc: %v: %s", err, out)
-	}
 }
 
 // Cut takes a host's cable out, and Mend puts it in again.
