@@ -280,6 +280,7 @@ func (e *Edge) drop(ctx context.Context, key, why string) error {
 		}
 	}
 	e.shut(key)
+	e.smalls.forget(key)
 	h, ok := e.shelf.get(key)
 	if err := e.shelf.drop(key); err != nil {
 		return fmt.Errorf("removing %s: %w", key, err)
