@@ -1,25 +1,20 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"shoal/internal/child"
 	"shoal/internal/daemon"
 	"shoal/piece"
 )
@@ -342,105 +337,4 @@ func (d *demoRun) finish(origin demoServing, st daemon.Status, limit int64, took
 // readDemoTorrent reads the description that the origin has kept.
 func readDemoTorrent(dir, key string) (*piece.Torrent, error) {
 	return piece.ReadFile(filepath.Join(dir, "origin", "metainfo", key+".torrent"))
-}
-
-// makeDemoContent copies the directory that shoal was started in, without what is hidden or built,
-// as far as it is small, and fills up with random bytes.
-func makeDemoContent(ctx context.Context, dir string) (string, error) {
-	root := filepath.Join(dir, "shoal-demo")
-	if err := os.Mkdir(root, 0o755); err != nil {
-		return "", err
-	}
-	left := int64(demoBytes)
-	const largest = 1 << 20
-	err := filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
-		if err != nil || ctx.Err() != nil {
-			return cmp.Or(ctx.Err(), err)
-		}
-		if path != "." && strings.HasPrefix(entry.Name(), ".") {
-			if entry.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		to := filepath.Join(root, path)
-		if entry.IsDir() {
-			return os.MkdirAll(to, 0o755)
-		}
-		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() || info.Size() > largest || info.Size() > left/2 {
-			return nil // vanished, special, or not worth it
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil // unreadable files are not what this is about
-		}
-		left -= int64(len(b))
-		return os.WriteFile(to, b, info.Mode().Perm()|0o600)
-	})
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Create(filepath.Join(root, "generated.bin"))
-	if err != nil {
-		return "", err
-	}
-	r := rand.NewChaCha8([32]byte{1})
-	if _, err := io.CopyN(f, r, left); err != nil {
-		f.Close()
-		return "", err
-	}
-	return root, f.Close()
-}
-
-func sizeOf(path string) (n int64) {
-	filepath.WalkDir(path, func(_ string, entry os.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() {
-			if info, err := entry.Info(); err == nil {
-				n += info.Size()
-			}
-		}
-		return nil
-	})
-	return n
-}
-
-// runChild runs shoal itself until it ends or ctx does; line gets each line of its stdout. Its last
-// line on stderr explains a failure.
-func runChild(ctx context.Context, program string, args []string, line func([]byte)) error {
-	runtime.LockOSThread() // see child.Command
-	defer runtime.UnlockOSThread()
-	c := child.Command(ctx, program, args...)
-	out, err := c.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	var stderr tail
-	c.Stderr = &stderr
-	if err := c.Start(); err != nil {
-		return err
-	}
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line(lines.Bytes())
-	}
-	if err := c.Wait(); err != nil {
-		return fmt.Errorf("%w: %s", err, stderr.last())
-	}
-	return nil
-}
-
-// tail keeps the end of what is written to it.
-type tail struct{ b []byte }
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.b = append(t.b, b...)
-	t.b = t.b[max(0, len(t.b)-4096):]
-	return len(b), nil
-}
-
-func (t *tail) last() string {
-	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
-	return lines[len(lines)-1]
 }

@@ -2,7 +2,6 @@ package announce
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"shoal/swarm/agenda"
 )
 
 // Peer is a peer that a tracker names.
@@ -60,7 +61,7 @@ type Scheduler struct {
 	port atomic.Int32 // what trackers are told
 
 	mu    sync.Mutex
-	queue queue
+	queue agenda.Queue[*tier]
 	tiers map[*tier]bool // all that are not closed, queued or not
 	hosts map[string]*host
 }
@@ -113,7 +114,7 @@ func (s *Scheduler) Add(j Job) *Entry {
 			continue
 		}
 		rand.Shuffle(len(urls), func(i, k int) { urls[i], urls[k] = urls[k], urls[i] })
-		t := &tier{job: j, urls: urls, index: -1}
+		t := &tier{job: j, urls: urls}
 		t.status.URL = urls[0]
 		e.tiers = append(e.tiers, t)
 		s.tiers[t] = true
@@ -259,20 +260,12 @@ func (s *Scheduler) farewell() {
 func (s *Scheduler) due() (*tier, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
-		return nil, time.Hour
-	}
-	if wait := time.Until(s.queue[0].due); wait > 0 {
-		return nil, wait
-	}
-	return heap.Pop(&s.queue).(*tier), 0
+	return s.queue.Next(time.Now())
 }
 
 // push queues a tier that is not queued. s.mu is held.
 func (s *Scheduler) push(t *tier, due time.Time) {
-	t.due = due
-	heap.Push(&s.queue, t)
-	if t.index == 0 {
+	if s.queue.Put(t, due) {
 		s.poke()
 	}
 }
@@ -283,12 +276,8 @@ func (s *Scheduler) hurry(t *tier, at time.Time) {
 	if t.hurried.IsZero() || at.Before(t.hurried) {
 		t.hurried = at
 	}
-	if t.index >= 0 && at.Before(t.due) {
-		t.due = at
-		heap.Fix(&s.queue, t.index)
-		if t.index == 0 {
-			s.poke()
-		}
+	if s.queue.Sooner(t, at) {
+		s.poke()
 	}
 }
 
@@ -298,31 +287,4 @@ func (s *Scheduler) poke() {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// queue is a heap of tiers by due time.
-type queue []*tier
-
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push is for container/heap.
-func (q *queue) Push(x any) {
-	t := x.(*tier)
-	t.index = len(*q)
-	*q = append(*q, t)
-}
-
-// Pop is for container/heap.
-func (q *queue) Pop() any {
-	old := *q
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	t.index = -1
-	return t
 }

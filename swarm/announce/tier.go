@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"shoal/swarm/agenda"
 )
 
 // tier is trackers that stand in for each other. s.mu guards all but job, urls and ids; the latter
@@ -15,9 +17,8 @@ type tier struct {
 	urls []string
 	ids  map[string]string // tracker ids, by URL; nil while there are none
 
-	due     time.Time // when a worker looks at it
-	index   int       // in the queue; -1: a worker or a full host has it, or it is closed
-	hurried time.Time // when to announce even though it is not time yet; zero: never
+	agenda.Entry           // when a worker looks at it; not queued: a worker or a full host has it, or it is closed
+	hurried      time.Time // when to announce even though it is not time yet; zero: never
 
 	next      time.Time // when to announce
 	started   bool      // a tracker has accepted an announce

@@ -1,13 +1,14 @@
 package dht
 
 import (
-	"container/heap"
 	"context"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"shoal/swarm/agenda"
 )
 
 // Job is a torrent to look for and to announce. Its functions are called by goroutines of the node and must be quick; Found may be called once more
@@ -60,7 +61,7 @@ func pause(st State, round, stored int) time.Duration {
 // scheduler knows which job is due when.
 type scheduler struct {
 	mu    sync.Mutex
-	queue jobQueue
+	queue agenda.Queue[*job]
 	all   int
 	names map[ID]*job // by what they were looked for last
 	wake  chan struct{}
@@ -69,8 +70,7 @@ type scheduler struct {
 // job belongs to the scheduler while it is queued, else to the goroutine that looks.
 type job struct {
 	Job
-	due      time.Time
-	index    int // in the queue; -1: not in it
+	agenda.Entry
 	last     time.Time
 	round    int // how many look-ups before the last one pressed, in a row
 	stored   int
@@ -117,9 +117,7 @@ func (s *scheduler) push(j *job, due time.Time) {
 	if j.stopped.Load() {
 		return
 	}
-	j.due = due
-	heap.Push(&s.queue, j)
-	if j.index == 0 {
+	if s.queue.Put(j, due) {
 		select {
 		case s.wake <- struct{}{}:
 		default:
@@ -131,13 +129,7 @@ func (s *scheduler) push(j *job, due time.Time) {
 func (s *scheduler) pop(now time.Time) (*job, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
-		return nil, time.Hour
-	}
-	if wait := s.queue[0].due.Sub(now); wait > 0 {
-		return nil, wait
-	}
-	return heap.Pop(&s.queue).(*job), 0
+	return s.queue.Next(now)
 }
 
 func (s *scheduler) stop(j *job) {
@@ -152,14 +144,12 @@ func (s *scheduler) stop(j *job) {
 			delete(s.names, h)
 		}
 	}
-	if j.index >= 0 {
-		heap.Remove(&s.queue, j.index)
-	}
+	s.queue.Remove(j)
 }
 
 // Find looks for peers of a torrent, at once and again and again, and lets others find us, until stop is called.
 func (n *Node) Find(j Job) (stop func()) {
-	x := &job{Job: j, index: -1}
+	x := &job{Job: j}
 	n.jobs.mu.Lock()
 	n.jobs.all++
 	n.jobs.mu.Unlock()
@@ -271,31 +261,4 @@ func (n *Node) look(ctx context.Context, j *job) {
 		wait += rand.N(wait / 10)
 	}
 	n.jobs.push(j, j.last.Add(wait))
-}
-
-// jobQueue is a heap of jobs by due time.
-type jobQueue []*job
-
-func (q jobQueue) Len() int           { return len(q) }
-func (q jobQueue) Less(i, k int) bool { return q[i].due.Before(q[k].due) }
-func (q jobQueue) Swap(i, k int) {
-	q[i], q[k] = q[k], q[i]
-	q[i].index, q[k].index = i, k
-}
-
-// Push is for container/heap.
-func (q *jobQueue) Push(x any) {
-	j := x.(*job)
-	j.index = len(*q)
-	*q = append(*q, j)
-}
-
-// Pop is for container/heap.
-func (q *jobQueue) Pop() any {
-	old := *q
-	j := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	j.index = -1
-	return j
 }
