@@ -66,7 +66,7 @@ type ring struct {
 	mine     meta
 	watchers []chan struct{}
 	orphans  map[string]time.Time // contents of whose keepers none has answered, and since when
-	keys     []string // that are assigned
+	keys     []string             // that are assigned
 	all      map[string][]Member
 	drained  atomic.Bool
 }
