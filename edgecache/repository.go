@@ -184,14 +184,16 @@ func (r *repository) list(ctx context.Context, t *release.Trust, info *release.A
 			k := &known{key: a.V2, name: a.Name, bytes: a.Bytes, app: rel.App, version: rel.Version, platform: rel.Platform, channels: has[rel.Version], published: rel.Published, from: r, artefact: a}
 			if a.V2 != "" {
 				c.add(k)
+			}
+			if !a.IsTarget() {
 				continue
 			}
-			file, err := t.SmallPatchFile(ctx, found, a)
+			file, err := t.BesideFile(ctx, found, a)
 			if err != nil {
 				return err
 			}
 			c.patches[file] = true
-			if k.followed(r.apps) && r.mirror.bring(ctx, file, release.MaxSmallPatch) != nil && ctx.Err() != nil {
+			if k.followed(r.apps) && r.mirror.bring(ctx, file, release.MaxIndex) != nil && ctx.Err() != nil {
 				return ctx.Err() // without it machines come by another way
 			}
 		}

@@ -65,6 +65,9 @@ func AddPatches(ctx context.Context, r *release.Repository, c PatchConfig) (noti
 	if err != nil {
 		return missing, err
 	}
+	if err := addIndex(ctx, r, rel, *there); err != nil {
+		return missing, fmt.Errorf("indexing %s: %w", rel.Ref(), err)
+	}
 	for _, from := range old {
 		if from.Tree().V2 == rel.Tree().V2 {
 			continue
@@ -177,12 +180,13 @@ func addPatch(ctx context.Context, r *release.Repository, rel, from *release.Rel
 	if float64(made.Bytes) > patchShare*float64(whole) {
 		return made, nil
 	}
-	p := release.Patch{Artefact: release.Artefact{Kind: "P", Name: draft.name, Bytes: made.Bytes}}
+	var p release.Patch
 	if made.Bytes < release.MaxSmallPatch {
 		if p.Data, err = os.ReadFile(draft.path()); err != nil {
 			return made, err
 		}
-	} else if p.Artefact, p.Metainfo, err = draft.keep(ctx, "P"); err != nil {
+	}
+	if p.Artefact, p.Metainfo, err = draft.keep(ctx, "P"); err != nil {
 		return made, err
 	}
 	p.From, p.Base = from.Version, from.Tree().V2

@@ -62,6 +62,9 @@ const (
 // nearRTT is how near a machine must be for its claim to be of our site to count.
 const nearRTT = 5 * time.Millisecond
 
+// Attached says whether an address is this machine's, or on a network that it is directly attached to.
+func Attached(a netip.Addr) bool { return new(links).attached(a) }
+
 // links knows which addresses are on a network that this machine is directly attached to.
 type links struct {
 	mu       sync.Mutex

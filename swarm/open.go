@@ -102,6 +102,7 @@ func (s *session) begin(p int) *openPiece {
 			}
 		}
 	}
+	s.useHalf(op)
 	s.sort(op)
 	return op
 }

@@ -118,6 +118,7 @@ func (s *session) rehash(ctx context.Context, st *store, suspect *bitset) error 
 	}
 	info := s.torrent.Info
 	good := newBitset(info.NumPieces())
+	s.halves = make(map[int]*halfPiece)
 	var mu sync.Mutex
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -141,6 +142,10 @@ func (s *session) rehash(ctx context.Context, st *store, suspect *bitset) error 
 					mu.Lock()
 					good.add(p)
 					mu.Unlock()
+				} else if h := s.halfOf(p, r.leaves); h != nil {
+					mu.Lock()
+					s.halves[p] = h
+					mu.Unlock()
 				}
 			}
 		})
@@ -160,6 +165,7 @@ func (s *session) rehash(ctx context.Context, st *store, suspect *bitset) error 
 			}
 		}
 	}
+	s.countHalves()
 	return nil
 }
 
@@ -175,7 +181,7 @@ func (s *session) displaceOld(ctx context.Context, st *store, good *bitset) erro
 		first, end := info.FilePieces(i)
 		for p := first; p < end; p++ {
 			here := good.has(p) || s.have.has(p)
-			whole, some = whole && here, some || here
+			whole, some = whole && here, some || here || s.halves[p] != nil
 		}
 		if fi, err := st.dirs.Lstat(st.final(i)); err != nil || fi.Size() != info.Files[i].Length {
 			whole = false

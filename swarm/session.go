@@ -39,6 +39,7 @@ type session struct {
 	v1ok        bitset // hybrids: those of them whose SHA-1 was checked too
 	pick        *picker
 	open        map[int]*openPiece   // begun and not verified
+	halves      map[int]*halfPiece   // not begun, and some of them is here
 	spare       []*openPiece         // those of them with blocks that nobody was asked for
 	suspects    map[int][]suspicion  // pieces that failed their hash, until they are right
 	blamed      map[string]time.Time // when a source's bad content was last told

@@ -17,6 +17,7 @@ import (
 type webRun struct {
 	w     *webSeed
 	start int64 // in piece space: where it begins, perhaps within the first piece
+	end   int64 // and where it ends, perhaps within the last one
 	begun time.Time
 	ops   []*openPiece
 	stop  context.CancelFunc
@@ -169,8 +170,7 @@ func (a *assembler) fetch() error {
 	buf, release := wire.Block(wire.MaxBlock)
 	defer release()
 	a.buf = buf[:0]
-	last := a.run.ops[len(a.run.ops)-1]
-	err := a.run.w.src.Fetch(a.ctx, a.run.start, last.offset+last.length-a.run.start, a.take)
+	err := a.run.w.src.Fetch(a.ctx, a.run.start, a.run.end-a.run.start, a.take)
 	if err == nil || errors.Is(err, errShortened) {
 		return errors.Join(a.finish(), err)
 	}
@@ -234,7 +234,7 @@ func (a *assembler) finish() error {
 	if len(a.buf) == 0 {
 		return nil
 	}
-	if rest := a.op.length - a.begin - int64(len(a.buf)); rest > 0 {
+	if rest := min(a.op.length, a.run.end-a.op.offset) - a.begin - int64(len(a.buf)); rest > 0 {
 		at := len(a.buf)
 		a.buf = a.buf[:at+int(min(rest, int64(cap(a.buf)-at)))]
 		clear(a.buf[at:])

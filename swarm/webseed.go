@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"shoal/piece"
 	"shoal/swarm/webfetch"
 )
 
@@ -176,7 +175,12 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 		return nil
 	}
 	w.probe()
-	run := &webRun{w: w, stop: stop, ops: ops, start: start, limit: len(ops), begun: now}
+	last := ops[len(ops)-1]
+	end := last.offset + last.length
+	if len(ops) == 1 && !w.whole {
+		start, end = last.gap()
+	}
+	run := &webRun{w: w, stop: stop, ops: ops, start: start, end: end, limit: len(ops), begun: now}
 	for _, op := range ops {
 		s.lend(op, run)
 	}
@@ -297,12 +301,8 @@ func (s *session) webPieces(w *webSeed, company bool, now time.Time) (ops []*ope
 	case w.whole:
 		return s.wholeFile(w, left, first, now)
 	case left != nil:
-		b := 0
-		for left.got[b] {
-			b++
-		}
 		s.takeOver(left)
-		return []*openPiece{left}, left.offset + int64(b)*piece.BlockSize
+		return []*openPiece{left}, left.offset
 	}
 	size, files := int64(0), 0
 	share := max(1, s.pick.left()/(2*webWorkers*max(1, s.firstWebs)))
@@ -311,6 +311,12 @@ func (s *session) webPieces(w *webSeed, company bool, now time.Time) (ops []*ope
 		most = minRun
 	}
 	for p := first; p < s.have.n && s.pick.waits(p) && s.mayWeb(w, p) && size < most && (files <= share || files < 2); p++ {
+		if s.halves[p] != nil { // of it less than a piece is asked for
+			if len(ops) == 0 {
+				ops = append(ops, s.begin(p))
+			}
+			break
+		}
 		op := s.begin(p)
 		ops = append(ops, op)
 		size += op.length

@@ -134,6 +134,27 @@ func TestUpdateCostsWhatChanged(t *testing.T) {
 	}
 }
 
+// Of a version from which there is no patch, and which nobody has ever published, files have blocks in common with the release that lie elsewhere in them.
+func TestBlocksOfAnUnknownVersion(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(h, two)
+	args := []string{base + "app@1", "--root", root, "--from", one, "-o", h.Path("out"), "--state-dir", h.Path("state")}
+	plan := h.Run(append([]string{"plan"}, args...)...).Succeed().Expect("plan")
+	if plan.String("way") != "tree" || !strings.Contains(fmt.Sprint(plan), "blocks of 16 KiB") {
+		t.Errorf("%v, want the tree, for its blocks that are here", plan)
+	}
+	for _, peers := range []string{"off", "site"} { // by ranges over HTTP, and by blocks from a peer
+		out := h.Path(peers)
+		done := h.Run(append([]string{"get", "--peers", peers}, append(args, "-o", out)...)...).Succeed().Expect("done")
+		if n := done.Int("from.origin"); done.String("way") != "tree" || n > 1_410_000 || done.Int("from.reuse")+n < done.Int("bytes") || done.Int("wasted_bytes") > 0 {
+			t.Errorf("peers %s: %v, want the tree, and of it only the new file and the first block of those that have changed", peers, done)
+		}
+		swarmtest.Same(t, two, filepath.Join(out, "app-1"))
+	}
+}
+
 // A patch that is signed and makes nonsense, or is nonsense, costs its bytes and no more.
 func TestMaliciousPatch(t *testing.T) {
 	t.Parallel()

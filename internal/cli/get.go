@@ -242,6 +242,7 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 	if e.settings.has("seed-for") {
 		hold = e.settings.Duration("seed-for")
 	}
+	r.Gives = hold > 0
 	r.Planned = func(plan *deliver.Plan) { e.planned(&p, plan) }
 	if hold > 0 && r.Release != nil && node.Items() != nil {
 		defer e.keepState(ctx, node, r.Release.Trust.Items())()

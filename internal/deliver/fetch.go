@@ -33,6 +33,8 @@ type Request struct {
 	// Artefacts is where archives and patches that were fetched stay, so that they can be given to others: KEY/NAME and KEY.torrent, by their v2 info hashes;
 	// "": they are removed. For Stage.
 	Artefacts string
+	// Gives says that what comes is given to others for a while when all is here. For Stage.
+	Gives bool
 	// Planned is told how Stage brings a release here, and again when one way has failed.
 	Planned func(p *Plan)
 

@@ -3,11 +3,13 @@ package deliver
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
 
+	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/piece/delta"
 	"shoal/swarm"
@@ -16,15 +18,47 @@ import (
 // byPatch reads a patch, or fetches it if it is not a small one, and applies it as it comes.
 func (s *stager) byPatch(ctx context.Context, c *Candidate) error {
 	apply := func(r io.Reader) error { return s.patch(ctx, c, r) }
-	if c.artefact.V2 != "" {
+	if !c.artefact.IsTarget() {
 		return s.stream(ctx, c.artefact, apply)
 	}
-	b, err := s.Release.Trust.SmallPatch(ctx, s.Release.Found, c.artefact)
+	b, err := s.Release.Trust.Beside(ctx, s.Release.Found, c.artefact)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil || c.artefact.V2 == "":
+		return err
+	default: // no server answers: others who have it may
+		return s.stream(ctx, c.artefact, apply)
+	}
+	s.out.extra[swarm.Origin] += int64(len(b))
+	if err := apply(bytes.NewReader(b)); err != nil || c.artefact.V2 == "" || !s.Gives && s.Artefacts == "" {
+		return err
+	}
+	return s.offer(ctx, c.artefact, b)
+}
+
+// offer gives others a patch that came with the signed documents, for when nobody serves these any more.
+func (s *stager) offer(ctx context.Context, a *release.Artefact, b []byte) error {
+	torrent, err := s.describeArtefact(ctx, a)
 	if err != nil {
 		return err
 	}
-	s.out.extra[swarm.Origin] += int64(len(b))
-	return apply(bytes.NewReader(b))
+	parts, err := s.node.Parts(s.artefactDir(a.V2), torrent.Info)
+	if err != nil {
+		return err
+	}
+	w, err := parts.Create(0)
+	if err == nil {
+		_, err = w.Write(b)
+		err = errors.Join(err, w.Close())
+	}
+	if err := errors.Join(err, parts.Close()); err != nil {
+		return err
+	}
+	r, t, err := s.fetchArtefact(a, torrent)
+	if err != nil {
+		return err
+	}
+	return r.follow(ctx, t)
 }
 
 // patch makes of the old version what the patch has, and copies what has not changed meanwhile.

@@ -45,39 +45,18 @@ type Plan struct {
 // Chosen is the cheapest way that was not given up.
 func (p *Plan) Chosen() *Candidate { return &p.Candidates[0] }
 
-// What a byte costs, by where it comes from, and to work on. Of the way to the origin, edges and peers nothing is known before it is tried; 100 Mbit/s is
-// a guess that is right enough to weigh a byte against the work of unpacking it.
-const (
-	networkByte = 80 * time.Nanosecond
-	diskByte    = 1 * time.Nanosecond // of a repository on this machine
-	hashByte    = 2 * time.Nanosecond // to read, hash and write a byte of the release
-	unpackByte  = 4 * time.Nanosecond // to decompress or patch it besides
-	torrentTime = 20 * time.Millisecond
-)
-
-// price is what fetching so many bytes, and working on so many of the release, costs. It is a pure function of signed sizes and of what a look at the disk found.
-func price(local bool, fetch, bytes int64, unpack bool) time.Duration {
-	byteCost, work := networkByte, hashByte
-	if local {
-		byteCost = diskByte
-	}
-	if unpack {
-		work += unpackByte
-	}
-	return time.Duration(fetch)*byteCost + time.Duration(bytes)*work
-}
-
 // survey is all that a decision rests on.
 type survey struct {
 	release  *release.Found
 	patches  []release.Artefact
 	versions []*version
 	tree     *piece.Torrent // nil: its metainfo is not here
-	local    bool           // the repository lies on this machine
+	source   swarm.Class    // of what is fetched, as far as it is known
 	carried  bool           // in a bundle, which has nothing but the tree
 	dir      string
 	parts    int64            // bytes that a former run has verified, or put together in this one; -1: not known
 	failed   map[string]error // ways that were tried, by key
+	blocks   *blockSearch     // what its index of blocks has led to; nil: it was not looked at
 
 	artefactDir func(v2 string) string // where an archive or a patch is fetched to
 }
@@ -92,7 +71,7 @@ func (s *survey) plan() *Plan {
 	if a := s.release.Archive(); a != nil && !s.carried {
 		fetch := a.Bytes + a.Metainfo - s.staged(a)
 		p.Candidates = append(p.Candidates, Candidate{Way: WayArchive, Fetch: max(0, fetch), artefact: a,
-			Cost: price(s.local, fetch, tree.Bytes, true) + torrentTime, Why: fmt.Sprintf("an archive of %d bytes", a.Bytes)})
+			Cost: price(s.source, fetch, tree.Bytes, true) + torrentTime, Why: fmt.Sprintf("an archive of %d bytes", a.Bytes)})
 	}
 	for i := range s.patches {
 		if c, ok := s.byPatch(&s.patches[i]); ok && !s.carried {
@@ -100,6 +79,7 @@ func (s *survey) plan() *Plan {
 		}
 	}
 	for i := range p.Candidates {
+		p.Candidates[i].Why += "; from " + sourceName(s.source)
 		if err := s.failed[key(p.Candidates[i].Way, p.Candidates[i].From)]; err != nil {
 			p.Candidates[i].Err = err.Error()
 		}
@@ -134,15 +114,23 @@ func (s *survey) byTree() Candidate {
 		c.Reuse = s.inPlace()
 		c.Why = "files in place"
 		if c.Reuse == 0 {
-			for _, n := range reusable(s.tree.Info, s.versions) {
+			found := s.blocks != nil && s.blocks.err == nil
+			for i, n := range reusable(s.tree.Info, s.versions) {
+				if found {
+					n = max(n, s.blocks.here[i])
+				}
 				c.Reuse += n
 			}
-			c.Why = fmt.Sprintf("equal files and pieces of %d older versions", len(s.versions))
+			what := "files and pieces"
+			if found {
+				what = "files and blocks of 16 KiB"
+			}
+			c.Why = fmt.Sprintf("equal %s of %d older versions", what, len(s.versions))
 		}
 	}
 	c.Reuse = min(c.Reuse, tree.Bytes)
 	c.Fetch = tree.Bytes - c.Reuse + s.metainfo()
-	c.Cost = price(s.local, c.Fetch, tree.Bytes, false)
+	c.Cost = price(s.source, c.Fetch, tree.Bytes, false)
 	return c
 }
 
@@ -155,9 +143,9 @@ func (s *survey) byPatch(a *release.Artefact) (c Candidate, ok bool) {
 	old := s.versions[i]
 	tree := s.release.Tree()
 	c = Candidate{Way: WayPatch, From: a.From, artefact: a, old: old, Reuse: min(old.here, tree.Bytes)}
-	c.Fetch = a.Bytes + a.Metainfo
-	if a.V2 != "" {
-		c.Fetch -= s.staged(a)
+	c.Fetch = a.Bytes
+	if !a.IsTarget() {
+		c.Fetch += a.Metainfo - s.staged(a)
 		c.Cost = torrentTime
 	}
 	c.Why = fmt.Sprintf("a patch of %d bytes", a.Bytes)
@@ -166,7 +154,7 @@ func (s *survey) byPatch(a *release.Artefact) (c Candidate, ok bool) {
 		c.Why += fmt.Sprintf("; %d bytes of %s are missing", lost, a.From)
 	}
 	c.Fetch = max(0, c.Fetch)
-	c.Cost += price(s.local, c.Fetch, tree.Bytes, true)
+	c.Cost += price(s.source, c.Fetch, tree.Bytes, true)
 	return c, true
 }
 

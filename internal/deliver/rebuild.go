@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/internal/release"
+	"shoal/piece"
 	"shoal/swarm"
 )
 
@@ -40,14 +41,31 @@ func (s *stager) create(file int) (io.WriteCloser, error) {
 
 // stream fetches an artefact and has use read it from its begin on, as it becomes verified.
 func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Reader) error) error {
+	torrent, err := s.describeArtefact(ctx, a)
+	if err != nil {
+		return err
+	}
+	r, t, err := s.fetchArtefact(a, torrent)
+	if err != nil {
+		return err
+	}
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.follow(running, t) })
+	g.Go(func() error { return use(&verifiedReader{ctx: running, t: t, length: torrent.Length}) })
+	return g.Wait()
+}
+
+// describeArtefact gets the metainfo of an archive or a patch.
+func (s *stager) describeArtefact(ctx context.Context, a *release.Artefact) (*piece.Torrent, error) {
 	packed, err := s.Release.Trust.MetainfoOf(ctx, s.Release.Found, a.V2)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	torrent, err := UnpackMetainfo(packed, a)
-	if err != nil {
-		return err
-	}
+	return UnpackMetainfo(packed, a)
+}
+
+// fetchArtefact begins to fetch an archive or a patch, and to give it to others.
+func (s *stager) fetchArtefact(a *release.Artefact, torrent *piece.Torrent) (*Request, *swarm.Transfer, error) {
 	r := s.Request
 	r.Found = Found{Torrent: torrent, Release: s.Release}
 	s.reach(&r.Found, a.V2)
@@ -56,18 +74,15 @@ func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Re
 	r.Dir = r.artefactDir(a.V2)
 	if r.Artefacts != "" {
 		if err := writeTorrent(r.Dir+".torrent", torrent); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	t, err := r.begin(s.node)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	s.out.artefacts = append(s.out.artefacts, t) // whatever becomes of it, its bytes are counted, and others may have them
-	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.follow(running, t) })
-	g.Go(func() error { return use(&verifiedReader{ctx: running, t: t, length: torrent.Length}) })
-	return g.Wait()
+	return &r, t, nil
 }
 
 // verifiedReader reads a file's verified content in order, and waits for what has not come yet.

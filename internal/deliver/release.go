@@ -313,7 +313,7 @@ func ResolveRelease(ctx context.Context, s Source, c ReleaseConfig) (f *Found, e
 			r.close()
 		}
 	}()
-	f = &Found{Release: found, close: r.close, carried: r.carried, reach: r.reach}
+	f = &Found{Release: found, close: r.close, carried: r.carried, reach: r.reach, class: r.class}
 	r.reach(f, found.Tree().V2)
 	if c.Lean {
 		return f, nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"shoal/piece"
+	"shoal/swarm"
 )
 
 // Found is what a SOURCE leads to: a torrent, or for a magnet the hashes to ask peers about.
@@ -35,6 +36,7 @@ type Found struct {
 	Local http.RoundTripper
 
 	reach   func(f *Found, v2 string) // adds how another artefact of the release is got at
+	class   func() swarm.Class        // what it mostly comes from
 	carried bool                      // it comes in a bundle
 	close   func()
 }

@@ -97,7 +97,8 @@ func (s *Staged) closeEarly() error {
 
 // PlanRelease says how Stage would bring a release here, without fetching more of it than its description.
 func PlanRelease(ctx context.Context, r Request) (*Plan, error) {
-	s := &stager{Request: r}
+	s := &stager{Request: r, out: new(Staged)}
+	defer s.letGo()
 	if err := s.look(ctx); err != nil {
 		return nil, err
 	}
@@ -127,15 +128,11 @@ func (s *stager) run(ctx context.Context) error {
 		}
 		return s.finish(ctx)
 	}
+	defer s.letGo()
 	if err := s.look(ctx); err != nil {
 		return err
 	}
 	defer s.closeParts()
-	defer func() {
-		for _, v := range s.survey.versions {
-			v.close()
-		}
-	}()
 	for {
 		p := s.survey.plan()
 		s.out.Plan = p
@@ -167,6 +164,13 @@ func (s *stager) run(ctx context.Context) error {
 	return s.finish(ctx)
 }
 
+// letGo closes what was opened of older versions.
+func (s *stager) letGo() {
+	for _, v := range s.survey.versions {
+		v.close()
+	}
+}
+
 // artefactDir is where an archive or a patch is fetched to, by its v2 info hash in hex.
 func (r *Request) artefactDir(v2 string) string {
 	if r.Artefacts == "" {
@@ -184,7 +188,7 @@ func isLocal(err error) bool {
 func (s *stager) look(ctx context.Context) (err error) {
 	state := installed{s.StateDir}
 	v := &s.survey
-	*v = survey{release: s.Release.Found, tree: s.Torrent, local: s.Local != nil, carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1, failed: map[string]error{}}
+	*v = survey{release: s.Release.Found, tree: s.Torrent, source: s.class(), carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1, failed: map[string]error{}}
 	if v.tree == nil {
 		v.tree = state.torrent(v.release.Tree().V2)
 	}
@@ -200,16 +204,15 @@ func (s *stager) look(ctx context.Context) (err error) {
 	return s.reconsider(ctx)
 }
 
-// reconsider gets the tree's description when it may change the decision.
+// reconsider gets the tree's description, and its index of blocks, when they may change the decision.
 func (s *stager) reconsider(ctx context.Context) error {
-	if s.survey.tree != nil || !s.worthDescribing() {
-		return nil
+	if s.survey.tree == nil && s.worthDescribing() {
+		if err := s.describe(ctx); err != nil {
+			return err
+		}
+		s.survey.tree = s.Torrent
 	}
-	if err := s.describe(ctx); err != nil {
-		return err
-	}
-	s.survey.tree = s.Torrent
-	return nil
+	return s.searchBlocks(ctx)
 }
 
 // worthDescribing says whether the tree's metainfo may save more than it costs: when something lies here that may be of the release, and no other way is cheap.
@@ -273,7 +276,10 @@ func (s *stager) bring(ctx context.Context, c *Candidate) error {
 	if err := s.learn(s.survey.tree.Info); err != nil {
 		return err
 	}
-	return s.reuse(ctx)
+	if err := s.reuse(ctx); err != nil {
+		return err
+	}
+	return s.fillBlocks(ctx)
 }
 
 // finish has the tree's own transfer fetch what is missing, which may be nothing, and put everything in place.

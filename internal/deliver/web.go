@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type web struct {
 	agent  string
 	shoal  atomic.Bool                // a Shoal node has answered
 	edge   atomic.Bool                // it is an edge
+	remote atomic.Pointer[netip.Addr] // of the server, once it has answered
 	twins  atomic.Pointer[[]*url.URL] // where else the same repository is, as the server says; see duplicates
 	time   time.Duration              // how long a file may take
 }
@@ -29,12 +31,29 @@ type web struct {
 const fileTime = 60 * time.Second
 
 func newWeb(base *url.URL, userAgent string) *web {
+	w := &web{base: base, agent: userAgent, time: fileTime}
 	tr := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		Proxy: http.ProxyFromEnvironment, DialContext: w.dial,
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression: true, // a length that is promised is that of the bytes that come
 	}
-	return &web{base: base, client: &http.Client{Transport: tr}, agent: userAgent, time: fileTime}
+	w.client = &http.Client{Transport: tr}
+	return w
+}
+
+// dial connects, and remembers where the server is, unless it is reached through a proxy.
+func (w *web) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if host, _, err := net.SplitHostPort(addr); err == nil && host == w.base.Hostname() {
+		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+			ip := a.AddrPort().Addr().Unmap()
+			w.remote.Store(&ip)
+		}
+	}
+	return c, nil
 }
 
 // Close lets go of the connections.

@@ -31,7 +31,7 @@ type Release struct {
 
 // Artefact is one way to get at a release's content.
 type Artefact struct {
-	// Kind is T for the content itself, F for one archive of it, P for a patch. Others are ignored by who does not know them.
+	// Kind is T for the content itself, F for one archive of it, P for a patch, I for the index of its blocks. Others are ignored by who does not know them.
 	Kind     string `json:"kind"`
 	From     string `json:"from,omitempty"` // of a patch: the version it begins with,
 	Base     string `json:"base,omitempty"` // and the v2 info hash of that version's content
@@ -42,8 +42,11 @@ type Artefact struct {
 	Metainfo int64  `json:"metainfo,omitempty"` // bytes of its metainfo, as the repository has it
 }
 
-// isTorrent says whether the artefact is content that swarms have. A small patch is not; see Patches.
+// isTorrent says whether the artefact is content that swarms have.
 func (a *Artefact) isTorrent() bool { return a.V2 != "" }
+
+// IsTarget says whether the artefact is a file of the repository's targets, perhaps besides being a torrent: see Patches.
+func (a *Artefact) IsTarget() bool { return a.Kind == "I" || a.Kind == "P" && a.Bytes < MaxSmallPatch }
 
 // valid says whether the fields are what they can be.
 func (a *Artefact) valid() bool {

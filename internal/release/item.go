@@ -134,7 +134,7 @@ func (r *Repository) WriteState(ctx context.Context, w io.Writer) (version int64
 	return t.set.Timestamp.Signed.Version, b.Close()
 }
 
-// describeAll reads how a release's archive and patches are described, so that neighbours who have them can give them. Small patches are not for swarms, and left out.
+// describeAll reads how a release's archive and patches are described, so that neighbours who have them can give them.
 func (t *Trust) describeAll(ctx context.Context, f *Found) error {
 	patches, err := t.Patches(ctx, f)
 	if err != nil {

@@ -24,14 +24,18 @@ type Patches struct {
 	Artefacts []Artefact `json:"artefacts"`
 }
 
-// MaxSmallPatch bounds patches that are targets themselves, in bytes: they come with the metadata, and a swarm would not be worth its while.
-const MaxSmallPatch = 1 << 20
+// Bounds of artefacts that are targets themselves, in bytes. Patches below the first come with the metadata, and are torrents for those only who know no server; an
+// index is no torrent.
+const (
+	MaxSmallPatch = 1 << 20
+	MaxIndex      = 32 << 20
+)
 
-// Patch is a patch to be published. Of Data and Metainfo one is set.
+// Patch is a patch to be published, or an index of blocks.
 type Patch struct {
 	Artefact
-	Data     []byte // a small patch itself; it needs no V1 and V2
-	Metainfo []byte // of a larger one: a .torrent compressed with zstd
+	Data     []byte // what is to be a target, see Artefact.IsTarget; else nil
+	Metainfo []byte // of a torrent: a .torrent compressed with zstd; else nil
 }
 
 // A platform has no "+", so neither path is one of a release document.
@@ -40,8 +44,13 @@ func patchesPath(app, version, platform string) string {
 	return strings.TrimSuffix(releasePath(app, version, platform), ".json") + "+patches.json"
 }
 
-func smallPatchPath(app, version, platform, from string) string {
-	return strings.TrimSuffix(releasePath(app, version, platform), ".json") + "+" + from + ".patch"
+// besidePath is where an artefact lies that is a target.
+func besidePath(app, version, platform string, a *Artefact) string {
+	stem := strings.TrimSuffix(releasePath(app, version, platform), ".json")
+	if a.Kind == "I" {
+		return stem + "+blocks"
+	}
+	return stem + "+" + a.From + ".patch"
 }
 
 // parsePatchesPath takes patchesPath apart.
@@ -55,6 +64,10 @@ func parsePatchesPath(path string) (app, version, platform string, ok bool) {
 
 func isSmallPatch(path string) bool {
 	return strings.HasPrefix(path, "releases/") && strings.HasSuffix(path, ".patch")
+}
+
+func isIndex(path string) bool {
+	return strings.HasPrefix(path, "releases/") && strings.HasSuffix(path, "+blocks")
 }
 
 func (p *Patches) encode() ([]byte, error) {
@@ -80,8 +93,8 @@ func parsePatches(b []byte) (*Patches, error) {
 	}
 	for i := range p.Artefacts {
 		a := &p.Artefacts[i]
-		small := a.V2 == "" && a.V1 == "" && a.Bytes < MaxSmallPatch
-		if a.From == "" || !isHash(a.Base, 32) || !small && !a.isTorrent() || !a.valid() {
+		of := a.Kind == "I" && a.Bytes <= MaxIndex || a.From != "" && isHash(a.Base, 32)
+		if !of || !a.IsTarget() && !a.isTorrent() || a.V1 != "" && a.V2 == "" || !a.valid() {
 			return nil, fmt.Errorf("artefact %d of a document of patches is not one", i)
 		}
 	}
@@ -106,11 +119,14 @@ func (tx *Tx) AddPatches(app, version, platform string, list []Patch) error {
 	}
 	for _, x := range list {
 		if x.Data != nil {
-			if err := tx.document(app, smallPatchPath(app, version, platform, x.From), x.Data); err != nil {
+			if err := tx.document(app, besidePath(app, version, platform, &x.Artefact), x.Data); err != nil {
 				return err
 			}
-		} else if err := tx.document(app, metainfoPath(x.V2), x.Metainfo); err != nil {
-			return err
+		}
+		if x.Metainfo != nil {
+			if err := tx.document(app, metainfoPath(x.V2), x.Metainfo); err != nil {
+				return err
+			}
 		}
 		p.Artefacts = slices.DeleteFunc(p.Artefacts, func(a Artefact) bool { return a.Kind == x.Kind && a.From == x.From })
 		p.Artefacts = append(p.Artefacts, x.Artefact)
@@ -138,8 +154,8 @@ func (tx *Tx) dropPatches(app, version, platform string) error {
 		return err
 	}
 	for _, a := range p.Artefacts {
-		if !a.isTorrent() {
-			if err := tx.put(app, smallPatchPath(app, version, platform, a.From), nil); err != nil {
+		if a.IsTarget() {
+			if err := tx.put(app, besidePath(app, version, platform, &a), nil); err != nil {
 				return err
 			}
 		}
@@ -187,31 +203,31 @@ func (t *Trust) Patches(ctx context.Context, found *Found) ([]Artefact, error) {
 	return p.Artefacts, nil
 }
 
-// SmallPatch reads a patch that is no torrent.
-func (t *Trust) SmallPatch(ctx context.Context, found *Found, a *Artefact) ([]byte, error) {
-	path, f, err := t.smallPatch(ctx, found, a)
+// Beside reads a patch or an index that is a target (Artefact.IsTarget).
+func (t *Trust) Beside(ctx context.Context, found *Found, a *Artefact) ([]byte, error) {
+	path, f, err := t.beside(ctx, found, a)
 	if err != nil {
 		return nil, err
 	}
-	return t.target(ctx, path, f, MaxSmallPatch, "")
+	return t.target(ctx, path, f, targetLimit(path), "")
 }
 
-// SmallPatchFile is the file of the repository that SmallPatch reads, for who keeps it for others.
-func (t *Trust) SmallPatchFile(ctx context.Context, found *Found, a *Artefact) (string, error) {
-	path, f, err := t.smallPatch(ctx, found, a)
+// BesideFile is the file of the repository that Beside reads, for who keeps it for others.
+func (t *Trust) BesideFile(ctx context.Context, found *Found, a *Artefact) (string, error) {
+	path, f, err := t.beside(ctx, found, a)
 	if err != nil {
 		return "", err
 	}
 	return hashedFile(path, f), nil
 }
 
-func (t *Trust) smallPatch(ctx context.Context, found *Found, a *Artefact) (path string, f *metadata.TargetFiles, err error) {
-	path = smallPatchPath(found.App, found.Version, found.Platform, a.From)
+func (t *Trust) beside(ctx context.Context, found *Found, a *Artefact) (path string, f *metadata.TargetFiles, err error) {
+	path = besidePath(found.App, found.Version, found.Platform, a)
 	if f, err = t.find(ctx, found.App, path); err != nil {
 		return "", nil, err
 	}
 	if f == nil || f.Length != a.Bytes {
-		return "", nil, refuse(RuleIncomplete, "the patch of %s from %s is not signed", found.Ref(), a.From)
+		return "", nil, refuse(RuleIncomplete, "%s is not signed", path)
 	}
 	return path, f, nil
 }
@@ -241,6 +257,8 @@ func targetLimit(path string) int64 {
 		return MaxMetainfo
 	case isSmallPatch(path):
 		return MaxSmallPatch
+	case isIndex(path):
+		return MaxIndex
 	}
 	return maxDocument
 }

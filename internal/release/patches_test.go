@@ -48,7 +48,7 @@ func TestPatches(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].From != "1" {
 		t.Fatalf("patches %v, %v, want the one from 1", list, err)
 	}
-	if b, err := trust.SmallPatch(t.Context(), found, &list[0]); err != nil || string(b) != "patch" {
+	if b, err := trust.Beside(t.Context(), found, &list[0]); err != nil || string(b) != "patch" {
 		t.Errorf("%q, %v, want the patch", b, err)
 	}
 	if trust.Checkpoint().Size != 2 {

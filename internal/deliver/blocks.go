@@ -1,0 +1,146 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"shoal/internal/release"
+	"shoal/piece"
+	"shoal/piece/blocks"
+	"shoal/piece/delta"
+	"shoal/swarm"
+)
+
+// What changed files have in common with older versions, in blocks of 16 KiB and wherever these lie there, is found with the release's block index. That is fetched, and the old
+// files are read, only if the result may change what is cheapest.
+
+// blockSearch is what an index has led to.
+type blockSearch struct {
+	index *blocks.Index
+	old   []blocks.Old
+	found *blocks.Found
+	here  []int64 // bytes of each of the release's files
+	err   error   // why there is none
+}
+
+// blockIndex is the release's block index; nil if it has none.
+func (s *survey) blockIndex() *release.Artefact {
+	i := slices.IndexFunc(s.patches, func(a release.Artefact) bool { return a.Kind == "I" })
+	if i < 0 || s.carried {
+		return nil
+	}
+	return &s.patches[i]
+}
+
+// worthSearching says whether an index may save more than it costs: hardly ever if there is a patch, which has the same blocks in it as copies.
+func (s *survey) worthSearching() bool {
+	a := s.blockIndex()
+	if a == nil || s.blocks != nil || s.tree == nil || len(s.versions) == 0 {
+		return false
+	}
+	p := s.plan()
+	if slices.ContainsFunc(p.Candidates, func(c Candidate) bool { return c.Way == WayPatch && c.Err == "" }) {
+		return false
+	}
+	missing := int64(0)
+	for i, n := range reusable(s.tree.Info, s.versions) {
+		if f := &s.tree.Info.Files[i]; f.Symlink == nil && f.Length > piece.BlockSize {
+			missing += f.Length - n
+		}
+	}
+	return p.Chosen().Fetch > 4*a.Bytes && missing > 4*a.Bytes
+}
+
+// searchBlocks fetches the index and looks for blocks. That it cannot be had is no error: other ways lead to the release.
+func (s *stager) searchBlocks(ctx context.Context) error {
+	v := &s.survey
+	if !v.worthSearching() {
+		return nil
+	}
+	a := v.blockIndex()
+	v.blocks = &blockSearch{}
+	b, err := s.Release.Trust.Beside(ctx, v.release, a)
+	if err == nil {
+		s.out.extra[swarm.Origin] += int64(len(b))
+		err = v.blocks.search(ctx, b, v.tree.Info, v.versions)
+	}
+	v.blocks.err = err
+	return ctx.Err()
+}
+
+// search reads an index and the files of old versions that the new one has no more, for files that no old version has.
+func (b *blockSearch) search(ctx context.Context, index []byte, in *piece.Info, versions []*version) (err error) {
+	if b.index, err = blocks.Parse(index, in); err != nil {
+		return err
+	}
+	var files []int
+	for i, n := range reusable(in, versions) {
+		if n < in.Files[i].Length {
+			files = append(files, i)
+		}
+	}
+	for _, v := range versions {
+		o := blocks.Old{Tree: delta.Tree{Info: v.info, Open: v.source}}
+		for i := range v.info.Files {
+			f := &v.info.Files[i]
+			if _, same := in.FileByRoot(f.Root); f.Symlink == nil && f.Length > 0 && !same {
+				o.Files = append(o.Files, i)
+			}
+		}
+		b.old = append(b.old, o)
+	}
+	if b.found, err = blocks.Search(ctx, b.index, files, b.old); err != nil {
+		return err
+	}
+	b.here = make([]int64, len(in.Files))
+	for _, i := range files {
+		b.here[i] = b.found.Bytes(i)
+	}
+	return nil
+}
+
+// fillBlocks puts the blocks that were found into the files which are not here as a whole.
+func (s *stager) fillBlocks(ctx context.Context) error {
+	b := s.survey.blocks
+	if b == nil || b.err != nil {
+		return nil
+	}
+	for i := range b.here {
+		if b.here[i] == 0 || s.parts.Has(i) {
+			continue
+		}
+		if err := s.fillFile(ctx, b, i); err != nil {
+			return fmt.Errorf("blocks of %s: %w", s.info.Files[i].Name(s.info), err)
+		}
+	}
+	return nil
+}
+
+func (s *stager) fillFile(ctx context.Context, b *blockSearch, file int) error {
+	var at blocks.Place
+	var open delta.Source // what is read from: most blocks of a file come from one other
+	defer func() {
+		if open != nil {
+			open.Close()
+		}
+	}()
+	return s.parts.Fill(ctx, file, b.index.Leaves(file), func(block int, buf []byte) bool {
+		p, ok := b.found.At(file, block)
+		if !ok {
+			return false
+		}
+		if open == nil || p.Tree != at.Tree || p.File != at.File {
+			f, err := b.old[p.Tree].Open(p.File)
+			if err != nil {
+				return false
+			}
+			if open != nil {
+				open.Close()
+			}
+			open, at = f, p
+		}
+		n, _ := open.ReadAt(buf, p.Offset)
+		return n == len(buf)
+	})
+}
