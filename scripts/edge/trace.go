@@ -112,8 +112,10 @@ func (b *bench) playEdge(ctx context.Context, dir string, items []item, trace, a
 	}
 	defer e.Stop()
 	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) { // until it knows its origin
-		if _, _, err := download(e.url + "/" + items[0].app + "@1.0"); err == nil || time.Since(begin) > 30*time.Second {
+		if _, _, err := download(e.url + "/" + items[0].app + "@1.0"); err == nil {
 			break
+		} else if time.Since(begin) > 5*time.Minute {
+			return nil, errors.Join(fmt.Errorf("the edge does not know its origin's releases in five minutes: %w", err), o.Stop())
 		}
 	}
 	hits := func() (int64, error) { st, err := e.status(); return st.Edge.Requests.Hits, err }
@@ -143,11 +145,8 @@ func (b *bench) playNginx(ctx context.Context, dir string, items []item, trace, 
 // play asks for one item after another, ends the origin, and asks on. counted fills in what the cache itself counts; with hits nil its answers say what is a hit.
 func (b *bench) play(ctx context.Context, url, dir string, o *node, items []item, trace, after []int, hits func() (int64, error), counted func(*played) error) (*played, error) {
 	p := new(played)
+	var before int64
 	for q, k := range trace {
-		var before int64
-		if hits != nil {
-			before, _ = hits()
-		}
 		begin := time.Now()
 		n, header, err := download(url + items[k].path())
 		took := time.Since(begin)
@@ -160,7 +159,7 @@ func (b *bench) play(ctx context.Context, url, dir string, o *node, items []item
 			if err != nil {
 				return nil, errors.Join(err, o.Stop())
 			}
-			hit = now > before
+			hit, before = now > before, now
 		} else if hit {
 			p.hits++
 			p.hitBytes += n
