@@ -69,14 +69,24 @@ type Kept struct {
 	Stats    swarm.Stats // of the transfer that ended it
 }
 
+// MinQuota is the least that an edge can do with, in bytes.
+const MinQuota = 8 << 20
+
 const (
 	defaultInterval = 10 * time.Second
-	minQuota        = 8 << 20
 	// maxFills is how many contents are fetched ahead at once.
 	maxFills = 4
 	// maxResponses is how many files are sent over HTTP at once.
 	maxResponses = 4096
 )
+
+// hintOf is what to do about a refusal; "" if nobody knows.
+func hintOf(err error) string {
+	if r := (*release.Refusal)(nil); errors.As(err, &r) {
+		return r.Hint
+	}
+	return ""
+}
 
 // Edge is a copy of others' contents near their users.
 type Edge struct {
@@ -120,8 +130,8 @@ func New(cfg Config) (*Edge, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Quota < minQuota {
-		return nil, fmt.Errorf("a quota of %d bytes: an edge needs %d at least", cfg.Quota, minQuota)
+	if cfg.Quota < MinQuota {
+		return nil, fmt.Errorf("a quota of %d bytes: an edge needs %d at least", cfg.Quota, MinQuota)
 	}
 	for _, pattern := range cfg.Apps {
 		if _, err := path.Match(pattern, ""); err != nil {
@@ -284,7 +294,7 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 		}
 		_, before := f.state()
 		if f.set(c, err, e.cfg.Now()); err != nil && (before == nil || before.Error() != err.Error()) {
-			e.cfg.Log.Warn("an origin cannot be followed", "origin", f.url.Redacted(), "err", err)
+			e.cfg.Log.Warn("an origin cannot be followed", "origin", f.url.Redacted(), "err", err, "hint", hintOf(err))
 		}
 		if c != nil {
 			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", len(c.byKey), "version", c.version)

@@ -218,7 +218,7 @@ func (s *session) dialSome() {
 
 // enoughPeers is how many Shoal peers that are not near suffice a machine: each lets it ask at any time, and each
 // costs a HAVE of every piece and a look at every turn. More come in by themselves, from those who have fewer.
-const enoughPeers = 40
+const enoughPeers = 24
 
 // farWanted is how many of them are still to be dialled.
 func (s *session) farWanted() int {

@@ -12,7 +12,7 @@
 // the leaves are known (hashes.go: BEP 52 hash requests), and writes it at its final offset in a
 // part file (store.go). When all blocks of a piece are there and not all were proven by leaves, the
 // piece is read back and hashed (fetch.go). A verified piece goes into the journal (journal.go) and
-// is offered to peers. When everything wanted is verified, parts get their names (store.place).
+// is offered to peers (tell.go). When everything wanted is verified, parts get their names (store.place).
 //
 // # Giving
 //

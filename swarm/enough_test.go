@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -27,7 +28,7 @@ func TestEnoughPeersAreNotDialledBeyond(t *testing.T) {
 		far                   int // addresses dialled of 20 far ones
 	}{
 		{"nobody yet", 0, 0, 0, maxDials - 1},
-		{"some", 30, 0, 0, 9},
+		{"some", enoughPeers - 10, 0, 0, 9},
 		{"enough", enoughPeers, 0, 0, 0},
 		{"others do not let us ask at any time", 0, enoughPeers, 0, maxDials - 1},
 		{"those near by are for something else", 0, 0, enoughPeers, maxDials - 1},
@@ -58,13 +59,18 @@ func TestEnoughPeersAreNotDialledBeyond(t *testing.T) {
 }
 
 func TestHavesAreCollectedForLongerAmongMany(t *testing.T) {
+	const ms = time.Millisecond
 	for _, c := range []struct {
-		peers int
-		want  time.Duration
-	}{{0, 20 * time.Millisecond}, {24, 20 * time.Millisecond}, {48, 40 * time.Millisecond}, {72, 60 * time.Millisecond}} {
-		s := session{conns: make([]*conn, c.peers)}
-		if got := s.haveDelay(); got != c.want {
-			t.Errorf("with %d peers HAVEs are collected for %v, want %v", c.peers, got, c.want)
+		peers, lan int
+		want, only time.Duration // only: of a piece that nobody else has
+	}{{0, 0, 20 * ms, 20 * ms}, {4, 0, 20 * ms, 20 * ms}, {16, 0, 48 * ms, 20 * ms}, {80, 0, 240 * ms, 20 * ms}, {80, 5, 20 * ms, 20 * ms}} {
+		s := session{conns: make([]*conn, c.peers), lan: make([]*conn, c.lan), pick: newPicker(2, rand.New(rand.NewPCG(1, 1)), false)}
+		s.pick.gained(0)
+		for p, want := range []time.Duration{c.want, c.only} {
+			s.fresh = []int{p}
+			if got := s.haveDelay(); got != want {
+				t.Errorf("with %d peers, %d of them of the site, HAVEs of a piece that %d others have are collected for %v, want %v", c.peers, c.lan, 1-p, got, want)
+			}
 		}
 	}
 }

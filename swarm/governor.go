@@ -122,19 +122,30 @@ func (g *governor) look(now time.Time) (busy bool) {
 		if !ok {
 			continue
 		}
-		if f.known && m.acked > f.acked {
-			s.add(m, int64(m.acked-f.acked), f.steady)
-		}
-		f.acked, f.known = m.acked, true
+		f.look(&s, m)
 	}
-	before := g.pace.Rate()
-	g.pace.Set(g.link.look(now, s))
-	if after := g.pace.Rate(); (before > 0) != (after > 0) {
+	if g.set(now, s) {
 		for c := range g.conns {
-			unsentBound(c.nc, after > 0)
+			unsentBound(c.nc, g.pace.Rate() > 0)
 		}
 	}
 	return len(g.conns) > 0
+}
+
+// look adds to s what was acknowledged of a flow since the last look.
+func (f *flow) look(s *sight, m gauge) {
+	if f.known && m.acked > f.acked {
+		s.add(m, int64(m.acked-f.acked), f.steady)
+	}
+	f.acked, f.known = m.acked, true
+}
+
+// set sets the pace after what was seen of all flows. It says whether writes are held back now and were not before, or
+// the other way round.
+func (g *governor) set(now time.Time, s sight) (turned bool) {
+	before := g.pace.Rate()
+	g.pace.Set(g.link.look(now, s))
+	return (before > 0) != (g.pace.Rate() > 0)
 }
 
 // sight is what was seen of all connections since the last look.

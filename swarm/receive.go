@@ -2,8 +2,8 @@ package swarm
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
-	"time"
 
 	"shoal/swarm/wire"
 )
@@ -123,16 +123,16 @@ func (s *session) tookBits(c *conn, bits []byte) bool {
 
 // tookMore takes a bitfield that comes later: what is new in it counts like HAVEs, and nothing is
 // taken back.
-func (s *session) tookMore(c *conn, bits []byte) bool {
+func (s *session) tookMore(c *conn, told []byte) bool {
 	now := newBitset(c.have.n)
-	if bits == nil {
+	if told == nil {
 		now.fill()
-	} else if !now.load(bits) {
+	} else if !now.load(told) {
 		return false
 	}
-	for p := range now.n {
-		if now.has(p) && !c.have.has(p) {
-			s.tookHave(c, p)
+	for i, b := range now.b {
+		for b &^= c.have.b[i]; b != 0; b &= b - 1 {
+			s.tookHave(c, 8*i+7-bits.TrailingZeros8(b))
 		}
 	}
 	return true
@@ -358,67 +358,4 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 	} else {
 		s.fill(c)
 	}
-}
-
-// collectHaves is called after each turn of the loop. It says that a timer is to call flushHaves in haveDelay:
-// new pieces are collected for a moment.
-func (s *session) collectHaves() (soon bool) {
-	switch {
-	case len(s.fresh) >= manyHaves:
-		s.flushHaves()
-	case len(s.fresh) > 0 && !s.haveSoon:
-		s.haveSoon = true
-		return true
-	}
-	return false
-}
-
-// flushHaves tells peers of new pieces: each alone would cost a packet. Beyond the site's border they are told less
-// often, but for what only we have.
-func (s *session) flushHaves() {
-	s.haveSoon = false
-	if len(s.fresh) == 0 && len(s.inside) == 0 {
-		return
-	}
-	now := s.now()
-	across := s.complete() || now.Sub(s.toldAcross) >= borderTime
-	for _, p := range s.fresh {
-		across = across || s.pick.avail[p] == 0
-	}
-	s.inside = append(s.inside, s.fresh...)
-	for _, c := range s.conns {
-		if !c.introduced || !across && s.crosses(c) {
-			continue
-		}
-		c.out.put(func(b []byte) []byte {
-			for _, p := range s.inside {
-				if s.mayShow(c, p) && c.revealed.add(p) {
-					b = wire.AppendIndex(b, wire.Have, uint32(p))
-				}
-			}
-			return b
-		})
-		s.tellLoad(c, now, true)
-	}
-	s.fresh = s.fresh[:0]
-	if across || len(s.lan) == 0 {
-		s.inside, s.toldAcross = s.inside[:0], now
-	}
-}
-
-const (
-	leastHaveDelay = 20 * time.Millisecond
-	fewPeers       = 24 // up to so many it is no longer
-	manyHaves      = 16 // so many do not wait
-)
-
-// haveDelay is how long new pieces are collected. It grows with the number of peers, so that what HAVEs take of the
-// uplink does not: to 80 peers, each 20 ms, that was an eighth of 20 Mbit/s.
-func (s *session) haveDelay() time.Duration {
-	return leastHaveDelay * time.Duration(max(len(s.conns), fewPeers)) / fewPeers
-}
-
-// mayShow says whether c may be told that we have p: a v1 peer only what passed SHA-1 too.
-func (s *session) mayShow(c *conn, p int) bool {
-	return s.have.has(p) && (c.v2 || !s.torrent.HasV2 || s.v1ok.has(p))
 }

@@ -69,8 +69,9 @@ type session struct {
 	fresh      []int // verified since the last HAVEs went out
 	inside     []int // of those before, what was not told beyond the site's border
 	toldAcross time.Time
-	haveSoon   bool  // they go out within haveDelay
-	owed       []int // pieces of a hybrid whose SHA-1 is still to be checked
+	haveSince  time.Time // since when some of them wait; zero: none do
+	haveDue    time.Time // when they go out
+	owed       []int     // pieces of a hybrid whose SHA-1 is still to be checked
 	owedSince  time.Time
 	checksV1   int // such checks under way
 	placing    bool
@@ -189,7 +190,7 @@ func (s *session) run(ctx context.Context) {
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
 	slow := false
-	haves := time.NewTimer(time.Hour) // runs while haveSoon is set
+	haves := time.NewTimer(time.Hour) // runs while haveDue is set
 	defer haves.Stop()
 	hold := time.NewTimer(time.Hour) // runs while a line is full
 	defer hold.Stop()
@@ -212,8 +213,8 @@ func (s *session) run(ctx context.Context) {
 				f := <-s.inbox
 				f()
 			}
-			if s.collectHaves() {
-				haves.Reset(s.haveDelay())
+			if in, soon := s.collectHaves(); soon {
+				haves.Reset(in)
 			}
 		case <-haves.C:
 			s.flushHaves()
@@ -335,7 +336,9 @@ func (s *session) tick(now time.Time) {
 		s.dialSome()
 		return
 	}
-	s.flushHaves()
+	if len(s.fresh) == 0 && len(s.inside) > 0 {
+		s.flushHaves()
+	}
 	s.expel()
 	s.dropSilent(now)
 	if !s.complete() {

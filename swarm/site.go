@@ -30,9 +30,6 @@ const (
 	// at any rate.
 	borderDelay = 400 * time.Millisecond
 	leastAcross = 128 << 10
-	// borderTime is how long news for others beyond the border is collected. A HAVE alone is a packet for each machine
-	// out there from each of the site; together with the acknowledgements they took a quarter of the border.
-	borderTime = 400 * time.Millisecond
 )
 
 // siteAllows says whether c may be asked for piece p by the site's rule.

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/bits"
@@ -247,6 +248,9 @@ const (
 	maxBlamed  = 1000        // sources that are remembered for that
 )
 
+// ErrBadContent is what a web seed that has sent wrong content is sent away for.
+var ErrBadContent = errors.New("its content is not the torrent's")
+
 // blame sends a supplier away for a while.
 func (s *session) blame(x supplier, why string, p int) {
 	now := s.now()
@@ -265,5 +269,6 @@ func (s *session) blame(x supplier, why string, p int) {
 		s.banish(x, why)
 	case *webSeed:
 		x.ban(now)
+		s.t.webError(fmt.Errorf("web seed %s: piece %d: %w", x.url, p, ErrBadContent))
 	}
 }

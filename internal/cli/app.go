@@ -130,7 +130,7 @@ func (e *env) urfaveCommands(list []*command, parent string) []*cli.Command {
 				if help.IsSet() {
 					return cli.ShowSubcommandHelp(ctx)
 				}
-				return e.run(ctx.Context, c, flags, ctx.Args().Slice())
+				return e.run(ctx.Context, c, strings.TrimPrefix(parent+" "+c.name, "shoal "), flags, ctx.Args().Slice())
 			},
 		})
 	}
@@ -146,8 +146,8 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 	return usagef("", "%s", err)
 }
 
-// run prepares the env for the command, and runs it.
-func (e *env) run(ctx context.Context, c *command, flags []cli.Flag, args []string) error {
+// run prepares the env for the command, and runs it; name is its full name.
+func (e *env) run(ctx context.Context, c *command, name string, flags []cli.Flag, args []string) error {
 	given := map[string][]string{}
 	for _, f := range flags {
 		if f, ok := f.(*optionFlag); ok && f.IsSet() {
@@ -162,7 +162,7 @@ func (e *env) run(ctx context.Context, c *command, flags []cli.Flag, args []stri
 	if e.settings.has("log-level") {
 		e.log = newLogger(e.report, e.settings.String("log-level"), e.settings.String("log-format"))
 	}
-	if err := c.checkArgs(args); err != nil {
+	if err := c.checkArgs(name, args); err != nil {
 		return err
 	}
 	if err := c.run(ctx, e, args); err != nil {

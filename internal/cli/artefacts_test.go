@@ -251,6 +251,19 @@ func TestUpdateSurvivesKills(t *testing.T) {
 			t.Errorf("version %s left behind %q", c.version, l)
 		}
 	}
+	// While pieces repair what is installed:
+	path := filepath.Join(out, "app-2", "bin", "new")
+	if err := os.WriteFile(path, make([]byte, 1_100_000), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := h.Start(args("2", "--limit-down", "500Ki")...)
+	p.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 200_000 })
+	p.Kill()
+	p.Wait()
+	if done := h.Run(args("2")...).Succeed().Expect("done"); done.String("way") != "tree" || done.Int("from.origin") > 1_050_000 {
+		t.Errorf("a repair: %v, want the tree, and what had come not to be fetched again", done)
+	}
+	swarmtest.Same(t, two, filepath.Join(out, "app-2"))
 }
 
 // noughts is a file of zeros.

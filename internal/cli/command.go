@@ -91,16 +91,16 @@ func (c *command) optionNames() []string {
 	return names
 }
 
-// checkArgs holds the number of arguments against what the command takes.
-func (c *command) checkArgs(args []string) error {
+// checkArgs holds the number of arguments against what the command takes; name is its full name, such as "edge pin".
+func (c *command) checkArgs(name string, args []string) error {
 	if len(args) < c.minArgs {
-		return usagef("shoal "+c.name+" -h shows an example", "%s needs %s", c.name, c.args)
+		return usagef("shoal "+name+" -h shows an example", "%s needs %s", name, c.args)
 	}
 	if c.maxArgs != anyArgs && len(args) > c.maxArgs {
 		if c.maxArgs == 0 {
-			return usagef("shoal "+c.name+" -h shows an example", "%s takes no argument, but there is %q", c.name, args[0])
+			return usagef("shoal "+name+" -h shows an example", "%s takes no argument, but there is %q", name, args[0])
 		}
-		return usagef("shoal "+c.name+" -h shows an example", "%s takes %s and nothing more, but there is %q", c.name, c.args, args[c.maxArgs])
+		return usagef("shoal "+name+" -h shows an example", "%s takes %s and nothing more, but there is %q", name, c.args, args[c.maxArgs])
 	}
 	return nil
 }

@@ -96,6 +96,9 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 		return err
 	}
 	s := e.settings
+	if quota := s.Bytes("quota"); quota < edgecache.MinQuota {
+		return usagef("give it more with --quota", "a quota of %s: an edge needs %s at least", formatBytes(quota), formatBytes(edgecache.MinQuota))
+	}
 	c.Quota, c.KeepFree, c.Apps, c.PullThrough = s.Bytes("quota"), s.Bytes("keep-free"), s.List("app"), s.Bool("pull-through")
 	c.FirstUse, c.UserAgent = s.Bool("trust-on-first-use"), userAgent()
 	if path := s.String("root"); path != "" {

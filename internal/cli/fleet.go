@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,7 +32,7 @@ func fleetCommand() *command {
 		long: "All but enroll ask the origin of this machine, through the socket in its state directory.\n" +
 			"Machines report with shoal update, once they are enrolled. Reports of others are shown, and nothing depends on them.",
 		examples: []string{"shoal fleet token", "shoal fleet enroll https://origin.example --enroll-token TOKEN", "shoal fleet ls myapp --stale"},
-		options:  concat(stateOptions(), outputOptions()),
+		options:  concat(which, stateOptions(), outputOptions()),
 		run:      func(ctx context.Context, e *env, _ []string) error { return e.fleetList(ctx, "", e.printFleet) },
 		sub: []*command{
 			{
@@ -184,6 +185,9 @@ func (e *env) fleetEnroll(ctx context.Context, origin string) error {
 		return stateHint(err, state)
 	}
 	if err := updater.Enroll(ctx, origin, token, machine, key); err != nil {
+		if unreached := (*url.Error)(nil); errors.As(err, &unreached) && ctx.Err() == nil {
+			return &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the origin run, and is that its URL?"}
+		}
 		return err
 	}
 	b, err := json.Marshal(enrollment{origin})

@@ -231,6 +231,9 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request
 func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request, begin time.Time) error {
 	p := fetchProgress{report: e.report, total: -1}
 	r.Metadata = func(x *piece.Torrent) {
+		if p.name != "" { // the plan of a release has said it
+			return
+		}
 		p.name = x.Name
 		if r.Select == nil && (r.Magnet == nil || len(r.Magnet.Files) == 0) {
 			p.total = x.Length

@@ -77,7 +77,7 @@ func withdrawCommand() *command {
 			"Its entry in the transparency log stays, and its number cannot be used again.",
 		examples: []string{"shoal withdraw myapp@1.4.0 --reason 'loses data, see #1234'"},
 		options: concat([]option{
-			{name: "reason", value: "TEXT", usage: "what clients are told", def: "no reason given"},
+			{name: "reason", value: "TEXT", usage: "what clients are told; given later, it replaces the one before"},
 		}, keyOptions(), outputOptions()),
 		minArgs: 1, maxArgs: 1,
 		run: func(ctx context.Context, e *env, args []string) error { return e.withdraw(ctx, args[0]) },
@@ -89,9 +89,11 @@ func (e *env) withdraw(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	reason := e.settings.String("reason")
-	if reason == "" || len(reason) > 1<<10 {
-		return usagef("", "a reason has 1 to 1024 bytes")
+	reason := ""
+	if e.settings.given("reason") {
+		if reason = e.settings.String("reason"); reason == "" || len(reason) > 1<<10 {
+			return usagef("", "a reason has 1 to 1024 bytes")
+		}
 	}
 	r, err := e.repository(e.signing())
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -213,6 +214,8 @@ func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.Publi
 			fmt.Fprintf(w, "  patch      %s from %s%s\n", formatBytes(m.Bytes), m.From, note)
 		})
 	}
+	// Making a patch keeps to the bound; with this the garbage beside it does, too.
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(c.Memory))
 	notices, err := seeder.AddPatches(ctx, r, c)
 	e.report.Stop()
 	for _, n := range notices {

@@ -59,14 +59,18 @@ func rolloutCommand() *command {
 			},
 			steered("advance", "go on to the next wave; exit 8 if that is too early, or it is paused or halted", "shoal rollout advance myapp:stable --wave 2 --wait --deadline 30m", concat([]option{wave}, rolloutWaitOptions()),
 				func(e *env, r *release.Rollout) {
-					if n := int(e.settings.Int("wave")); n > 0 {
+					if n := int(e.settings.Int("wave")); n > 0 && !r.Halted {
 						r.Wave = max(r.Wave, n-1)
 					} else {
 						r.Wave++
 					}
 				}),
 			steered("pause", "let no further machine update until it is resumed", "shoal rollout pause myapp:stable --reason 'looking into #12'", []option{why},
-				func(e *env, r *release.Rollout) { r.Paused, r.Why = true, e.settings.String("reason") }),
+				func(e *env, r *release.Rollout) {
+					if why := e.settings.String("reason"); !r.Paused || why != "" { // doing it again without one changes nothing
+						r.Paused, r.Why = true, why
+					}
+				}),
 			steered("resume", "go on after a pause", "shoal rollout resume myapp:stable", rolloutWaitOptions(),
 				func(_ *env, r *release.Rollout) { r.Paused, r.Why = false, "" }),
 			steered("halt", "let no further machine update, for good", "shoal rollout halt myapp:stable --reason 'loses data' --rollback",
@@ -78,7 +82,7 @@ func rolloutCommand() *command {
 					r.Back = r.Back || e.settings.Bool("rollback")
 				}),
 			{
-				name: "watch", args: "APP:CHANNEL", usage: "show how a rollout goes, until all machines have shown it: exit 9 if it is halted", table: "rollout",
+				name: "watch", args: "APP:CHANNEL", usage: "show how a rollout goes, until all its machines have shown it: exit 9 if it is halted", table: "rollout",
 				long:     "It asks the origin of this machine, through the socket in its state directory. In a terminal it draws, elsewhere it prints a line when something has changed.",
 				examples: []string{"shoal rollout watch myapp:stable --deadline 2h"},
 				options:  concat(rolloutDeadlineOptions(), outputOptions()), minArgs: 1, maxArgs: 1,

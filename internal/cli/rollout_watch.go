@@ -37,7 +37,7 @@ func rolloutDeadlineOptions() []option {
 type goal struct {
 	of      string // the rollout's channel document; "": whichever there is
 	version string // instead of it: the channel has it for all machines; "": it is a rollout
-	wave    int    // the index of the wave that must have shown how it goes; -1: the last
+	wave    int    // the index of the wave that must have shown how it goes; -1: the last that comes without being told to
 }
 
 // meant says whether r is what is watched. The origin may not have read it yet.
@@ -53,6 +53,8 @@ func (g goal) over(r *daemon.FleetRollout) (done bool, err error) {
 	switch {
 	case r.At.Halted:
 		return true, fmt.Errorf("%s:%s, version %s: %w", r.App, r.Channel, r.Version, haltedError(r.At.Why))
+	case g.wave < 0 && r.Policy.Every == 0: // nobody goes on by itself
+		g.wave = r.Wave
 	case g.wave < 0:
 		g.wave = len(r.Policy.Waves) - 1
 	}

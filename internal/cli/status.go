@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -79,7 +80,11 @@ func (e *env) controlClient() (client *http.Client, url string, err error) {
 		return nil, "", &deliver.Error{Kind: deliver.ErrNoSource, Message: "no node runs with the state directory " + dir, Hint: "name its URL, or its --state-dir"}
 	}
 	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		if errors.Is(err, syscall.ECONNREFUSED) { // it was killed
+			err = fmt.Errorf("no node runs with the state directory %s any more", dir)
+		}
+		return c, err
 	}}}, "http://node", nil
 }
 
@@ -98,6 +103,11 @@ func writeStatus(w io.Writer, st daemon.Status) {
 				fmt.Fprintf(w, "%s: %.0f%% of the uplink's best while machines lacked something; held by %s\n", clean(c.Name), 100*c.Efficiency, formatHeld(c.Held))
 			}
 		}
+	}
+	if st.Edge != nil {
+		x := st.Edge
+		fmt.Fprintf(w, "edge: %s kept, %d on their way, %s of %s; %.0f%% of what was asked for over HTTP was here, %s saved at the origin. shoal edge ls lists what is here\n",
+			plural(x.Kept, "content"), x.Fetching, formatBytes(x.Used), formatBytes(x.Quota), 100*x.Requests.ByteRatio, formatBytes(x.Requests.Saved))
 	}
 	if st.DHT.Mode != "" {
 		fmt.Fprintf(w, "%s%s\n", clean(st.DHT.String()), clean(dhtNumbers(st.DHT.Stats)))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 
 	"shoal/internal/deliver"
@@ -304,6 +305,9 @@ func (e *env) updatePin(args []string) error {
 		return err
 	}
 	e.printPinned(version)
+	if running := u.Running(); version != running {
+		e.report.Notice("%s runs here: the next update brings %s, if it is published", cmp.Or(running, "nothing"), version)
+	}
 	return nil
 }
 

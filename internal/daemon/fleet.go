@@ -168,7 +168,7 @@ type FleetRollout struct {
 	At       *release.Rollout `json:"at"`
 	Wave     int              `json:"wave"` // the index of the one that is reached
 	All      bool             `json:"all"`  // it is for all machines; Evidence is of all that are heard of
-	Next     time.Time        `json:"next"` // the earliest time of the one after it; zero: it is the last
+	Next     time.Time        `json:"next"` // the earliest time of the one after it; zero: it is the last, or comes when it is told to
 	Evidence rollout.Evidence `json:"evidence"`
 }
 
@@ -257,7 +257,7 @@ func (f *fleetService) progress(ctx context.Context, steered ...*release.Steered
 		}
 		c := s.Channel
 		one := FleetRollout{App: c.App, Channel: c.Channel, Version: c.Version, Policy: c.Rollout, At: s.At, Wave: c.Reached(s.At, time.Now()), Evidence: e}
-		if one.Wave+1 < len(c.Rollout.Waves) {
+		if c.Rollout.Every > 0 && one.Wave+1 < len(c.Rollout.Waves) {
 			one.Next = c.Opens(one.Wave + 1)
 		}
 		list = append(list, one)

@@ -234,6 +234,10 @@ var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 {{if .Contents}}<table><tr><th>Content<th class=n>Size<th class=n>Peers<th class=n>Sent<th class=n>Copies<th></tr>
 {{range .Contents}}<tr><td><a href="{{url .Name}}.torrent">{{.Name}}</a>{{if .Error}}<br><small>{{.Error}}</small>{{end}}<td class=n>{{size .Bytes}}<td class=n>{{.Peers}}<td class=n>{{size .SentPeer}} to peers, {{size .SentHTTP}} over HTTP<td class=n>{{printf "%.2f" .Copies}}<td><code>{{slice .Infohash 0 12}}</code></tr>
 {{end}}</table>{{end}}
+{{with .Edge}}<p>{{.Kept}} contents kept, {{.Fetching}} on their way: {{size .Used}} of {{size .Quota}}. {{size .Requests.Saved}} saved at the origin.</p>
+<table><tr><th>Content<th class=n>Size<th></tr>
+{{range .Contents}}<tr><td>{{.Name}}<td class=n>{{size .Bytes}}<td><code>{{slice .Infohash 0 12}}</code></tr>
+{{end}}</table>{{end}}
 <p>{{.DHT}}{{with .DHT.Stats}}{{with .IPv4}}; {{.Good}} nodes over IPv4{{end}}{{with .IPv6}}; {{.Good}} over IPv6{{end}}{{end}}.</p>
 {{with .Tracker}}<p>Tracker: {{.Swarms}} swarms, {{.Seeds}} seeds, {{.Leechers}} leechers, {{printf "%.1f" .AnnouncesPerSec}} announces per second.</p>{{end}}
 `))

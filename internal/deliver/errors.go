@@ -34,6 +34,9 @@ type Error struct {
 func (e *Error) Error() string { return e.Message }
 func (e *Error) Unwrap() error { return e.Kind }
 
+// maxRuns is how many runs of lost pieces a message names: the rest is in LostError.
+const maxRuns = 8
+
 // LostError is the end of a delivery of which pieces are with nobody any more.
 type LostError struct {
 	Ended  *Error
@@ -44,7 +47,11 @@ func (e *LostError) Error() string {
 	if len(e.Pieces) == 1 {
 		return fmt.Sprintf("%s; nobody here has piece %d", e.Ended.Message, e.Pieces[0])
 	}
-	return fmt.Sprintf("%s; nobody here has %d pieces: %s", e.Ended.Message, len(e.Pieces), units.FormatRuns(units.Runs(e.Pieces)))
+	runs, more := units.Runs(e.Pieces), ""
+	if len(runs) > maxRuns {
+		runs, more = runs[:maxRuns], ", …"
+	}
+	return fmt.Sprintf("%s; nobody here has %d pieces: %s%s", e.Ended.Message, len(e.Pieces), units.FormatRuns(runs), more)
 }
 
 func (e *LostError) Unwrap() error { return e.Ended }

@@ -167,6 +167,10 @@ func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
 			if s.Prepared && s.Have < s.Wanted && !r.hasSource() {
 				return noSource()
 			}
+			if s.Peers == 0 && r.onlyHere() && errors.Is(t.WebSeedErr(), swarm.ErrBadContent) && now.Sub(moved) > damagedTime {
+				return &Error{piece.ErrCorrupt, "the content to be read on this machine is damaged",
+					"copy the bundle, or the repository, again from where it came"}
+			}
 			if n := s.Have + s.Checked + sum(s.From) + s.Wasted; n != last {
 				moved, last = now, n
 			}
@@ -179,6 +183,14 @@ func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
 		r.Progress(t.Stats())
 	}
 	return nil
+}
+
+// damagedTime is how long nothing has come from content on this machine that is wrong in places, until the rest of it is taken to be here.
+const damagedTime = 2 * time.Second
+
+// onlyHere says that no server is named, only content on this machine.
+func (r *Request) onlyHere() bool {
+	return r.Local != nil && len(r.WebSeeds) == 0 && !slices.ContainsFunc(r.Origin, func(u string) bool { return !strings.HasPrefix(u, "http://"+localHost+"/") })
 }
 
 func sum(a [swarm.Classes]int64) (n int64) {

@@ -10,7 +10,7 @@ import (
 )
 
 // localHost is the host of web seeds that are no server but lie on this machine: in a repository's directory or in a bundle.
-const localHost = "here.invalid"
+const localHost = "this-machine.invalid"
 
 // opener opens a file of a repository's content by its path.
 type opener interface {

@@ -174,14 +174,14 @@ func TestLocalAnswersAsAServer(t *testing.T) {
 		status      int
 		body        string
 	}{
-		{"http://here.invalid/content/x/f", "", 200, "0123456789"},
-		{"http://here.invalid/content/x/f", "bytes=2-4", 206, "234"},
-		{"http://here.invalid/content/x/f", "bytes=7-", 206, "789"},
-		{"http://here.invalid/content/x/f", "bytes=7-100", 206, "789"},
-		{"http://here.invalid/content/x/f", "bytes=10-", 416, ""},
-		{"http://here.invalid/content/x/f", "bytes=4-2", 416, ""},
-		{"http://here.invalid/content/x/f", "bytes=-3", 416, ""}, // nobody of ours asks so
-		{"http://here.invalid/content/x/g", "", 404, ""},
+		{"http://this-machine.invalid/content/x/f", "", 200, "0123456789"},
+		{"http://this-machine.invalid/content/x/f", "bytes=2-4", 206, "234"},
+		{"http://this-machine.invalid/content/x/f", "bytes=7-", 206, "789"},
+		{"http://this-machine.invalid/content/x/f", "bytes=7-100", 206, "789"},
+		{"http://this-machine.invalid/content/x/f", "bytes=10-", 416, ""},
+		{"http://this-machine.invalid/content/x/f", "bytes=4-2", 416, ""},
+		{"http://this-machine.invalid/content/x/f", "bytes=-3", 416, ""}, // nobody of ours asks so
+		{"http://this-machine.invalid/content/x/g", "", 404, ""},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tt.url, nil)
 		if err != nil {

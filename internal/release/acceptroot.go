@@ -38,15 +38,15 @@ func (tx *Tx) acceptRoot(incoming Files, p PushedRole) error {
 		if m.Signed.Version != version {
 			return refuse(RuleRollback, "what was brought as %s is version %d", what, m.Signed.Version)
 		}
-		if err := errors.Join(tx.root.VerifyDelegate(roleRoot, m), m.VerifyDelegate(roleRoot, m)); err != nil {
-			return refuse(RuleSignature, "%s: it is not signed by enough keys of the root before, and of its own", what)
-		}
 		x, err := extraOf(m)
 		if err != nil {
 			return refused(what, err)
 		}
 		if x.Repository != tx.extra.Repository {
 			return refuse(RuleOtherRoot, "%s is of another repository", what)
+		}
+		if err := errors.Join(tx.root.VerifyDelegate(roleRoot, m), m.VerifyDelegate(roleRoot, m)); err != nil {
+			return refuse(RuleSignature, "%s: it is not signed by enough keys of the root before, and of its own", what)
 		}
 		tx.root, tx.extra = m, x
 		tx.roots = append(tx.roots, acceptedFile{roleRoot, version, b})

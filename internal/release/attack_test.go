@@ -426,7 +426,7 @@ func TestUnpinned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantRefusal(t, "another repository at a known address", trust.Refresh(t.Context()), RuleSignature)
+	wantRefusal(t, "another repository at a known address", trust.Refresh(t.Context()), RuleOtherRoot)
 	// A root that claims to be of the repository that is pinned.
 	forged := parse[metadata.RootType](t, other.root())
 	(&extra{Repository: r.ID(), Log: []string{logVerifierKey(r.ID(), other.key(roleLog))}, Item: []string{strings.Repeat("ab", 32)}}).put(forged)

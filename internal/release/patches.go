@@ -93,8 +93,11 @@ func parsePatches(b []byte) (*Patches, error) {
 	}
 	for i := range p.Artefacts {
 		a := &p.Artefacts[i]
-		of := a.Kind == "I" && a.Bytes <= MaxIndex || a.From != "" && isHash(a.Base, 32)
-		if !of || !a.IsTarget() && !a.isTorrent() || a.V1 != "" && a.V2 == "" || !a.valid() {
+		complete := a.From != "" && isHash(a.Base, 32)
+		if a.Kind == "I" {
+			complete = a.Bytes <= MaxIndex
+		}
+		if !complete || !a.IsTarget() && !a.isTorrent() || a.V1 != "" && a.V2 == "" || !a.valid() {
 			return nil, fmt.Errorf("artefact %d of a document of patches is not one", i)
 		}
 	}

@@ -68,15 +68,15 @@ func (t *Trust) refreshRoot(ctx context.Context) error {
 		if err != nil {
 			return refused(fmt.Sprintf("root %d", next), err)
 		}
-		if _, err := t.set.UpdateRoot(b); err != nil {
-			return refused(fmt.Sprintf("root %d", next), err)
-		}
 		x, err := extraOf(m)
 		if err != nil {
 			return refused("root", err)
 		}
 		if x.Repository != t.extra.Repository {
-			return refuse(RuleOtherRoot, "root %d is of another repository", next)
+			return t.otherRepository(x)
+		}
+		if _, err := t.set.UpdateRoot(b); err != nil {
+			return refused(fmt.Sprintf("root %d", next), err)
 		}
 		t.extra, t.rootBytes = x, b
 		if err := t.keep("root.json", b); err != nil {
@@ -160,11 +160,38 @@ func (t *Trust) refreshTimestamp(ctx context.Context) error {
 	} else if err == nil {
 		err = t.keep("timestamp.json", b)
 	}
+	if as[*metadata.ErrUnsignedMetadata](err) {
+		err = t.whose(ctx, err)
+	}
 	if err != nil {
 		return refused("timestamp", err)
 	}
 	t.known.TimestampTag, t.known.TagName = newTag, t.cfg.Name
 	return nil
+}
+
+// otherRepository refuses a repository that says of itself that it is another one than that of the trusted root.
+func (t *Trust) otherRepository(x *extra) error {
+	r := refuse(RuleOtherRoot, "it is repository %s, and the root that is trusted is of %s", x.Repository, t.ID())
+	r.Hint = "bring the root.json of this repository, or ask for what you want where that root is from"
+	return r
+}
+
+// whose explains a bad signature: who has brought the root of another repository is told so. The word of that repository, which nobody vouches for, chooses
+// between two refusals and no more.
+func (t *Trust) whose(ctx context.Context, bad error) error {
+	b, err := readFile(ctx, t.cfg.Files, metaName(roleRoot, t.set.Root.Signed.Version), maxRoot)
+	if err != nil {
+		return bad
+	}
+	m, err := parseMeta[metadata.RootType](b, maxRoot)
+	if err != nil {
+		return bad
+	}
+	if x, err := extraOf(m); err == nil && x.Repository != t.ID() {
+		return t.otherRepository(x)
+	}
+	return bad
 }
 
 // forgive moves the clock back for what was carried here.

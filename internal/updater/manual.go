@@ -119,6 +119,9 @@ func (u *Updater) Pin(version string) (string, error) {
 	return version, u.save()
 }
 
+// Running is the version that ran here when the journal was last read; "": none.
+func (u *Updater) Running() string { return u.journal.Running }
+
 // Unpin has the machine follow the channel again.
 func (u *Updater) Unpin() error {
 	done, err := u.take()

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"shoal/internal/disk"
@@ -43,6 +44,9 @@ func child(ctx context.Context, args []string) error {
 	f, err := os.Create(args[3])
 	if err != nil {
 		return err
+	}
+	if memory > 0 { // as publish does
+		debug.SetMemoryLimit(memory)
 	}
 	stats, err := delta.Diff(ctx, old, new, f, delta.Options{Memory: memory})
 	if err := errors.Join(err, f.Close()); err != nil {

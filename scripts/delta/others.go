@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -112,6 +114,18 @@ type counting struct {
 	n *atomic.Int64
 }
 
+// WriteHeader has an answer of several ranges begin with an empty line, as other servers' do: zsync 0.6 does not find the first range without it, and asks for ever.
+func (c *counting) WriteHeader(status int) {
+	h := c.Header()
+	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil && strings.HasPrefix(h.Get("Content-Type"), "multipart/") {
+		h.Set("Content-Length", strconv.FormatInt(n+2, 10))
+		c.ResponseWriter.WriteHeader(status)
+		c.ResponseWriter.Write([]byte("\r\n"))
+		return
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
 func (c *counting) Write(b []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(b)
 	c.n.Add(int64(n))
@@ -125,7 +139,7 @@ func (w *web) zsync(ctx context.Context, p pair, dir, old, new string) error {
 		return err
 	}
 	w.sent.Store(0)
-	short, cancel := context.WithTimeout(ctx, time.Minute) // of typescript's tar it asks for the same again and again
+	short, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	fetched, err := program.Call(short, "zsync", "-q", "-i", old, "-o", filepath.Join(dir, "zsynced"), w.url+"/content/new.tar.zsync")
 	if short.Err() != nil && ctx.Err() == nil {

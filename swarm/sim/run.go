@@ -68,7 +68,8 @@ type Result struct {
 	Slowest  time.Duration `json:"slowest"`  // the same, of the slowest
 	Late     time.Duration `json:"late"`     // the same, of the slowest of those who came when others had finished
 	Copies   float64       `json:"copies"`   // payload that origins sent, over the content's size
-	Ingress  float64       `json:"ingress"`  // over sites' links, of the site with most, over the content's size, on the wire
+	Ingress  float64       `json:"ingress"`  // payload that came into the site with most, over the content's size
+	InWire   float64       `json:"in_wire"`  // the same on the wire: with headers, acknowledgements and control messages
 	Wasted   float64       `json:"wasted"`   // received twice or wrong, over all that was needed
 	Finished int           `json:"finished"`
 	Hung     int           `json:"hung"` // survivors that did not finish
@@ -319,6 +320,7 @@ func (r *run) choose(m *Machine) []*Machine {
 func (r *run) result(seed uint64) Result {
 	x := Result{Name: r.Name, Seed: seed, Bound: r.Bound, Copies: r.copies(), Events: r.loops, Machines: r.machines, Samples: r.samples}
 	var needed, wasted float64
+	inside := make(map[string]int64)
 	for _, m := range r.machines {
 		if m.node == nil {
 			continue
@@ -330,6 +332,9 @@ func (r *run) result(seed uint64) Result {
 		st := m.node.Stats()
 		wasted += float64(st.Wasted)
 		needed += float64(r.content.size)
+		for class := swarm.Peers; class < swarm.Classes; class++ {
+			inside[m.Site] += st.From[class]
+		}
 		switch {
 		case m.Finished > 0:
 			x.Finished++
@@ -350,9 +355,10 @@ func (r *run) result(seed uint64) Result {
 	if x.Finished > 0 {
 		x.Mean /= time.Duration(x.Finished)
 	}
-	for _, s := range r.sites {
+	for name, s := range r.sites {
+		x.Ingress = max(x.Ingress, float64(inside[name])/float64(r.content.size))
 		if s.down != nil {
-			x.Ingress = max(x.Ingress, float64(s.down.bytes)/float64(r.content.size))
+			x.InWire = max(x.InWire, float64(s.down.bytes)/float64(r.content.size))
 		}
 	}
 	if needed > 0 {

@@ -1,0 +1,94 @@
+package swarm
+
+import (
+	"net/netip"
+	"testing"
+
+	"shoal/piece"
+)
+
+// told is the pieces that a connection was told of, and in how many bytes.
+func told(c *conn) (pieces, bytes int) {
+	control, _ := c.out.take(0)
+	return c.revealed.set, len(control)
+}
+
+func TestManyNewPiecesAreToldByABitfield(t *testing.T) {
+	const pieces = 400
+	tor, _, want := makeContent(t, pieces*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	shoal, other := b.peer(1), b.peer(2)
+	shoal.shoal, other.shoal = true, false
+	told(shoal)
+	told(other)
+	for p := range 20 {
+		b.have.add(p)
+		b.v1ok.add(p)
+		b.fresh = append(b.fresh, p)
+	}
+	b.flushHaves()
+	if n, size := told(shoal); n != 20 || size != 5+pieces/8 {
+		t.Errorf("a Shoal peer was told of %d pieces in %d bytes, want 20 in %d", n, size, 5+pieces/8)
+	}
+	if n, size := told(other); n != 20 || size != 20*9 {
+		t.Errorf("another was told of %d pieces in %d bytes, want 20 in %d", n, size, 20*9)
+	}
+}
+
+// Beyond the border one machine of each place is told at once of what nobody else has; the others, and of the rest
+// all, a moment later.
+func TestOneOfEachPlaceIsToldAtOnce(t *testing.T) {
+	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	b := newSite(t, 2, tor, want).machines[0]
+	var near, far []*conn
+	for i := range byte(4) { // places that are told apart by an address, and by a name
+		c := b.peer(10 + i)
+		c.addr, c.claim = netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113 + i/2, i}), 7070), uint64(i)*0x1234567
+		far = append(far, c)
+	}
+	for i := range byte(3) {
+		c := b.peer(20 + i)
+		c.site, c.claim = "a", uint64(i)*0x7654321
+		far = append(far, c)
+	}
+	near = b.lan
+	b.toldAcross = b.now()
+	only, common := 0, 1
+	b.pick.gained(common)
+	for _, p := range []int{only, common} {
+		b.have.add(p)
+		b.v1ok.add(p)
+	}
+	b.fresh = []int{only, common}
+	b.flushHaves()
+	for i, c := range near {
+		if n, _ := told(c); n != 2 {
+			t.Errorf("neighbour %d was told of %d pieces, want 2", i, n)
+		}
+	}
+	for at, place := range [][]*conn{far[:2], far[2:4], far[4:]} {
+		n, rest := 0, 0
+		for _, c := range place {
+			if c.revealed.has(only) {
+				n++
+			}
+			if c.revealed.has(common) {
+				rest++
+			}
+		}
+		if n != 1 || rest != 0 {
+			t.Errorf("of place %d %d machines were told at once of what only we have, want 1, and %d of what others have, want 0", at, n, rest)
+		}
+	}
+	b.toldAcross = b.now().Add(-borderTime)
+	b.flushHaves()
+	for i, c := range far {
+		if n, _ := told(c); n != 2 {
+			t.Errorf("machine %d beyond the border was told of %d pieces in the end, want 2", i, n)
+		}
+	}
+	if !b.haveDue.IsZero() || len(b.inside) > 0 {
+		t.Errorf("%d pieces are still to be told of", len(b.inside))
+	}
+}
