@@ -178,6 +178,7 @@ const (
 	isWhole    ending = iota
 	hasStalled        // nothing comes from these sources
 	nowLeads          // those who were to ask the origin are gone, and it is for us to do so
+	nowFollows        // another edge is to ask the origin: the cluster has more members than this one knew
 )
 
 // attempt fetches from the sources that a spec names; origin says that the origin is one. If others are to be tried, what is verified stays.
@@ -210,6 +211,9 @@ func (e *Edge) attempt(ctx context.Context, c *content, spec swarm.Spec, origin 
 				e.holders(ctx, c.key, true)
 			}
 			switch {
+			case origin && led && !e.leads(c.key):
+				t.Close()
+				return nowFollows, nil
 			case origin:
 			case now.Sub(moved) >= stallTime && (now.Sub(moved) >= slowTime || c.demands() || !e.fetchedElsewhere(ctx, c.key)):
 				t.Close()
@@ -280,6 +284,7 @@ func (e *Edge) drop(ctx context.Context, key, why string) error {
 		}
 	}
 	e.shut(key)
+	e.smalls.forget(key)
 	h, ok := e.shelf.get(key)
 	if err := e.shelf.drop(key); err != nil {
 		return fmt.Errorf("removing %s: %w", key, err)

@@ -90,14 +90,15 @@ func hintOf(err error) string {
 
 // Edge is a copy of others' contents near their users.
 type Edge struct {
-	cfg   Config
-	shelf *shelf
-	web   webseed.Handler
-	fair  fair
-	ring  *ring // nil: alone
-	feeds []*feed
-	poke  chan struct{} // something has changed: look at once
-	count counters
+	cfg    Config
+	shelf  *shelf
+	web    webseed.Handler
+	smalls smalls
+	fair   fair
+	ring   *ring // nil: alone
+	feeds  []*feed
+	poke   chan struct{} // something has changed: look at once
+	count  counters
 
 	admitting chan struct{} // has room for the one that makes room
 	mending   sync.Mutex    // held while a content is taken back
@@ -297,6 +298,7 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 		}
 		if c != nil {
 			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", len(c.byKey), "version", c.version)
+			e.smalls.forget("") // what they are called may be another content now
 			e.measure()
 			e.tellCheckpoint(f.repository)
 			if e.ring != nil {

@@ -38,6 +38,9 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		busy(w, "the edge has only just begun")
 		return
 	}
+	if e.serveSmall(w, r) {
+		return
+	}
 	first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if below, ok := strings.CutPrefix(rest, "content/"); ok && e.repositoryWith(first) { // as everything of a repository
 		first, rest = "content", below
@@ -170,7 +173,7 @@ var errElsewhere = errors.New("it is not kept here")
 func (e *Edge) obtain(ctx context.Context, k *known, demand bool) (c *content, whole bool, err error) {
 	e.mu.Lock()
 	c = e.contents[k.key]
-	keeps := e.owned[k.key] || e.pinned[k.key] || e.cfg.PullThrough && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
+	keeps := e.owned[k.key] || e.pinned[k.key] || (e.cfg.PullThrough || k.followed(e.cfg.Apps)) && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
 	e.mu.Unlock()
 	if c == nil {
 		if !keeps || k.from == nil || !demand && !e.mayFill(e.cfg.Now()) {
@@ -242,6 +245,9 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	in := *r
 	in.URL = &url.URL{Path: "/content/" + k.key + "/" + file}
 	e.web.ServeHTTP(out, &in)
+	if out.n > 0 && out.n <= maxSmall && out.code == http.StatusOK {
+		e.remember(r, c, file, w.Header())
+	}
 }
 
 // shareOf is which part of a content is asked for: for a tree that is not described here it is a guess.
@@ -288,6 +294,9 @@ func (e *Edge) whereElse(r *http.Request, k *known, file string, err error) stri
 	if e.ring != nil && errors.Is(err, errElsewhere) {
 		if m, ok := e.ring.keeper(r.Context(), k.key); ok {
 			return (&url.URL{Scheme: "http", Host: m.Addr, Path: "/content/" + k.key + "/" + file}).String()
+		}
+		if strings.Contains(r.URL.Path, "/content/") && e.ring.orphaned(k.key, e.cfg.Now()) { // so machines ask, which come again
+			return ""
 		}
 	}
 	if k.from == nil {

@@ -65,7 +65,8 @@ type ring struct {
 	says     map[string]meta // what they said last, by name
 	mine     meta
 	watchers []chan struct{}
-	keys     []string // that are assigned
+	orphans  map[string]time.Time // contents of whose keepers none has answered, and since when
+	keys     []string             // that are assigned
 	all      map[string][]Member
 	drained  atomic.Bool
 }
@@ -92,7 +93,7 @@ func newRing(c Cluster, nudge func(), log *slog.Logger) (*ring, error) {
 	if c.Replicas == 0 {
 		c.Replicas = defaultReplicas
 	}
-	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, mine: meta{Port: c.Port, Zone: c.Zone}}
+	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone}}
 	r.members = []Member{{Name: c.Name, Zone: c.Zone}}
 	return r, nil
 }

@@ -18,6 +18,8 @@ const (
 const (
 	// askTime bounds a question to another edge.
 	askTime = 2 * time.Second
+	// orphanTime is how long a machine is asked to come again for a content of whose keepers none answers: edges find out within some seconds that another one is dead.
+	orphanTime = 15 * time.Second
 	// answerTime is how long an answer holds for who is only led elsewhere by it.
 	answerTime = 2 * time.Second
 	maxAnswers = 4096
@@ -141,9 +143,32 @@ func (r *ring) keeper(ctx context.Context, key string) (Member, bool) {
 	for _, wanted := range []holding{holdsWhole, holdsFetching, holdsNone} {
 		for _, m := range others {
 			if x := answers[m.Name]; x.alive && x.holding == wanted {
+				r.found(key)
 				return m, true
 			}
 		}
 	}
 	return Member{}, false
+}
+
+// orphaned says whether a content of whose keepers none answers will be some other edge's in a moment: the cluster is about to find out that they are dead, and then one
+// edge gets the content for all, where many machines would get it from the origin meanwhile.
+func (r *ring) orphaned(key string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since, ok := r.orphans[key]
+	if !ok {
+		if len(r.orphans) >= maxAnswers {
+			clear(r.orphans)
+		}
+		since, r.orphans[key] = now, now
+	}
+	return now.Sub(since) < orphanTime
+}
+
+// found notes that a content has a keeper.
+func (r *ring) found(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.orphans, key)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/internal/release"
@@ -30,12 +31,13 @@ type mirror struct {
 	offline atomic.Bool
 
 	mu    sync.Mutex
-	aside map[string][]byte // what publish is to write
-	fresh []string          // files that were kept since the last publish, and not yet found to be right
+	aside map[string][]byte    // what publish is to write
+	fresh []string             // files that were kept since the last publish, and not yet found to be right
+	old   map[string]time.Time // files that no state has a use for, and since when as far as this run knows
 }
 
 func newMirror(dir string, up release.Files) *mirror {
-	return &mirror{dir: dir, up: up, aside: map[string][]byte{}}
+	return &mirror{dir: dir, up: up, aside: map[string][]byte{}, old: map[string]time.Time{}}
 }
 
 // changes says whether a file is replaced now and then.
@@ -119,11 +121,63 @@ func (m *mirror) abandon() {
 	clear(m.aside)
 }
 
+// oldTime is how long a file stays that the newest state has no use for: machines in the midst of an update read the state that they began with.
+const oldTime = 24 * time.Hour
+
+// leaves says whether a file may fall out of use. Roots and whole tiles of the log are read by whoever was away, however long.
+func leaves(path string) bool {
+	switch {
+	case strings.HasPrefix(path, "metadata/"):
+		return !changes(path) && !strings.HasSuffix(path, ".root.json")
+	case strings.HasPrefix(path, "log/"):
+		return strings.Contains(path, ".p/")
+	}
+	return strings.HasPrefix(path, "targets/")
+}
+
+// mark notes which files the newest state has no use for.
+func (m *mirror) mark(used func(path string) bool, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := map[string]time.Time{}
+	filepath.WalkDir(m.dir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		path, err := filepath.Rel(m.dir, file)
+		if path = filepath.ToSlash(path); err != nil || !leaves(path) || used(path) {
+			return nil
+		}
+		since, ok := m.old[path]
+		if !ok {
+			since = now
+		}
+		old[path] = since
+		return nil
+	})
+	m.old = old
+}
+
+// tidy removes files that have been of no use for oldTime.
+func (m *mirror) tidy(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for path, since := range m.old {
+		if now.Sub(since) >= oldTime {
+			m.forget(path)
+			delete(m.old, path)
+		}
+	}
+}
+
 // published is the mirror as others see it, with what was put aside where that is newer.
 type published struct {
 	m     *mirror
 	aside bool
 	here  atomic.Bool // nothing is asked of anybody any more: who waits for what is read would wait for an origin
+
+	mu   sync.Mutex
+	read map[string]bool // what was, until then
 }
 
 // Get implements release.Files.
@@ -131,6 +185,7 @@ func (p *published) Get(ctx context.Context, path string, limit int64, _ string)
 	if p.here.Load() {
 		return release.Dir(p.m.dir).Get(ctx, path, limit, "")
 	}
+	p.note(path)
 	if changes(path) {
 		p.m.mu.Lock()
 		b, taking := p.m.aside[path], p.m.aside[timestampPath] != nil
@@ -146,6 +201,23 @@ func (p *published) Get(ctx context.Context, path string, limit int64, _ string)
 		}
 	}
 	return p.m.Get(ctx, path, limit, "")
+}
+
+func (p *published) note(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.read == nil {
+		p.read = map[string]bool{}
+	}
+	p.read[path] = true
+}
+
+// uses says whether a new client, or this edge, has a use for a file of the state that was read, of which c is what it has on offer.
+func (p *published) uses(path string, c *catalog) bool {
+	key, metainfo := metainfoKey(path)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.read[path] || c.patches[path] || metainfo && c.byKey[key] != nil
 }
 
 // treeBytes is how much of the disk is taken below a directory, about.

@@ -3,7 +3,10 @@ package edgecache
 import (
 	"context"
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"shoal/internal/release"
 )
@@ -70,4 +73,43 @@ func TestMirrorTakesStatesAsAWhole(t *testing.T) {
 	want(false, "2")
 	clear(up) // the origin is down
 	want(true, "2")
+}
+
+// What no state has a use for stays for a day, for those who read the state before; what others may begin with stays for ever.
+func TestMirrorForgetsWhatIsOld(t *testing.T) {
+	up := filesOf{}
+	for _, path := range []string{"metadata/1.root.json", "metadata/1.snapshot.json", "metadata/2.snapshot.json", "log/tile/0/000", "log/tile/0/001.p/7", "targets/releases/app/1.0/x.any.json",
+		"targets/metainfo/n.aa.torrent.zst", "targets/metainfo/n.bb.torrent.zst", timestampPath, checkpointPath} {
+		up[path] = path
+	}
+	m := newMirror(t.TempDir(), up)
+	for path := range up {
+		if _, _, err := m.Get(t.Context(), path, 100, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.publish(); err != nil {
+		t.Fatal(err)
+	}
+	has := func(path string) bool { _, err := os.Stat(filepath.Join(m.dir, path)); return err == nil }
+	p := &published{m: m}
+	p.note("metadata/2.snapshot.json")
+	c := newCatalog("id", 2)
+	c.byKey["bb"] = &known{}
+	now := time.Unix(1_800_000_000, 0)
+	mark := func() { m.mark(func(path string) bool { return p.uses(path, c) }, now); m.tidy(now) }
+	mark()
+	now = now.Add(oldTime - time.Second)
+	if mark(); !has("metadata/1.snapshot.json") {
+		t.Error("the state before went within a day")
+	}
+	now = now.Add(time.Second)
+	p.note("targets/releases/app/1.0/x.any.json") // it is of use again
+	mark()
+	for path := range up {
+		gone := path == "metadata/1.snapshot.json" || path == "log/tile/0/001.p/7" || path == "targets/metainfo/n.aa.torrent.zst"
+		if has(path) == gone {
+			t.Errorf("after a day, %s is there: %v", path, !gone)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
@@ -25,6 +26,7 @@ type repository struct {
 	apps     []string    // patterns of those that are followed
 	heard    chan []byte // what peers say of its log
 	before   *catalog    // what was read last; nil: nothing was
+	now      func() time.Time
 
 	mu   sync.Mutex     // held while walk is read from: nobody waits for an origin then
 	walk *release.Trust // of the state that is published; nil: of none
@@ -34,8 +36,11 @@ func newRepository(base *url.URL, cfg *Config, others func() []release.Files) *r
 	up := deliver.NewUpstream(base, cfg.UserAgent)
 	dir := filepath.Join(cfg.StateDir, "repository", score12(base.String()))
 	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}), trustDir: filepath.Join(cfg.StateDir, "trust"), root: cfg.Root, firstUse: cfg.FirstUse,
-		apps: cfg.Apps, heard: make(chan []byte, 16)}
+		apps: cfg.Apps, now: cfg.Now, heard: make(chan []byte, 16)}
 }
+
+// readsAtOnce is how many signed files an origin is asked for at once.
+const readsAtOnce = 16
 
 // score12 is a name for a directory, from a text of any length.
 func score12(s string) string { return fmt.Sprintf("%012x", score("", s)>>16) }
@@ -65,6 +70,7 @@ func (c chain) Get(ctx context.Context, path string, limit int64, tag string) ([
 // refresh asks the origin what is new. The catalog is nil if that is nothing; known says whether there was one before. It is called by one at a time.
 func (r *repository) refresh(ctx context.Context, known bool) (*catalog, error) {
 	c, walk, err := r.look(ctx, known)
+	r.mirror.tidy(r.now())
 	if err != nil || c == nil {
 		if err != nil {
 			r.mirror.abandon()
@@ -127,6 +133,11 @@ func (r *repository) read(ctx context.Context, files *published, name string) (*
 	if err := t.Refresh(ctx); err != nil {
 		return nil, nil, err
 	}
+	if !r.mirror.offline.Load() {
+		if err := t.ReadAhead(ctx, readsAtOnce); err != nil {
+			return nil, nil, err
+		}
+	}
 	c := newCatalog(t.ID(), t.Version())
 	apps, err := t.Apps(ctx)
 	if err != nil {
@@ -148,6 +159,7 @@ func (r *repository) read(ctx context.Context, files *published, name string) (*
 		return nil, nil, err
 	}
 	files.here.Store(true)
+	r.mirror.mark(func(path string) bool { return files.uses(path, c) }, r.now())
 	return c, t, nil
 }
 

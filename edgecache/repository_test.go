@@ -4,9 +4,12 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,4 +104,32 @@ func TestOriginThatHangsHoldsNobodyUp(t *testing.T) {
 	if hung.Load() != 1 {
 		t.Error("its origin has been given up meanwhile: this took too long, or shows nothing")
 	}
+}
+
+// What a repository has is asked for side by side the first time: here the document of a release and that of its channel, each of which comes only once both were asked for.
+func TestFirstReadAsksForFilesAtOnce(t *testing.T) {
+	t.Parallel()
+	base, _, _, _ := newRepositoryOrigin(t, "app", 1000)
+	var both sync.WaitGroup
+	both.Add(2)
+	met := make(chan struct{})
+	go func() { both.Wait(); close(met) }()
+	behind := httputil.NewSingleHostReverseProxy(base)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/targets/releases/") || strings.Contains(r.URL.Path, "/targets/channels/") {
+			both.Done()
+			select {
+			case <-met:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		behind.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	u, err := url.Parse(srv.URL + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runEdge(t, &origin{urls: []*url.URL{u}}, Config{FirstUse: true})
 }

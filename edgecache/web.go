@@ -82,7 +82,13 @@ func (e *Edge) shut(key string) {
 // counted counts the bytes of a response's body, and leaves the way to sendfile open.
 type counted struct {
 	http.ResponseWriter
-	n int64
+	n    int64
+	code int // 0: none was written yet
+}
+
+func (c *counted) WriteHeader(code int) {
+	c.code = code
+	c.ResponseWriter.WriteHeader(code)
 }
 
 // Unwrap is for http.ResponseController.

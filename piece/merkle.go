@@ -68,6 +68,12 @@ func rootOf(nodes []Hash32, height, base int) Hash32 {
 	return m.root(height, base)
 }
 
+// FileRoot is the root of a whole file that is in memory (BEP 52, "pieces root"). Data is not empty: empty files have none.
+func FileRoot(data []byte) Hash32 {
+	leaves := AppendLeaves(make([]Hash32, 0, leavesIn(int64(len(data)))), data)
+	return rootOf(leaves, heightFor(int64(len(leaves))), 0)
+}
+
 // layerRoot is the root over a whole layer, 32 bytes for each node.
 func layerRoot(layer []byte, base int) Hash32 {
 	var m merkle

@@ -79,9 +79,10 @@ func (s *session) exchange(now time.Time) {
 	}
 }
 
-// shields says whether we stand between others and a peer: an edge does not lead its machines to its origin.
-func (s *session) shields(o *conn) bool {
-	return s.t.node.cfg.Role == RoleEdge && o.role == RoleOrigin
+// shields says whether we stand between two peers: an edge leads neither its machines to its origin nor its origin to them. Both had been seen: an origin that
+// had heard of a machine dialled it, and gave it what the other edges have.
+func (s *session) shields(c, o *conn) bool {
+	return s.t.node.cfg.Role == RoleEdge && (c.role == RoleOrigin || o.role == RoleOrigin)
 }
 
 // pexNews is what has changed for c since it was last told, and is noted as told. Those of its own
@@ -94,7 +95,7 @@ func (c *conn) pexNews(all []*conn) (x wire.Pex) {
 	for _, own := range []bool{true, false} {
 		for _, o := range all {
 			a, ok := o.dialable()
-			if !ok || o == c || o.id == c.id || c.s.shields(o) || own != (o.site != "" && o.site == c.site) || !plausible(c.addr.Addr(), a.Addr()) {
+			if !ok || o == c || o.id == c.id || c.s.shields(c, o) || own != (o.site != "" && o.site == c.site) || !plausible(c.addr.Addr(), a.Addr()) {
 				continue
 			}
 			now[a] = true

@@ -101,6 +101,16 @@ func TestPexNews(t *testing.T) {
 			t.Errorf("a seed is told of the seed %v", a.Addr)
 		}
 	}
+	to.role, to.pex.told = RoleOrigin, nil // an edge stands between its origin and its machines
+	if b.t.node.cfg.Role = RoleEdge; len(to.pexNews(b.conns).Added) > 0 {
+		t.Error("an edge tells its origin of its machines")
+	}
+	for _, a := range cs[7].pexNews(b.conns).Added {
+		if a.Addr == to.addr {
+			t.Error("an edge tells its machines of its origin")
+		}
+	}
+	to.role, b.t.node.cfg.Role = RolePeer, RolePeer
 	// Not more often than once a minute, and only if there is anything to say.
 	now := b.now()
 	b.exchange(now.Add(2 * time.Second))

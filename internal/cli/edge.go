@@ -64,12 +64,12 @@ func edgeCommand() *command {
 				options: concat([]option{{name: "for", kind: kindDuration, value: "TIME", usage: "only for so long; 0 is until it is taken out"}}, control),
 				minArgs: 1, maxArgs: 1,
 				run: func(ctx context.Context, e *env, args []string) error {
-					return e.edgeChange(ctx, "pin", args[0], e.settings.Duration("for"))
+					return e.edgePin(ctx, args[0], e.settings.Duration("for"))
 				},
 			},
 			{
 				name: "unpin", args: "NAME", usage: "take a pin out", examples: []string{"shoal edge unpin myapp:stable"}, options: control, minArgs: 1, maxArgs: 1,
-				run: func(ctx context.Context, e *env, args []string) error { return e.edgeChange(ctx, "unpin", args[0], 0) },
+				run: func(ctx context.Context, e *env, args []string) error { return e.edgeUnpin(ctx, args[0]) },
 			},
 			{
 				name: "drain", usage: "have the other edges take over what this one keeps, and leave the cluster", examples: []string{"shoal edge drain"}, options: control,
@@ -233,39 +233,68 @@ func writeRing(w io.Writer, st *edgecache.Status) {
 	t.Flush()
 }
 
-// edgeChange has the edge of this machine do something.
-func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration) error {
-	client, url, err := e.controlClient()
+// edgePin pins a name, and says what that keeps.
+func (e *env) edgePin(ctx context.Context, name string, d time.Duration) error {
+	text, err := e.edgeChange(ctx, "pin", name, d)
 	if err != nil {
 		return err
+	}
+	var p edgecache.Pinned
+	if err := json.Unmarshal(text, &p); err != nil {
+		return err
+	}
+	e.report.Result("pin", p, func(w io.Writer) {
+		until := "until it is taken out"
+		if p.Until != nil {
+			until = "until " + p.Until.Local().Format("2006-01-02 15:04")
+		}
+		fmt.Fprintf(w, "%s stays %s: %s, %s\n", name, until, clean(strings.Join(p.Contents, ", ")), formatBytes(p.Bytes))
+	})
+	return nil
+}
+
+// edgeUnpin takes a pin out.
+func (e *env) edgeUnpin(ctx context.Context, name string) error {
+	if _, err := e.edgeChange(ctx, "unpin", name, 0); err != nil {
+		return err
+	}
+	e.report.Result("unpin", map[string]string{"name": name}, func(w io.Writer) { fmt.Fprintf(w, "%s stays only as long as it is asked for\n", name) })
+	return nil
+}
+
+// edgeChange has the edge of this machine do something, and returns what it answers.
+func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration) (answer []byte, err error) {
+	client, url, err := e.controlClient()
+	if err != nil {
+		return nil, err
 	}
 	body, err := json.Marshal(map[string]any{"name": name, "seconds": d.Seconds()})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := askNode(ctx, client, http.MethodPost, url+daemon.EdgePath+what, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case resp.StatusCode == http.StatusNotFound:
-		return &deliver.Error{Kind: deliver.ErrNoSource, Message: "the node of this machine is no edge"}
+		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: "the node of this machine is no edge"}
 	case resp.StatusCode != http.StatusOK:
-		return usagef("shoal edge ls shows what there is", "%s", bytes.TrimSpace(text))
+		return nil, usagef("shoal edge ls shows what there is", "%s", bytes.TrimSpace(answer))
 	}
-	e.report.Event(what, map[string]string{"name": name})
-	return nil
+	return answer, nil
 }
 
 // drain waits until the others have taken over.
 func (e *env) drain(ctx context.Context) error {
-	if err := e.edgeChange(ctx, "drain", "", 0); err != nil {
+	if _, err := e.edgeChange(ctx, "drain", "", 0); err != nil {
 		return err
 	}
+	e.report.Event("drain", struct{}{})
 	e.report.Notice("the other edges take over what this one keeps; Ctrl-C does not stop that")
 	for {
 		client, url, err := e.controlClient()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -45,7 +46,11 @@ func TestEdgeKeepsItsQuota(t *testing.T) {
 	for range 3 {
 		get("a")
 	}
-	h.Run("edge", "pin", "b:stable").Succeed()
+	pinned := h.Run("edge", "pin", "b:stable", "--for", "1h").Succeed().Expect("pin")
+	until, err := time.Parse(time.RFC3339, pinned.String("until"))
+	if text := fmt.Sprint(pinned["contents"]); err != nil || time.Until(until) < 50*time.Minute || text != "[b@1.0]" || pinned.Int("bytes") != size {
+		t.Errorf("pinned %v until %v, %v", pinned, until, err)
+	}
 	for _, app := range []string{"b", "c", "d", "e", "a"} {
 		get(app)
 	}

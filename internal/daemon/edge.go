@@ -11,8 +11,8 @@ import (
 	"shoal/seeder"
 )
 
-// EdgePath is where the control socket of an edge takes changes, as POST with a JSON object: pin (name, seconds; 0: for good), unpin (name), drain. 400 and
-// a line of text if it cannot be.
+// EdgePath is where the control socket of an edge takes changes, as POST with a JSON object: pin (name, seconds; 0: for good; the answer is an edgecache.Pinned), unpin
+// (name), drain. 400 and a line of text if it cannot be.
 const EdgePath = "/api/v1/edge/"
 
 // graceTime is how long responses that are under way may take when the node is to stop.
@@ -64,11 +64,12 @@ func (s *Server) edgeControl(mux *http.ServeMux) {
 			Name    string  `json:"name"`
 			Seconds float64 `json:"seconds"`
 		}
+		var answer any = struct{}{}
 		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&x)
 		switch what := r.PathValue("what"); {
 		case err != nil:
 		case what == "pin":
-			err = s.edge.Pin(x.Name, time.Duration(x.Seconds*float64(time.Second)))
+			answer, err = s.edge.Pin(x.Name, time.Duration(x.Seconds*float64(time.Second)))
 		case what == "unpin":
 			err = s.edge.Unpin(x.Name)
 		case what == "drain":
@@ -81,7 +82,7 @@ func (s *Server) edgeControl(mux *http.ServeMux) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		writeJSON(w, s.edge.Status())
+		writeJSON(w, answer)
 	})
 }
 

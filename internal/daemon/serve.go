@@ -267,6 +267,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.tracker != nil {
 		h.Tracker, h.Warm, h.Quick = s.tracker.HandleUDP, s.tracker.WarmUDP, s.tracker.HandleHTTP
 		g.Go(func() error { return s.tracker.Run(ctx) })
+	} else if s.edge != nil {
+		h.Quick = s.edge.Quick
 	}
 	for _, f := range s.follow {
 		g.Go(func() error { return f(ctx, s.cfg.Log) })

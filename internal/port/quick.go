@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// QuickHandler answers one HTTP request. If in begins with a whole request that is for it, it appends the answer, head and body, to dst, and
-// returns it with how many bytes of in the request had and whether the client keeps the connection. used 0 means that the request is somebody
+// QuickHandler answers one HTTP request. If in begins with a whole request that is for it, it appends the answer, head and body, to dst (or, if it
+// never does that, has answers of its own, which nobody writes to), and returns it with how many bytes of in the request had and whether the client keeps the connection. used 0 means that the request is somebody
 // else's, or not yet whole: net/http reads it from its first byte. in and dst are only valid during the call; all sockets call it at the same time.
 //
 // A tracker's clients connect, ask once and go, by the ten thousands per second. What net/http does for a request costs more than its answer.
@@ -17,6 +17,7 @@ type QuickHandler func(dst, in []byte, from, to netip.AddrPort) (answer []byte, 
 const (
 	maxQuickRequest = 2048            // a longer one is net/http's
 	keptFor         = 2 * time.Minute // how long a client may be silent between two requests
+	keptAnswer      = 4096            // how large a buffer of answers stays with a silent client
 )
 
 // accepted is a connection, and what is known of it already.
@@ -68,7 +69,10 @@ func (a *accepted) quicken(quick QuickHandler) bool {
 				a.SetDeadline(time.Time{})
 				return true
 			}
-			a.unsent, a.ends, a.head, out = answer, !keep, a.head[used:], answer
+			a.unsent, a.ends, a.head = answer, !keep, a.head[used:]
+			if out = nil; cap(answer) <= keptAnswer {
+				out = answer
+			}
 			continue
 		}
 		if in == nil {

@@ -179,8 +179,12 @@ func (n *node) keeps(ctx context.Context, contents int) error {
 }
 
 // download reads a URL to its end and says how much came, and in what header.
-func download(url string) (n int64, header http.Header, err error) {
-	resp, err := http.Get(url)
+func download(ctx context.Context, url string) (n int64, header http.Header, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -10,8 +10,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"shoal/scripts/internal/program"
 )
@@ -20,6 +23,8 @@ const (
 	traceItems = 400
 	traceShare = 0.2 // of all bytes: the room that a cache has
 	traceSkew  = 0.9 // of Zipf's law
+	// patience is how long a request may take once the origin is dead.
+	patience = 5 * time.Second
 )
 
 // zipf is a trace of requests for n items by Zipf's law, with one scan over all of them in the middle, as a crawler makes it.
@@ -112,8 +117,10 @@ func (b *bench) playEdge(ctx context.Context, dir string, items []item, trace, a
 	}
 	defer e.Stop()
 	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) { // until it knows its origin
-		if _, _, err := download(e.url + "/" + items[0].app + "@1.0"); err == nil || time.Since(begin) > 30*time.Second {
+		if _, _, err := download(ctx, e.url+"/"+items[0].app+"@1.0"); err == nil {
 			break
+		} else if time.Since(begin) > 5*time.Minute {
+			return nil, errors.Join(fmt.Errorf("the edge does not know its origin's releases in five minutes: %w", err), o.Stop())
 		}
 	}
 	hits := func() (int64, error) { st, err := e.status(); return st.Edge.Requests.Hits, err }
@@ -143,13 +150,10 @@ func (b *bench) playNginx(ctx context.Context, dir string, items []item, trace, 
 // play asks for one item after another, ends the origin, and asks on. counted fills in what the cache itself counts; with hits nil its answers say what is a hit.
 func (b *bench) play(ctx context.Context, url, dir string, o *node, items []item, trace, after []int, hits func() (int64, error), counted func(*played) error) (*played, error) {
 	p := new(played)
+	var before int64
 	for q, k := range trace {
-		var before int64
-		if hits != nil {
-			before, _ = hits()
-		}
 		begin := time.Now()
-		n, header, err := download(url + items[k].path())
+		n, header, err := download(ctx, url+items[k].path())
 		took := time.Since(begin)
 		if err != nil || n != items[k].size {
 			return nil, errors.Join(fmt.Errorf("request %d: %d bytes of %d: %w", q, n, items[k].size, err), o.Stop())
@@ -160,7 +164,7 @@ func (b *bench) play(ctx context.Context, url, dir string, o *node, items []item
 			if err != nil {
 				return nil, errors.Join(err, o.Stop())
 			}
-			hit = now > before
+			hit, before = now > before, now
 		} else if hit {
 			p.hits++
 			p.hitBytes += n
@@ -181,14 +185,23 @@ func (b *bench) play(ctx context.Context, url, dir string, o *node, items []item
 	if err := errors.Join(err, second, o.Stop()); err != nil {
 		return nil, err
 	}
+	var alone atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(32)
 	for _, k := range after {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if n, _, err := download(url + items[k].path()); err == nil && n == items[k].size {
-			p.alone++
-		}
+		g.Go(func() error {
+			in, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			if n, _, err := download(in, url+items[k].path()); err == nil && n == items[k].size {
+				alone.Add(1)
+			}
+			return ctx.Err()
+		})
 	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	p.alone = int(alone.Load())
 	return p, nil
 }
 
