@@ -11,7 +11,7 @@ import (
 	"shoal/internal/swarmtest"
 )
 
-// What an edge follows it has in every way that a release comes: its files, its archive, and the patches to it, small ones with the signed files. Machines behind it
+// What an edge follows it has in every way that a release comes: its files, its archive, and the patches to it, of which small ones come with the signed files as well. Machines behind it
 // take the cheapest, also when the origin is down; and all of it goes when the release is withdrawn.
 func TestEdgeHasArchivesAndPatches(t *testing.T) {
 	needsSignals(t)
@@ -40,9 +40,9 @@ func TestEdgeHasArchivesAndPatches(t *testing.T) {
 		}
 		return have
 	}
-	waitUntil(t, "files, archive and the large patch are there", func() bool {
+	waitUntil(t, "files, archive and patches are there", func() bool {
 		have := kinds()
-		return len(have) == 3 && have["T"] == 1 && have["F"] == 1 && have["P1"] == 1
+		return len(have) == 4 && have["T"] == 1 && have["F"] == 1 && have["P1"] == 1 && have["P2"] == 1
 	})
 	serve.Stop()
 	for _, c := range []struct {
@@ -64,7 +64,7 @@ func TestEdgeHasArchivesAndPatches(t *testing.T) {
 	_, _, port := cutURL(origin)
 	serve = h.Start("serve", repo, "--listen", "127.0.0.1:"+port, "--state-dir", h.Path("origin"))
 	serve.Expect("ready")
-	waitUntil(t, "all of it has gone", func() bool { return edgeState(t, edge).Int("dropped.withdrawn.contents") == 3 })
+	waitUntil(t, "all of it has gone", func() bool { return edgeState(t, edge).Int("dropped.withdrawn.contents") == 4 })
 	if n := edgeState(t, edge).Int("contents_kept"); n > 0 {
 		t.Errorf("%d contents are kept", n)
 	}
