@@ -115,10 +115,38 @@ func (s *session) hurry() {
 	if s.pick == nil {
 		return
 	}
+	for _, w := range s.webs {
+		for r := range w.runs {
+			if !w.whole && s.delays(r) {
+				s.takeFrom(r, 0)
+			}
+		}
+	}
 	for _, c := range s.conns {
 		c.dry = false
 	}
 	s.fillAll()
+}
+
+// delays says whether a web seed's request comes to what a reader waits for only after other pieces: up to 64 MiB of them. Cut off behind the piece that it is at,
+// it makes way for one that begins there.
+func (s *session) delays(r *webRun) bool {
+	first, end := r.rest()
+	if end-first < 2 {
+		return false
+	}
+	for _, x := range s.readers[:min(len(s.readers), maxUrgent)] {
+		for p := x.off / s.torrent.PieceLength; p*s.torrent.PieceLength < x.off+x.n; p++ {
+			if s.have.has(int(p)) {
+				continue
+			}
+			if slices.ContainsFunc(r.ops[first+1:end], func(op *openPiece) bool { return op.index == int(p) }) {
+				return true
+			}
+			break // the reader's first piece comes next, or from elsewhere
+		}
+	}
+	return false
 }
 
 // maxUrgent is how many readers are looked at for what to fetch next: those that wait longest.

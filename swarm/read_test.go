@@ -26,6 +26,13 @@ func TestWhatIsReadIsFetchedFirst(t *testing.T) {
 			}
 			m := newMachine(t, Config{LimitDown: 1 << 20})
 			tr := add(t, m, spec)
+			for s := tr.Stats(); s.Have == 0; s = tr.Stats() { // all of it may have been asked for by now, in order
+				select {
+				case <-time.After(time.Millisecond):
+				case <-t.Context().Done():
+					t.Fatal(t.Context().Err())
+				}
+			}
 			got := make([]byte, 100_000)
 			off := int64(len(want) - len(got))
 			if err := tr.ReadAt(t.Context(), got, off); err != nil {
