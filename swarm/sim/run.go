@@ -231,11 +231,8 @@ func (r *run) start(m *Machine, s1, s2 uint64) {
 	binary.BigEndian.PutUint64(cfg.PeerID[8:], s1)
 	binary.BigEndian.PutUint32(cfg.PeerID[16:], uint32(m.Index))
 	spec := swarm.VirtualSpec{Torrent: r.content.torrent, Seed: m.Seed || m.Liar, Liar: m.Liar, Leaves: r.content.leaves, Ration: m.Copies, Coarse: r.Coarse, Seed1: s1, Seed2: s2}
-	switch {
-	case r.sites[m.Site] != nil:
-		spec.Near = []netip.Prefix{r.sites[m.Site].prefix}
-	case r.OneNetwork:
-		spec.Near = []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")}
+	if s := r.sites[m.Site]; s != nil {
+		spec.Near = []netip.Prefix{s.prefix}
 	}
 	m.node = swarm.NewVirtual(cfg, spec, r)
 	r.of[m.node] = m

@@ -29,8 +29,6 @@ type Scenario struct {
 	Coarse int
 	// Bound is T_min. Zero: the formula of [Scenario.Least].
 	Bound time.Duration
-	// OneNetwork says that all machines of no site are on one network, as they are on the lab's bridge.
-	OneNetwork bool
 }
 
 // Pipe is a site's link.
