@@ -83,6 +83,19 @@ func (c *content) ReadAt(ctx context.Context, b []byte, off int64) error {
 	}
 }
 
+// received counts what has come of it, in bytes.
+func (c *content) received() (n int64) {
+	t, _, _ := c.state()
+	if t == nil {
+		return 0
+	}
+	s := t.Stats()
+	for _, bytes := range s.From {
+		n += bytes
+	}
+	return n + s.Wasted
+}
+
 // use counts a response that is under way.
 func (c *content) use(n int) {
 	c.mu.Lock()

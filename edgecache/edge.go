@@ -80,14 +80,6 @@ const (
 	maxResponses = 4096
 )
 
-// hintOf is what to do about a refusal; "" if nobody knows.
-func hintOf(err error) string {
-	if r := (*release.Refusal)(nil); errors.As(err, &r) {
-		return r.Hint
-	}
-	return ""
-}
-
 // Edge is a copy of others' contents near their users.
 type Edge struct {
 	cfg    Config
@@ -294,7 +286,11 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 		}
 		_, before := f.state()
 		if f.set(c, err, e.cfg.Now()); err != nil && (before == nil || before.Error() != err.Error()) {
-			e.cfg.Log.Warn("an origin cannot be followed", "origin", f.url.Redacted(), "err", err, "hint", hintOf(err))
+			about := []any{"origin", f.url.Redacted(), "err", err}
+			if r := (*release.Refusal)(nil); errors.As(err, &r) && r.Hint != "" {
+				about = append(about, "hint", r.Hint)
+			}
+			e.cfg.Log.Warn("an origin cannot be followed", about...)
 		}
 		if c != nil {
 			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", len(c.byKey), "version", c.version)

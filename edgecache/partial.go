@@ -1,11 +1,16 @@
 package edgecache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/webseed"
@@ -31,10 +36,25 @@ func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, 
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-cache")
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer webseed.BoundUnsent(r)()
+	ctx, cancel := context.WithCancelCause(r.Context())
 	body := &partial{ctx: ctx, c: c, file: f}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if comesNoMore(ctx, body.waits.Load, c.received) {
+			cancel(errNothingComes)
+		}
+	})
+	defer watching.Wait()
+	defer cancel(nil)
+	defer webseed.BoundUnsent(r)()
+	if at := rangeStart(r.Header.Get("Range"), f.Length); r.Method != http.MethodHead && r.Header.Get("If-None-Match") == "" && at < f.Length {
+		body.at = at
+		if _, err := body.Read(make([]byte, 1)); err != nil { // while an answer can still say so
+			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(takeTime)) // the one before has passed meanwhile
+			busy(w, "cannot be had: "+err.Error())
+			return
+		}
+	}
 	http.ServeContent(&patient{w, e, r}, r, "", time.Time{}, body)
 	if body.err != nil {
 		panic(http.ErrAbortHandler) // the other side must not take it for whole
@@ -71,13 +91,57 @@ func (p *patient) Write(b []byte) (n int, err error) {
 // takeTime is how long a client may take nothing.
 const takeTime = 30 * time.Second
 
+// errNothingComes ends a request for what does not come any more.
+var errNothingComes = errors.New("nothing of it comes any more: neither an origin nor another machine gives it")
+
+// comeTime is how long a request waits for a content of which nothing comes.
+const comeTime = 30 * time.Second
+
+// comesNoMore returns true when somebody has waited for comeTime and nothing has come meanwhile; false when ctx is done.
+func comesNoMore(ctx context.Context, waits func() bool, received func() int64) bool {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	moved, last := time.Now(), int64(-1)
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case now := <-tick.C:
+			if n := received(); n != last || !waits() {
+				moved, last = now, n
+			}
+			if now.Sub(moved) >= comeTime {
+				return true
+			}
+		}
+	}
+}
+
+// rangeStart is where the first range of a request begins; 0 if it asks for none that can be read: net/http decides what becomes of it.
+func rangeStart(header string, length int64) int64 {
+	spec, _, _ := strings.Cut(strings.TrimPrefix(header, "bytes="), ",")
+	first, last, _ := strings.Cut(strings.TrimSpace(spec), "-")
+	if first == "" { // the last so many bytes
+		n, err := strconv.ParseInt(last, 10, 64)
+		if err != nil || n < 0 {
+			return 0
+		}
+		return max(0, length-n)
+	}
+	if at, err := strconv.ParseInt(first, 10, 64); err == nil && at >= 0 {
+		return at
+	}
+	return 0
+}
+
 // partial reads a file of a content that is still coming; it is an io.ReadSeeker for http.ServeContent.
 type partial struct {
-	ctx  context.Context
-	c    *content
-	file *piece.File
-	at   int64
-	err  error // why it could not be read to its end
+	ctx   context.Context
+	c     *content
+	file  *piece.File
+	at    int64
+	waits atomic.Bool // for what comes
+	err   error       // why it could not be read to its end
 }
 
 func (p *partial) Read(b []byte) (int, error) {
@@ -85,7 +149,11 @@ func (p *partial) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	b = b[:min(int64(len(b)), p.file.Length-p.at)]
-	if p.err = p.c.ReadAt(p.ctx, b, p.file.Offset+p.at); p.err != nil {
+	p.waits.Store(true)
+	p.err = p.c.ReadAt(p.ctx, b, p.file.Offset+p.at)
+	p.waits.Store(false)
+	if p.err != nil {
+		p.err = cmp.Or(context.Cause(p.ctx), p.err)
 		return 0, p.err
 	}
 	p.at += int64(len(b))

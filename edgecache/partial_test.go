@@ -1,0 +1,55 @@
+package edgecache
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestNothingComesAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		var waits atomic.Bool
+		waits.Store(true)
+		begin := time.Now()
+		ended := make(chan bool, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { ended <- comesNoMore(ctx, waits.Load, n.Load) }()
+		for range 10 { // slowly, but it comes
+			time.Sleep(comeTime - 2*time.Second)
+			n.Add(1)
+		}
+		waits.Store(false)
+		time.Sleep(10 * time.Minute) // its client takes what has come
+		waits.Store(true)
+		select {
+		case <-ended:
+			t.Fatalf("given up after %v, although it came", time.Since(begin))
+		default:
+		}
+		again := time.Now()
+		if !<-ended {
+			t.Fatal("ended without a reason")
+		}
+		if took := time.Since(again); took < comeTime-2*time.Second || took > comeTime+2*time.Second {
+			t.Errorf("given up after %v, want %v", took, comeTime)
+		}
+		go func() { ended <- comesNoMore(ctx, waits.Load, n.Load) }()
+		cancel()
+		if <-ended {
+			t.Error("who has gone is told that nothing comes")
+		}
+	})
+}
+
+func TestRangeStart(t *testing.T) {
+	for header, want := range map[string]int64{"": 0, "bytes=5-9": 5, "bytes=7-": 7, "bytes=-3": 97, "bytes=-300": 0, "bytes= 4-5, 8-9": 4, "bytes=x-3": 0, "bytes=--3": 0, "lines=1-2": 0,
+		"bytes=200-": 200, "bytes=99999999999999999999-": 0} {
+		if got := rangeStart(header, 100); got != want {
+			t.Errorf("%q begins at %d, want %d", header, got, want)
+		}
+	}
+}
