@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -108,33 +107,4 @@ func TestPatchLeadsToNew(t *testing.T) {
 			t.Fatal("another number of workers makes another patch")
 		}
 	})
-}
-
-// TestHugePatchLeadsToNew is the property for a file that is longer than what is looked at in one part, which is permuted, repeated, changed and grown.
-func TestHugePatchLeadsToNew(t *testing.T) {
-	if !slices.Contains(strings.Split(os.Getenv("SHOAL_REQUIRE"), ","), "long") {
-		t.Skip("SHOAL_REQUIRE=long runs it, for minutes")
-	}
-	const size = 280 << 20
-	random := rand.NewChaCha8([32]byte{1})
-	before := make([]byte, size)
-	random.Read(before)
-	var after []byte
-	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(size >> 20) {
-		after = append(after, before[i<<20:(i+1)<<20]...)
-	}
-	for i := 0; i < len(after); i += 5000 {
-		after[i]++
-	}
-	after = append(bytes.Repeat([]byte("again "), 10<<20), after...)
-	added := make([]byte, 2<<20)
-	random.Read(added)
-	after = append(after, added...)
-	dir := t.TempDir()
-	old, new := version(t, dir, map[string][]byte{"huge": before}), version(t, dir, map[string][]byte{"huge": after})
-	patch := diff(t, old, new, Options{Memory: 1 << 30})
-	mustApply(t, old, new, patch)
-	if most := len(added) + len(after)/500; len(patch) > most {
-		t.Errorf("a patch of %d bytes, want %d at most", len(patch), most)
-	}
 }
