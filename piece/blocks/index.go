@@ -82,22 +82,26 @@ func writeFile(ctx context.Context, w io.Writer, tree delta.Tree, file int) erro
 	defer f.Close()
 	length := tree.Info.Files[file].Length
 	var weaks, leaves []byte
-	buf := make([]byte, piece.BlockSize)
-	for at := int64(0); at < length; at += piece.BlockSize {
+	buf := make([]byte, readSize) // many blocks are hashed at once
+	var sums []piece.Hash32
+	for at := int64(0); at < length; at += readSize {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := buf[:min(piece.BlockSize, length-at)]
+		b := buf[:min(readSize, length-at)]
 		if n, err := f.ReadAt(b, at); n < len(b) {
 			return err
 		}
-		sum := uint32(0)
-		if len(b) == piece.BlockSize {
-			sum = weak(hash(b))
-		}
-		weaks = binary.LittleEndian.AppendUint32(weaks, sum)
-		for _, leaf := range piece.AppendLeaves(nil, b) {
+		sums = piece.AppendLeaves(sums[:0], b)
+		for _, leaf := range sums {
 			leaves = append(leaves, leaf[:]...)
+		}
+		for ; len(b) > 0; b = b[min(piece.BlockSize, len(b)):] {
+			sum := uint32(0)
+			if len(b) >= piece.BlockSize {
+				sum = weak(hash(b[:piece.BlockSize]))
+			}
+			weaks = binary.LittleEndian.AppendUint32(weaks, sum)
 		}
 	}
 	_, err = w.Write(append(weaks, leaves...))
