@@ -246,7 +246,6 @@ func TestStoppedIsSaidHoweverItEnds(t *testing.T) {
 		end  func(e *Entry, stop func())
 		want []string
 	}{
-		{"Close, then at once the end", func(e *Entry, stop func()) { time.Sleep(5 * time.Second); e.Close(); stop() }, []string{"0 started", "5 stopped"}},
 		{"Close, the end while that is said", func(e *Entry, stop func()) {
 			time.Sleep(5 * time.Second)
 			e.Close()
@@ -267,6 +266,21 @@ func TestStoppedIsSaidHoweverItEnds(t *testing.T) {
 			})
 		})
 	}
+	t.Run("Close, then at once the end", func(t *testing.T) {
+		p := &play{answer: slow}
+		staged(t, p, func(s *Scheduler, stop func()) {
+			e := s.Add(oneJob(&State{}))
+			time.Sleep(5 * time.Second)
+			e.Close()
+			stop()
+			// Whether the close or the end is seen first is open: the close's "stopped" may be under way, which is then given up and said again.
+			if got := p.heard(); len(got) == 3 {
+				equal(t, p, "0 started", "5 stopped", "6 stopped")
+			} else {
+				equal(t, p, "0 started", "5 stopped")
+			}
+		})
+	})
 	t.Run("closed before anything was said", func(t *testing.T) {
 		p := &play{answer: slow}
 		synctest.Test(t, func(t *testing.T) {
