@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,7 +39,7 @@ func publishCommand() *command {
 			{name: "patch-from", kind: kindList, value: "VERSION", usage: "make a patch from this version as well as from the three newest of the channel, or else of the app; may be repeated", check: checkVersion},
 			{name: "patches-first", kind: kindBool, usage: "have the channel point to it when its patches are there, so that no machine fetches the archive meanwhile"},
 			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files"},
-			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take", def: "2Gi"},
+			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take (default: 17 times the largest file, from 64Mi to 2Gi)"},
 			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
 		}, keyOptions(), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
@@ -214,8 +213,6 @@ func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.Publi
 			fmt.Fprintf(w, "  patch      %s from %s%s\n", formatBytes(m.Bytes), m.From, note)
 		})
 	}
-	// Making a patch keeps to the bound; with this the garbage beside it does, too.
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(c.Memory))
 	notices, err := seeder.AddPatches(ctx, r, c)
 	e.report.Stop()
 	for _, n := range notices {

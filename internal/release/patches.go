@@ -14,7 +14,8 @@ import (
 // their own beside it, releases/APP/VERSION/PLATFORM+patches.json, signed by the same role, which newer ones replace. It does not stand in the log, and need
 // not: a patch can only build what the release's document names, byte for byte, or nothing.
 
-// Patches is that document.
+// Patches is that document. Artefacts of kinds that are not known here are left out when it is read: whoever signed them makes something newer, and the rest
+// holds without it.
 type Patches struct {
 	Format    int        `json:"format"` // 1
 	App       string     `json:"app"`
@@ -91,6 +92,7 @@ func parsePatches(b []byte) (*Patches, error) {
 	if !ValidApp(p.App) || !ValidVersion(p.Version) || !ValidPlatform(p.Platform) || !isHash(p.V2, 32) || len(p.Artefacts) > maxArtefacts {
 		return nil, fmt.Errorf("a document of patches of %.80q, %.80q, %.80q", p.App, p.Version, p.Platform)
 	}
+	p.Artefacts = slices.DeleteFunc(p.Artefacts, func(a Artefact) bool { return a.Kind != "P" && a.Kind != "I" })
 	for i := range p.Artefacts {
 		a := &p.Artefacts[i]
 		complete := a.From != "" && isHash(a.Base, 32)

@@ -85,6 +85,21 @@ func TestPrunePatches(t *testing.T) {
 	}
 }
 
+// What a newer publisher offers besides is left out, and takes nothing away from what is known. A patch or an index that lacks something still refuses all.
+func TestPatchesOfUnknownKind(t *testing.T) {
+	hash := strings.Repeat("0", 64)
+	document := func(more string) []byte {
+		return []byte(`{"format":1,"app":"a","version":"1","platform":"any","v2":"` + hash + `","artefacts":[` + more + `,{"kind":"P","from":"0","base":"` + hash + `","name":"n","bytes":3}]}`)
+	}
+	p, err := parsePatches(document(`{"kind":"Q","name":"a/b","bytes":-1}`))
+	if err != nil || len(p.Artefacts) != 1 || p.Artefacts[0].Kind != "P" {
+		t.Errorf("with an unknown kind: %+v, %v, want the patch alone", p, err)
+	}
+	if p, err := parsePatches(document(`{"kind":"P","name":"n","bytes":3}`)); err == nil {
+		t.Errorf("with a patch from nothing: %+v, want an error", p)
+	}
+}
+
 // FuzzPatches holds that what is read as a document of patches is written as one that says the same.
 func FuzzPatches(f *testing.F) {
 	hash := strings.Repeat("0", 64)

@@ -19,7 +19,7 @@ import (
 // Options say how to make a patch. The zero value is usable.
 type Options struct {
 	// Memory bounds, in bytes, what Diff takes. Where an old file needs more than that (12 bytes for each of its own), it is looked at in parts. Zero
-	// means 2 GiB; less than 64 MiB is refused.
+	// means DefaultMemory; less than 64 MiB is refused.
 	Memory int64
 	// Workers is how many goroutines look for old bytes. Zero means GOMAXPROCS.
 	Workers int
@@ -29,7 +29,22 @@ type Options struct {
 	section limits // for tests
 }
 
-const minMemory = 64 << 20
+const (
+	minMemory     = 64 << 20
+	mostMemory    = 2 << 30 // unasked
+	memoryPerByte = 17      // of the largest file: its index, parts of several new files, and what the collector has not found yet
+)
+
+// DefaultMemory is what a patch may take where nothing else is said, in bytes: 17 for each of the largest file of either version, 64 MiB at least and 2 GiB at most.
+func DefaultMemory(old, new *piece.Info) int64 {
+	var largest int64
+	for _, in := range []*piece.Info{old, new} {
+		for i := range in.Files {
+			largest = max(largest, in.Files[i].Length)
+		}
+	}
+	return min(max(memoryPerByte*largest, minMemory), mostMemory)
+}
 
 // Stats is what a patch is made of.
 type Stats struct {
@@ -43,7 +58,7 @@ type Stats struct {
 // whose content does not match its Info gives a patch that does not lead to what Info says.
 func Diff(ctx context.Context, old, new Tree, w io.Writer, o Options) (Stats, error) {
 	if o.Memory == 0 {
-		o.Memory = 2 << 30
+		o.Memory = DefaultMemory(old.Info, new.Info)
 	}
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)

@@ -45,9 +45,10 @@ func child(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if memory > 0 { // as publish does
-		debug.SetMemoryLimit(memory)
+	if memory == 0 {
+		memory = delta.DefaultMemory(old.Info, new.Info)
 	}
+	debug.SetMemoryLimit(memory) // as publish does
 	stats, err := delta.Diff(ctx, old, new, f, delta.Options{Memory: memory})
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
