@@ -120,6 +120,7 @@ func writeStatus(w io.Writer, st daemon.Status) {
 		x := st.Edge
 		fmt.Fprintf(w, "edge: %s kept, %d on their way, %s of %s; %.0f%% of what was asked for over HTTP was here, %s saved at the origin. shoal edge ls lists what is here\n",
 			plural(x.Kept, "content"), x.Fetching, formatBytes(x.Used), formatBytes(x.Quota), 100*x.Requests.ByteRatio, formatBytes(x.Requests.Saved))
+		fmt.Fprint(w, noRoom(x.NoRoom))
 	}
 	if st.DHT.Mode != "" {
 		fmt.Fprintf(w, "%s%s\n", clean(st.DHT.String()), clean(dhtNumbers(st.DHT.Stats)))
