@@ -95,7 +95,9 @@ type conn struct {
 	refused     map[int]time.Time // pieces it does not give: not asked for until then
 	rejects     int               // in a row
 	restUntil   time.Time
-	snubbed     bool // it has not answered for long
+	lag         time.Duration // how long its last answer took
+	lagAt       time.Time     // when that came
+	snubbed     bool          // it has not answered for long
 	received    int64
 	uninvited   int64 // bytes received that were not asked for, or no longer
 	lastBlock   time.Time

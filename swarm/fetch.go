@@ -24,6 +24,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 		return
 	}
 	delay := now.Sub(q.at)
+	c.lag, c.lagAt = delay, now
 	if c.way == 0 || delay < c.way {
 		c.way = min(delay, maxWay)
 	}

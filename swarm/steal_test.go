@@ -71,3 +71,14 @@ func TestCancelReachesWhatTheWriterHas(t *testing.T) {
 		t.Errorf("answer %x, want a refusal %x", control, want)
 	}
 }
+
+// Who was asked for nothing is as busy as its last answer was late, for a while.
+func TestIdleSourceWasBusyLately(t *testing.T) {
+	now := time.Now()
+	c := &conn{lag: 600 * time.Millisecond, lagAt: now}
+	for after, want := range map[time.Duration]time.Duration{0: 600 * time.Millisecond, time.Second: 300 * time.Millisecond, time.Minute: 0} {
+		if got := c.lately(now.Add(after)); got != want {
+			t.Errorf("%v after an answer that took 600 ms it is taken to need %v, want %v", after, got, want)
+		}
+	}
+}
