@@ -116,7 +116,9 @@ func (e *Edge) fetch(ctx context.Context, c *content) error {
 		return fmt.Errorf("finding out what %s is: %w", c.ref(), err)
 	}
 	t := found.Torrent
-	if err := e.makeRoom(ctx, c.known, costOf(t)); err != nil {
+	err = e.makeRoom(ctx, c.known, costOf(t))
+	e.roomFor(c.known, err)
+	if err != nil {
 		return err
 	}
 	if err := e.shelf.describe(c.key, t); err != nil {

@@ -105,6 +105,7 @@ type Edge struct {
 	pinned   map[string]bool      // by key
 	owned    map[string]bool      // by key: what is to be here
 	later    map[string]time.Time // by key: when what has failed is fetched ahead again
+	lacking  map[string]*known    // by key: what is to be here and has no room
 	states   map[string]bool      // by repository: its state is kept by one of the feeds
 }
 
@@ -133,7 +134,7 @@ func New(cfg Config) (*Edge, error) {
 	if len(cfg.Apps) == 0 && !cfg.PullThrough {
 		cfg.Apps = []string{"*"}
 	}
-	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}, states: map[string]bool{}}
+	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}, lacking: map[string]*known{}, states: map[string]bool{}}
 	var err error
 	if e.shelf, err = openShelf(cfg.StateDir, cfg.Quota, cfg.KeepFree); err != nil {
 		return nil, err

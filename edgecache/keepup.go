@@ -111,6 +111,7 @@ func (e *Edge) place(all map[string]*known, now time.Time) {
 	if e.pinned = pinned; ok {
 		e.owned = owned
 	}
+	e.fewerLack()
 }
 
 // named are the contents that a user means by APP:CHANNEL, APP@VERSION (with its archive and the patches to it), an info hash, or the name of a content.

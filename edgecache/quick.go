@@ -66,8 +66,8 @@ func plainGet(in []byte) (path []byte, used int) {
 	for len(fields) > 0 {
 		var field []byte
 		field, fields, _ = bytes.Cut(fields, []byte("\r\n"))
-		name, value, _ := bytes.Cut(field, []byte(":"))
-		if bytes.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+		name, value, colon := bytes.Cut(field, []byte(":"))
+		if !colon || bytes.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
 			return nil, 0
 		}
 		switch value = bytes.TrimSpace(value); {

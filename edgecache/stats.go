@@ -61,6 +61,7 @@ type Status struct {
 	Dropped  map[string]Dropped `json:"dropped"` // by reason: room, quota, withdrawn, gone
 	Origins  []OriginStatus     `json:"origins"`
 	Contents []ContentStatus    `json:"contents"`
+	NoRoom   *Lack              `json:"no_room,omitempty"`
 	Ring     *RingStatus        `json:"ring,omitempty"`
 }
 
@@ -178,6 +179,7 @@ func (e *Edge) Status() Status {
 		st.Contents = append(st.Contents, x)
 	}
 	st.Requests.finish(st.Fetched.FromOrigin)
+	st.NoRoom = e.lack()
 	for _, f := range e.feeds {
 		st.Origins = append(st.Origins, f.status())
 	}

@@ -88,6 +88,34 @@ func (c *cluster) replicated(releases int) func() bool {
 	}
 }
 
+// handedBack says whether each release is to be kept by two of the running edges, all of these have it whole, and edge i is one of them for some.
+func (c *cluster) handedBack(i, releases int) bool {
+	owners, some := map[string]int{}, false
+	for j, p := range c.edges {
+		if p == nil || p.Ended() {
+			continue
+		}
+		list, _ := edgeState(c.t, c.urls[j])["contents"].([]any)
+		for _, x := range list {
+			e := swarmtest.Event(x.(map[string]any))
+			if !e.Bool("owned") {
+				continue
+			}
+			if e.String("state") != "whole" {
+				return false
+			}
+			owners[e.String("name")]++
+			some = some || i == j
+		}
+	}
+	for _, n := range owners {
+		if n != 2 {
+			return false
+		}
+	}
+	return some && len(owners) == releases
+}
+
 // fetching is an edge that has got some of a release and not all; -1: there is none.
 func (c *cluster) fetching(name string) int {
 	for i := range c.edges {
@@ -218,9 +246,10 @@ func TestClusterSharesOut(t *testing.T) {
 		}
 	}
 
-	// One comes back, and is one of them again; another one leaves in order.
+	// One comes back, and has its part again, from the others; another one leaves in order.
 	c.start(dying[0])
 	waitUntil(t, "the edge that was killed is there again", func() bool { return c.members(alive[0]) == len(alive)+1 })
+	waitUntil(t, "it keeps its part again, and the others no more than theirs", func() bool { return c.handedBack(dying[0], apps+1) })
 	c.hosts[alive[0]].Run("edge", "ring").Succeed().Expect("edge")
 	c.hosts[alive[0]].Run("edge", "drain").Succeed().Expect("drained")
 	c.edges[alive[0]].Kill()

@@ -177,19 +177,23 @@ func (e *env) edgeStatus(ctx context.Context, write func(io.Writer, *edgecache.S
 
 func writeKept(w io.Writer, st *edgecache.Status) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CONTENT\tWHAT\tPLATFORM\tSIZE\tHERE\tSTATE\tDEMAND\tPEERS\t")
+	fmt.Fprintln(t, "CONTENT\tWHAT\tPLATFORM\tSIZE\tHERE\tSTATE\tDEMAND\tPEERS\tWHY")
 	for _, c := range st.Contents {
-		var marks []string
+		var why []string
 		if c.Pinned {
-			marks = append(marks, "pinned")
+			why = append(why, "pinned")
 		}
 		if c.Owned {
-			marks = append(marks, "followed")
+			why = append(why, "followed")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%s\n", clean(c.Name), what(&c), clean(c.Platform), formatBytes(c.Bytes), formatBytes(c.Have), c.State, c.Heat, c.Peers, strings.Join(marks, ", "))
+		if len(why) == 0 {
+			why = append(why, "asked for")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%s\n", clean(c.Name), what(&c), clean(c.Platform), formatBytes(c.Bytes), formatBytes(c.Have), c.State, c.Heat, c.Peers, strings.Join(why, ", "))
 	}
 	t.Flush()
 	fmt.Fprintf(w, "%s of %s; %.1f%% of the bytes asked for were here; %s were not asked of an origin\n", formatBytes(st.Used), formatBytes(st.Quota), 100*st.Requests.ByteRatio, formatBytes(st.Requests.Saved))
+	fmt.Fprint(w, noRoom(st.NoRoom))
 	for _, o := range st.Origins {
 		if o.Error != "" {
 			fmt.Fprintf(w, "%s: %s\n", clean(o.URL), clean(o.Error))
@@ -198,6 +202,14 @@ func writeKept(w io.Writer, st *edgecache.Status) {
 			fmt.Fprintf(w, "%s: others were shown another log: %s\n", clean(o.URL), clean(o.Fork))
 		}
 	}
+}
+
+// noRoom is a line about what an edge is to keep and cannot; empty: there is nothing of that.
+func noRoom(l *edgecache.Lack) string {
+	if l == nil {
+		return ""
+	}
+	return fmt.Sprintf("no room within the quota for %s to be kept, %s; the largest: %s\n", plural(l.Contents, "content"), formatBytes(l.Bytes), clean(strings.Join(l.Names, ", ")))
 }
 
 // what a content is of its release.
@@ -219,7 +231,7 @@ func writeRing(w io.Writer, st *edgecache.Status) {
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "EDGE\tZONE\tADDRESS\tKEEPS\t")
+	fmt.Fprintln(t, "EDGE\tZONE\tADDRESS\tKEEPS\tNOTE")
 	for _, m := range st.Ring.Members {
 		note := ""
 		if m.Name == st.Ring.Self {

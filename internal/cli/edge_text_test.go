@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"shoal/edgecache"
+)
+
+// What shoal edge ls and ring print is a table each: every column has a heading, and what has no room is told below.
+func TestEdgeTablesHaveHeadings(t *testing.T) {
+	t.Parallel()
+	st := &edgecache.Status{
+		Contents: []edgecache.ContentStatus{{Name: "a@1.0", Kind: "T", Pinned: true, Owned: true, State: "whole"}, {Name: "b", State: "parts"}},
+		NoRoom:   &edgecache.Lack{Contents: 2, Bytes: 5 << 20, Names: []string{"big@1.0"}},
+		Ring:     &edgecache.RingStatus{Self: "x", Members: []edgecache.MemberStatus{{Member: edgecache.Member{Name: "x", Draining: true}}}},
+	}
+	var kept, ring strings.Builder
+	writeKept(&kept, st)
+	writeRing(&ring, st)
+	for text, want := range map[string]map[string]string{
+		kept.String(): {"WHY": "pinned, followed"},
+		ring.String(): {"NOTE": "this one, drains"},
+	} {
+		lines := strings.Split(text, "\n")
+		for head, cell := range want {
+			if at := strings.Index(lines[0], head); at < 0 || strings.Index(lines[1], cell) != at {
+				t.Errorf("%q does not stand below %s in\n%s", cell, head, text)
+			}
+		}
+	}
+	for _, want := range []string{"asked for\n", "no room within the quota for 2 contents to be kept, 5.0 MiB; the largest: big@1.0\n"} {
+		if !strings.Contains(kept.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, kept.String())
+		}
+	}
+}
