@@ -9,6 +9,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 	now := s.now()
 	c.lastIn, c.lastBlock = now, now
 	c.received += q.length
+	s.delivery.brought(now, q.length)
 	c.snubbed, c.rejects = false, 0
 	if r.fresh > 0 {
 		s.lastPeer = now

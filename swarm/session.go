@@ -66,35 +66,37 @@ type session struct {
 	computed    leafCache
 	rnd         *rand.Rand
 
-	fresh      []int // verified since the last HAVEs went out
-	inside     []int // of those before, what was not told beyond the site's border
-	toldAcross time.Time
-	haveSince  time.Time // since when some of them wait; zero: none do
-	haveDue    time.Time // when they go out
-	owed       []int     // pieces of a hybrid whose SHA-1 is still to be checked
-	owedSince  time.Time
-	checksV1   int // such checks under way
-	placing    bool
-	placed     bool
-	failed     error
-	started    time.Time
-	lastUseful time.Time // last content from anyone
-	lastPeer   time.Time // last content from a peer
-	lastChoke  time.Time
-	exchanged  time.Time // when it was last looked who is to be told of whom
-	lastSync   time.Time
-	accounted  time.Time // when it was last looked what holds us back
-	syncing    bool
-	slowSince  time.Time // since when peers bring too little
-	idleSince  time.Time
-	learned    bool // the metadata has just come: prepare
-	meter      meter
-	slotTurn   uint64
-	served     int64       // conn.served of who was given something last
-	steady     atomic.Bool // a queue that is met may well be others' doing; see governor
-	acrossRate float64     // bytes per second over the site's border
-	across     int64       // bytes asked over it and not answered
-	siteWait   waits       // pieces that another machine of the site should fetch
+	fresh        []int // verified since the last HAVEs went out
+	inside       []int // of those before, what was not told beyond the site's border
+	toldAcross   time.Time
+	haveSince    time.Time // since when some of them wait; zero: none do
+	haveDue      time.Time // when they go out
+	owed         []int     // pieces of a hybrid whose SHA-1 is still to be checked
+	owedSince    time.Time
+	checksV1     int // such checks under way
+	placing      bool
+	placed       bool
+	failed       error
+	started      time.Time
+	lastUseful   time.Time // last content from anyone
+	lastPeer     time.Time // last content from a peer
+	lastChoke    time.Time
+	exchanged    time.Time // when it was last looked who is to be told of whom
+	lastSync     time.Time
+	accounted    time.Time // when it was last looked what holds us back
+	syncing      bool
+	delivery     delivery
+	slowSince    time.Time // since when peers bring too little
+	companySince time.Time // since when there are useful ones
+	idleSince    time.Time
+	learned      bool // the metadata has just come: prepare
+	meter        meter
+	slotTurn     uint64
+	served       int64       // conn.served of who was given something last
+	steady       atomic.Bool // a queue that is met may well be others' doing; see governor
+	acrossRate   float64     // bytes per second over the site's border
+	across       int64       // bytes asked over it and not answered
+	siteWait     waits       // pieces that another machine of the site should fetch
 
 	readers []*reader // that wait, see Transfer.ReadAt
 }
@@ -576,6 +578,8 @@ func (s *session) meterTick(now time.Time) {
 	}
 	if s.meter.at.IsZero() {
 		s.meter = meter{now, down, up}
+		s.companySince = now
+		s.delivery.look(now)
 		return
 	}
 	d := now.Sub(s.meter.at)
@@ -588,6 +592,7 @@ func (s *session) meterTick(now time.Time) {
 	c.peakUp.Store(max(c.peakUp.Load(), c.upRate.Load()))
 	c.peakDownPerSec.Store(max(c.peakDownPerSec.Load(), c.downRate.Load()))
 	s.meter = meter{now, down, up}
+	s.delivery.look(now)
 	s.acrossRate = 0
 	for _, p := range s.conns {
 		p.meterTick(d)

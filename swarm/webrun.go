@@ -162,14 +162,16 @@ type assembler struct {
 	next  int        // index in run.ops
 	op    *openPiece // the one before; nil at first
 	begin int64      // of buf, in op
-	buf   []byte
+	block []byte     // room for the largest block
+	buf   []byte     // what is put together in it; its capacity is what is handed on at once
 }
 
 // fetch makes the request. What came before an error counts.
 func (a *assembler) fetch() error {
 	buf, release := wire.Block(wire.MaxBlock)
 	defer release()
-	a.buf = buf[:0]
+	a.block = buf
+	a.empty()
 	err := a.run.w.src.Fetch(a.ctx, a.run.start, a.run.end-a.run.start, a.take)
 	if err == nil || errors.Is(err, errShortened) {
 		return errors.Join(a.finish(), err)
@@ -242,6 +244,16 @@ func (a *assembler) finish() error {
 	return a.flush()
 }
 
+// empty makes room for what is handed on next: what a limit lets through in 50 ms, in whole blocks, so that four requests
+// side by side do not each hold much more than that back.
+func (a *assembler) empty() {
+	n := int64(len(a.block))
+	if rate := a.s.rateIn(away); rate > 0 {
+		n = min(n, max(rate/20/piece.BlockSize, 1)*piece.BlockSize)
+	}
+	a.buf = a.block[:0:n]
+}
+
 // flush hands on what was put together: whole blocks, or all up to the end of the piece.
 func (a *assembler) flush() error {
 	if len(a.buf) == 0 {
@@ -259,7 +271,7 @@ func (a *assembler) flush() error {
 	}
 	r := s.ingest(op, begin, a.buf)
 	a.begin += n
-	a.buf = a.buf[:0]
+	a.empty()
 	a.run.at.Store(op.offset + a.begin)
 	a.run.moved.Store(s.now().UnixNano())
 	w := a.run.w

@@ -54,7 +54,6 @@ const (
 	maxRun      = 64 << 20
 	webStall    = 2 * time.Second // peers that bring nothing for so long are no peers
 	maxWithout  = 16              // files that a web seed without any other may lack
-	slowTime    = 5 * time.Second // below the least rate for so long, and web seeds help
 )
 
 // startWebSeeds begins to use the torrent's web seeds.
@@ -215,41 +214,6 @@ func (s *session) brings(w *webSeed) {
 // peersMayCome says whether there is anybody who could know a peer.
 func (s *session) peersMayCome() bool {
 	return s.t.node.cfg.Upload != UploadOff && (s.t.entry != nil || len(s.book.pinned)+len(s.book.known) > 0)
-}
-
-// usefulPeers says whether peers do deliver, or may be about to: then web seeds only fill gaps.
-// An origin that leases pieces shows none at first, and is company all the same. Peers that
-// deliver less than the least rate are none after a while.
-func (s *session) usefulPeers(now time.Time) bool {
-	useful, patience := false, slowTime
-	var rate float64
-	for _, c := range s.conns {
-		last := s.lastPeer
-		if c.joined.After(last) {
-			last = c.joined
-		}
-		switch {
-		case now.Sub(last) >= webStall:
-		case c.role == RoleOrigin:
-			// It decides whom it gives its uplink: a whole crowd that comes to its other door helps nobody.
-			useful, patience = true, 2*slowTime+time.Duration(claim(s.t.node.cfg.PeerID)%uint64(2*slowTime))
-		case !c.introduced, c.useful > 0 && (!c.choked || now.Sub(c.joined) < webGrace):
-			useful = true
-		}
-		rate += c.rateDown
-	}
-	if !useful || now.Sub(s.started) < slowTime {
-		s.slowSince = now
-		return useful
-	}
-	least := float64(s.t.node.Limits().MinRate)
-	if l := s.t.node.down[away].Rate(); l > 0 {
-		least = min(least, float64(l)/2)
-	}
-	if rate >= least {
-		s.slowSince = now
-	}
-	return now.Sub(s.slowSince) < patience // a swarm is never much slower than a plain download
 }
 
 // mayWeb says whether w can be asked for piece p.

@@ -61,3 +61,38 @@ func TestLimitsOfARunningNodeChange(t *testing.T) {
 	serve.Wait()
 	h.Run("limit").Fail(exitNoSource)
 }
+
+// A seed's limits change like an origin's, over its socket and by SIGHUP; one more seed gives without a socket.
+func TestLimitsOfARunningSeedChange(t *testing.T) {
+	needsSignals(t)
+	t.Parallel()
+	h := swarmtest.Local(t)
+	content, torrent, file := swarmtest.File(t, h.Path("release.bin"), 1<<20), h.Path("release.torrent"), h.Path("shoal.toml")
+	h.Run("create", content, "-o", torrent).Succeed()
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("limit-up = \"40K\"\n")
+	seed := h.Start("seed", torrent, content, "--listen", "127.0.0.1:0", "--no-lan", "--config", file)
+	peer := seed.Expect("seeding").String("peer")
+	if st := h.Run("status").Succeed().Expect("status"); st.String("role") != "peer" {
+		t.Errorf("status %v: want that of the seed", st)
+	}
+	second := h.Start("seed", torrent, content, "--listen", "127.0.0.1:0", "--no-lan")
+	if said := second.Expect("notice").String("message"); !strings.Contains(said, "do not reach this seed") {
+		t.Errorf("a second seed with the same state directory says %q, want that it cannot be reached", said)
+	}
+	second.Expect("seeding")
+	get := h.Start("get", torrent, "-o", h.Path("out"), "--peer", peer, "--no-lan") // half a minute at 40K
+	get.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 0 })
+	changed := h.Run("limit", "--limit-up", "45K", "--max-peers", "7").Succeed().Expect("limits")
+	if now, peers := changed.Int("limit_up_now"), changed.Int("max_peers"); now != 45_000 || peers != 7 {
+		t.Errorf("limits %v: want what was set", changed)
+	}
+	write("limit-up = \"0\"\n")
+	seed.Signal(syscall.SIGHUP)
+	get.Succeed() // at full speed
+}

@@ -17,6 +17,7 @@ import (
 
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
+	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/seeder"
@@ -314,13 +315,16 @@ func seedCommand() *command {
 		args:  "TORRENT PATH",
 		usage: "verify content against a .torrent, and give it to others",
 		long: "PATH is the content itself, or the directory that holds it. The port is :7070, or any free one if\n" +
-			"that is taken.",
+			"that is taken. shoal limit and shoal status reach it through the state directory.",
 		examples: []string{"shoal seed release.torrent /srv/release"},
-		options:  concat([]option{roleOption()}, swarmOptions(":7070"), peerOptions(), dhtOptions(), logOptions("info"), outputOptions()),
+		options:  concat([]option{roleOption()}, swarmOptions(":7070"), peerOptions(), dhtOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs:  2, maxArgs: 2, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error { return e.seed(ctx, args[0], args[1]) },
 	}
 }
+
+// seedDir is where a seed keeps its state below the state directory, so that it can run beside an origin.
+const seedDir = "seed"
 
 func (e *env) seed(ctx context.Context, torrent, path string) error {
 	t, err := readTorrent(torrent)
@@ -351,7 +355,15 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 		return err
 	}
 	config := daemon.ServeConfig{Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log, Swarm: node, DHT: e.dht(t.Private), Limits: e.settings.limits(), Around: around}
+	if dir := e.settings.String("state-dir"); dir != "" {
+		config.StateDir = filepath.Join(dir, seedDir)
+	}
 	s, err := daemon.NewServer(ctx, config)
+	if errors.Is(err, disk.ErrHeld) || errors.Is(err, fs.ErrPermission) { // it gives all the same
+		e.report.Notice("shoal limit and shoal status do not reach this seed: %v; choose another --state-dir", err)
+		config.StateDir = ""
+		s, err = daemon.NewServer(ctx, config)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) && !e.settings.given("listen") {
 		config.Listen = ":0"
 		if s, err = daemon.NewServer(ctx, config); err == nil {

@@ -66,26 +66,38 @@ func (e *env) status(ctx context.Context, url string) error {
 	return nil
 }
 
-// controlClient speaks to the node whose state directory was named, and url is what to call it.
+// nodeDirs are where a node keeps its state below the state directory: an origin or an edge, a tracker alone, a seed.
+var nodeDirs = []string{"", trackerDir, seedDir}
+
+// controlClient speaks to the node whose state directory was named, and url is what to call it. Where several run, an
+// origin or an edge comes first.
 func (e *env) controlClient() (client *http.Client, url string, err error) {
 	dir, err := e.stateDir()
 	if err != nil {
 		return nil, "", err
 	}
-	socket := filepath.Join(dir, daemon.SocketName)
-	if _, err := os.Stat(socket); err != nil {
-		socket = filepath.Join(dir, trackerDir, daemon.SocketName)
+	var sockets []string
+	for _, sub := range nodeDirs {
+		if socket := filepath.Join(dir, sub, daemon.SocketName); exists(socket) {
+			sockets = append(sockets, socket)
+		}
 	}
-	if _, err := os.Stat(socket); err != nil {
+	if len(sockets) == 0 {
 		return nil, "", &deliver.Error{Kind: deliver.ErrNoSource, Message: "no node runs with the state directory " + dir, Hint: "name its URL, or its --state-dir"}
 	}
-	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		if errors.Is(err, syscall.ECONNREFUSED) { // it was killed
-			err = fmt.Errorf("no node runs with the state directory %s any more", dir)
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
+		for _, socket := range sockets {
+			if c, err = (&net.Dialer{}).DialContext(ctx, "unix", socket); !errors.Is(err, syscall.ECONNREFUSED) {
+				return c, err
+			}
 		}
-		return c, err
+		return nil, fmt.Errorf("no node runs with the state directory %s any more", dir) // it was killed
 	}}}, "http://node", nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func writeStatus(w io.Writer, st daemon.Status) {
