@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/swarm/lan"
@@ -88,17 +89,13 @@ func (c *conn) where() (a netip.AddrPort, ok bool) {
 
 // onLAN says whether a peer is a neighbour that has announced this torrent.
 func (c *conn) onLAN(s *session) bool {
-	d := s.t.node.lan
 	a, ok := c.where()
-	if d == nil || !ok || !c.near || s.private() {
-		return false
-	}
-	for _, h := range s.t.hashes() {
-		if d.Heard(h, a) {
-			return true
-		}
-	}
-	return false
+	return ok && c.near && !s.private() && s.world.announced(s.t, a)
+}
+
+func (realWorld) announced(t *Transfer, a netip.AddrPort) bool {
+	d := t.node.lan
+	return d != nil && slices.ContainsFunc(t.hashes(), func(h [20]byte) bool { return d.Heard(h, a) })
 }
 
 // portFor is the port that a peer can dial us at: the router's number is for those beyond it.

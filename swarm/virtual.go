@@ -28,8 +28,9 @@ type Virtual struct {
 	slow   bool // the loop looks at the clock once a second only
 	done   bool
 	lanes  [lanes]virtualLane
-	ticks  int // the ticks that were ordered last; those before are void
-	coarse int // VirtualSpec.Coarse, 1 at least
+	ticks  int                     // the ticks that were ordered last; those before are void
+	coarse int                     // VirtualSpec.Coarse, 1 at least
+	heard  map[netip.AddrPort]bool // neighbours that have announced themselves
 }
 
 // Fabric is what a simulation gives to its nodes.
@@ -117,6 +118,21 @@ func (v *Virtual) Heard(peers []netip.AddrPort) {
 	v.s.dialSome()
 	v.turn()
 }
+
+// Neighbour tells of an announcement on the LAN, of a machine that listens at a; told says that it was an answer to our
+// own. It says whether the neighbour was not known.
+func (v *Virtual) Neighbour(a netip.AddrPort, told bool) (fresh bool) {
+	if v.heard == nil {
+		v.heard = make(map[netip.AddrPort]bool)
+	}
+	fresh = !v.heard[a]
+	v.heard[a] = true
+	v.s.neighbour(a, told, v.s.now())
+	v.turn()
+	return fresh
+}
+
+func (v *Virtual) announced(_ *Transfer, a netip.AddrPort) bool { return v.heard[a] }
 
 func (v *Virtual) tickIn(d time.Duration) {
 	v.ticks++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"shoal/piece"
@@ -27,6 +28,9 @@ type world interface {
 	sums() int
 	// dial opens a connection and tells the loop by dialled, runs it, and at its end tells by hungUp.
 	dial(s *session, addr, pin string, e *entry)
+	// announced says whether a machine on a network that we are attached to has announced one of the torrent's names
+	// there, and that it listens at a.
+	announced(t *Transfer, a netip.AddrPort) bool
 }
 
 // realWorld is the world that there is.

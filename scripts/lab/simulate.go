@@ -29,14 +29,12 @@ const (
 // simulation is the scenario for the simulator: the engine's own decisions under a virtual clock.
 func (s *scenario) simulation() (sim.Scenario, error) {
 	x := sim.Scenario{Name: s.Name, Size: int64(s.Size), PieceLength: int64(s.PieceLength), Latency: latency, LANLatency: latency,
-		Bound: time.Duration(s.bound() * float64(time.Second)), Sites: make(map[string]sim.Pipe)}
+		Bound: time.Duration(s.bound() * float64(time.Second)), Sites: make(map[string]sim.Pipe), Multicast: !s.Shoal.Sites}
 	switch {
 	case s.Leave:
 		return x, errors.New("leave: simulated machines stay")
 	case len(s.Shoal.Serve)+len(s.Shoal.Get) > 0 && len(s.Events) == 0:
 		return x, errors.New("arguments of shoal's processes are not simulated")
-	case len(s.Sites) > 0 && !s.Shoal.Sites:
-		return x, errors.New("finding neighbours by multicast is not simulated: sites = true")
 	case s.Origin.Up == 0:
 		return x, errors.New("an origin that is not shaped is bound by the processor, which is not simulated")
 	}

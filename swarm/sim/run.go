@@ -223,7 +223,10 @@ func (r *run) start(m *Machine, s1, s2 uint64) {
 	if m.dead {
 		return
 	}
-	cfg := swarm.Config{Port: int(m.addr.Port()), Site: m.Site, MaxPeers: r.MaxPeers}
+	cfg := swarm.Config{Port: int(m.addr.Port()), MaxPeers: r.MaxPeers}
+	if !r.Multicast {
+		cfg.Site = m.Site
+	}
 	if m.Origin {
 		cfg.Role = swarm.RoleOrigin
 	}
@@ -243,6 +246,7 @@ func (r *run) start(m *Machine, s1, s2 uint64) {
 	}
 	r.present = append(r.present, m)
 	r.announce(m, 0)
+	r.multicast(m)
 }
 
 // Finished is when a machine has everything.

@@ -15,6 +15,8 @@ type Scenario struct {
 	Hosts []Host
 	// Sites have a link of their own to all others.
 	Sites map[string]Pipe
+	// Multicast says that machines are not told their site, and find its others by announcing themselves there (BEP 14).
+	Multicast bool
 	// Latency is how long a packet is on the wires between two machines; LANLatency the same inside a site.
 	Latency, LANLatency time.Duration
 	// Queue is how much each link's queue holds. Zero: 100 ms.
