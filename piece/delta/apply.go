@@ -27,7 +27,7 @@ type Sink interface {
 }
 
 // Apply makes the new version from the old one and a patch that Diff wrote, read once from front to back. Its memory is bounded by constants
-// however large the files are: 16 to 40 MB where little is new; 101 MB were seen for a patch with 21 MB of new content.
+// however large the files are; what it keeps of old content is 32 MiB at most.
 //
 // The patch is a stranger's. Its info dictionary is believed when it has the hash that is wanted; its files get the lengths that they have there. But
 // their bytes are not verified: a damaged old file or a malicious patch gives others. Whoever uses them has to compare them with the roots in the Info.
@@ -47,6 +47,7 @@ func Apply(ctx context.Context, old Tree, patch io.Reader, want Want, sink Sink)
 	from := newReader(&old, at)
 	defer func() { err = errors.Join(err, from.close()) }()
 	d := newSectionDecoder(r, from)
+	defer d.close()
 	files := order(new, &changes)
 	for _, file := range files {
 		d.total += new.Files[file].Length
@@ -110,6 +111,7 @@ func readHead(r *byteReader, old *piece.Info, want Want) (*piece.Info, error) {
 // readInfo reads the sections that make the info dictionary from the old one.
 func readInfo(r *byteReader, old []byte, n int64) ([]byte, error) {
 	d := newSectionDecoder(r, byteSource(old))
+	defer d.close()
 	d.total = n
 	var info bytes.Buffer
 	if err := d.file(context.Background(), &info, n, track{}); err != nil {

@@ -74,7 +74,7 @@ func TestNewFileInSections(t *testing.T) {
 	mustApply(t, old, new, patch)
 	sections := 0
 	for rest := patch[headLength(t, patch):]; len(rest) > 0; sections++ {
-		var head [3]uint64
+		var head [4]uint64
 		for i := range head {
 			v, n := binary.Uvarint(rest)
 			head[i], rest = v, rest[n:]

@@ -10,7 +10,7 @@
 // of new files that have much in common with old ones, on all cores, and codes what is left with models that learn. New files below 1 MiB are looked for in
 // all old files of that size that changed or are gone; larger ones in the file they were made from, which is the one at the same path or with the most similar
 // name. Apply reads a patch once from front to back, and old files where the patch says, 64 KiB at a time, in
-// bounded memory.
+// bounded memory. New bytes are decoded beside the copies of old ones.
 //
 // # Trust
 //
@@ -22,7 +22,7 @@
 //
 // Numbers are unsigned varints as in encoding/binary. A patch is
 //
-//	"shoal delta 2\n"   14 bytes
+//	"shoal delta 3\n"   14 bytes
 //	v2 info hash        32 bytes, of the old version
 //	length              of the new info dictionary, at most 16 MiB
 //	sections            that make the new info dictionary, where the old content is the old info dictionary
@@ -34,8 +34,9 @@
 //	output   how many bytes it makes, at least 1
 //	n        length of ops, at most 20 MiB
 //	m        length of new, at most 20 MiB, times two; and one more if new is the bytes themselves
+//	made     how many new bytes its ops have, at most 20 MiB
 //	ops      n bytes: range-coded ops with the differences of their copies (rangecoder.go, codec.go)
-//	new      m bytes: the new bytes of all ops end to end, range-coded (fresh.go) or as they are; nothing follows the last that is used
+//	new      m bytes: the new bytes of all ops end to end, range-coded (fresh.go) or as they are
 //
 // An op makes the next bytes of one file: first a copy from the old content, then new bytes. It is coded as (codec.go: encodeOp)
 //

@@ -238,7 +238,7 @@ func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 		if p < 0 || at-p > freshWindow || best.length >= min(goodRepeat, len(b)) {
 			break
 		}
-		if f.b[p+best.length] == b[best.length] {
+		if n := max(best.length, 3); n < len(b) && binary.LittleEndian.Uint32(f.b[p+n-3:]) == binary.LittleEndian.Uint32(b[n-3:]) { // what is longer has these as well
 			try(p, distancePrice(at-p))
 		}
 		p = int(f.before[p]) - 1

@@ -55,7 +55,7 @@ func headLength(t fataler, patch []byte) int {
 	n := len(magic) + 32
 	_, m := binary.Uvarint(patch[n:])
 	n += m
-	var head [3]uint64
+	var head [4]uint64
 	for i := range head {
 		v, m := binary.Uvarint(patch[n:])
 		head[i] = v

@@ -78,26 +78,29 @@ func encodeTree(e *rangeEncoder, nodes []bit, v uint32, n int) {
 	}
 }
 
-// decodeTree is what Apply does most of the time: it is decode in a loop, with the state in registers.
+// decodeTree is what Apply does most of the time: it is decode in a loop, with the state in registers. nodes has 1<<n bits.
 func decodeTree(d *rangeDecoder, nodes []bit, n int) uint32 {
-	low, high, code := d.low, d.high, d.code
+	width, code := d.width, d.code
+	nodes = nodes[:1<<n]
 	node := uint32(1)
 	for range n {
 		b := &nodes[node]
-		mid := low + uint32(uint64(high-low)*uint64(b.chance())>>16)
-		one := code <= mid
-		b.learn(one)
-		node <<= 1
-		if one {
-			high = mid
-			node |= 1
+		bound := width >> chanceBits * b.chance()
+		if code < bound {
+			width = bound
+			b.learnOne()
+			node = node<<1 | 1
 		} else {
-			low = mid + 1
+			width -= bound
+			code -= bound
+			b.learnZero()
+			node <<= 1
 		}
-		for (low^high)>>24 == 0 {
-			low, high, code = low<<8, high<<8|0xFF, code<<8|d.next()
+		if width < leastWidth {
+			width <<= 32
+			code = code<<32 | d.next()
 		}
 	}
-	d.low, d.high, d.code = low, high, code
+	d.width, d.code = width, code
 	return node - 1<<n
 }

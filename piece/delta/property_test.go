@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -107,4 +108,34 @@ func TestPatchLeadsToNew(t *testing.T) {
 			t.Fatal("another number of workers makes another patch")
 		}
 	})
+}
+
+// TestHugePatchLeadsToNew is the property for a file that is six times as long as what is looked at in one part: what was beside each other has changed places,
+// bytes have changed, and repeats and noise were added. 128 MiB of memory are to it what the default is to a file of a gigabyte.
+func TestHugePatchLeadsToNew(t *testing.T) {
+	if !slices.Contains(strings.Split(os.Getenv("SHOAL_REQUIRE"), ","), "long") {
+		t.Skip("SHOAL_REQUIRE=long runs it, for most of a minute")
+	}
+	const size, block = 48 << 20, 64 << 10
+	random := rand.NewChaCha8([32]byte{1})
+	before := make([]byte, size)
+	random.Read(before)
+	added := make([]byte, 1<<20)
+	random.Read(added)
+	after := bytes.Repeat([]byte("again "), 200_000)
+	for i := 0; i < size; i += 2 * block {
+		after = append(append(after, before[i+block:i+2*block]...), before[i:i+block]...)
+	}
+	for i := 0; i < len(after); i += 5000 {
+		after[i]++
+	}
+	after = append(after, added...)
+	dir := t.TempDir()
+	old, new := version(t, dir, map[string][]byte{"huge": before}), version(t, dir, map[string][]byte{"huge": after})
+	patch := diff(t, old, new, Options{Memory: 128 << 20})
+	mustApply(t, old, new, patch)
+	// What was at the end of a part is outside of what is looked at for the sake of it.
+	if most := len(added) + size/40; len(patch) > most {
+		t.Errorf("a patch of %d bytes, want %d at most", len(patch), most)
+	}
 }

@@ -1,7 +1,12 @@
 package delta
 
-// A binary range coder without carries (as in lpaq, M. Mahoney 2007): [low, high] is the interval that is left, its equal leading bytes are written.
-// Each bit is coded with a probability that both sides learn from the bits before it.
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// A binary range coder (as in LZMA, I. Pavlov, but of 64 bits): [low, low+width) is the interval that is left. Each bit is coded with a probability that both
+// sides learn from the bits before it. Four bytes come or go at a time: that is a branch in some thirty bits, where one in eight was the dearest part of Apply.
 
 // A bit holds the two estimates that a 1 comes next, in 1/65536: a quick one and a slow one, whose mean is used. The mean of two costs about 3 %
 // fewer bytes than either alone.
@@ -16,118 +21,148 @@ const (
 var even = bit{1 << 15, 1 << 15}
 
 // chance is the probability of a 1 in 1/65536; it is never 0 nor 1.
-func (b *bit) chance() uint32 {
-	return (uint32(b.quick)+uint32(b.slow))>>1 | 1
+func (b *bit) chance() uint64 {
+	return (uint64(b.quick)+uint64(b.slow))>>1 | 1
 }
 
-func (b *bit) learn(one bool) {
-	if one {
-		b.quick += (0xFFFF - b.quick) >> quickShift
-		b.slow += (0xFFFF - b.slow) >> slowShift
-	} else {
-		b.quick -= b.quick >> quickShift
-		b.slow -= b.slow >> slowShift
-	}
+func (b *bit) learnOne() {
+	b.quick += (0xFFFF - b.quick) >> quickShift
+	b.slow += (0xFFFF - b.slow) >> slowShift
 }
+
+func (b *bit) learnZero() {
+	b.quick -= b.quick >> quickShift
+	b.slow -= b.slow >> slowShift
+}
+
+const (
+	chanceBits = 16
+	leastWidth = 1 << 32
+	evenBits   = 16 // that are coded at a time if there is nothing to learn about them
+)
 
 // rangeEncoder appends to out.
 type rangeEncoder struct {
-	low, high uint32
-	out       []byte
+	low, width uint64
+	out        []byte
 }
 
-func newRangeEncoder() *rangeEncoder { return &rangeEncoder{high: 1<<32 - 1} }
+func newRangeEncoder() *rangeEncoder { return &rangeEncoder{width: 1<<64 - 1} }
 
 // reset begins another code.
-func (e *rangeEncoder) reset() { *e = rangeEncoder{high: 1<<32 - 1, out: e.out[:0]} }
+func (e *rangeEncoder) reset() { *e = rangeEncoder{width: 1<<64 - 1, out: e.out[:0]} }
 
 func (e *rangeEncoder) encode(b *bit, one bool) {
-	mid := e.low + uint32(uint64(e.high-e.low)*uint64(b.chance())>>16)
+	bound := e.width >> chanceBits * b.chance()
 	if one {
-		e.high = mid
+		e.width = bound
+		b.learnOne()
 	} else {
-		e.low = mid + 1
+		e.add(bound)
+		e.width -= bound
+		b.learnZero()
 	}
-	b.learn(one)
 	e.shift()
 }
 
 // encodeEven codes the lowest n bits of v as they are.
 func (e *rangeEncoder) encodeEven(v uint64, n int) {
-	for n--; n >= 0; n-- {
-		mid := e.low + (e.high-e.low)>>1
-		if v>>n&1 == 1 {
-			e.high = mid
-		} else {
-			e.low = mid + 1
-		}
+	for n > 0 {
+		k := min(n, evenBits)
+		n -= k
+		e.width >>= k
+		e.add(v >> n & (1<<k - 1) * e.width)
 		e.shift()
 	}
 }
 
-func (e *rangeEncoder) shift() {
-	for (e.low^e.high)>>24 == 0 {
-		e.out = append(e.out, byte(e.high>>24))
-		e.low <<= 8
-		e.high = e.high<<8 | 0xFF
+// add raises the interval, and what was written of it if that overflows.
+func (e *rangeEncoder) add(n uint64) {
+	var carry uint64
+	e.low, carry = bits.Add64(e.low, n, 0)
+	for i := len(e.out) - 1; carry > 0 && i >= 0; i-- {
+		if e.out[i]++; e.out[i] != 0 {
+			break
+		}
 	}
 }
 
-// finish returns the code. Behind its end a decoder reads zeros.
+func (e *rangeEncoder) shift() {
+	if e.width < leastWidth {
+		e.out = binary.BigEndian.AppendUint32(e.out, uint32(e.low>>32))
+		e.low <<= 32
+		e.width <<= 32
+	}
+}
+
+// finish returns the code: the shortest that lies in the interval. Behind its end a decoder reads zeros.
 func (e *rangeEncoder) finish() []byte {
-	// One more byte settles it: high's first byte is larger than low's, and followed by zeros it lies between them.
-	return append(e.out, byte(e.high>>24))
+	for n := 56; ; n -= 8 {
+		rest := uint64(1)<<n - 1
+		if rest >= e.width {
+			continue
+		}
+		e.add(rest)
+		e.low &^= rest
+		for ; n < 64; n += 8 {
+			e.out = append(e.out, byte(e.low>>56))
+			e.low <<= 8
+		}
+		return e.out
+	}
 }
 
 // rangeDecoder reads what a rangeEncoder wrote. Any bytes decode to something.
 type rangeDecoder struct {
-	low, high, code uint32
-	in              []byte
+	width, code uint64 // of the interval, and of the code from its low end on
+	in          []byte
 }
 
 func newRangeDecoder(in []byte) *rangeDecoder {
-	d := &rangeDecoder{high: 1<<32 - 1, in: in}
-	for range 4 {
-		d.code = d.code<<8 | d.next()
-	}
+	d := &rangeDecoder{width: 1<<64 - 1, in: in}
+	d.code = d.next()<<32 | d.next()
 	return d
 }
 
-func (d *rangeDecoder) next() uint32 {
-	if len(d.in) == 0 {
-		return 0
+// next is the next four bytes.
+func (d *rangeDecoder) next() uint64 {
+	if len(d.in) < 4 {
+		var b [4]byte
+		copy(b[:], d.in)
+		d.in = nil
+		return uint64(binary.BigEndian.Uint32(b[:]))
 	}
-	c := d.in[0]
-	d.in = d.in[1:]
-	return uint32(c)
+	v := binary.BigEndian.Uint32(d.in)
+	d.in = d.in[4:]
+	return uint64(v)
 }
 
 func (d *rangeDecoder) decode(b *bit) bool {
-	mid := d.low + uint32(uint64(d.high-d.low)*uint64(b.chance())>>16)
-	one := d.code <= mid
+	bound := d.width >> chanceBits * b.chance()
+	one := d.code < bound
 	if one {
-		d.high = mid
+		d.width = bound
+		b.learnOne()
 	} else {
-		d.low = mid + 1
+		d.width -= bound
+		d.code -= bound
+		b.learnZero()
 	}
-	b.learn(one)
-	for (d.low^d.high)>>24 == 0 {
+	if d.width < leastWidth {
 		d.shift()
 	}
 	return one
 }
 
 func (d *rangeDecoder) decodeEven(n int) (v uint64) {
-	for range n {
-		mid := d.low + (d.high-d.low)>>1
-		v <<= 1
-		if d.code <= mid {
-			v |= 1
-			d.high = mid
-		} else {
-			d.low = mid + 1
-		}
-		for (d.low^d.high)>>24 == 0 {
+	for n > 0 {
+		k := min(n, evenBits)
+		n -= k
+		d.width >>= k
+		part := min(d.code/d.width, 1<<k-1)
+		d.code -= part * d.width
+		v = v<<k | part
+		if d.width < leastWidth {
 			d.shift()
 		}
 	}
@@ -135,7 +170,6 @@ func (d *rangeDecoder) decodeEven(n int) (v uint64) {
 }
 
 func (d *rangeDecoder) shift() {
-	d.low <<= 8
-	d.high = d.high<<8 | 0xFF
-	d.code = d.code<<8 | d.next()
+	d.width <<= 32
+	d.code = d.code<<32 | d.next()
 }

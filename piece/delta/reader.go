@@ -1,19 +1,20 @@
 package delta
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 )
 
-// A reader reads old content at any position. It keeps what it read last, and some files open: small new files are made of stretches of many old
-// ones, in any order.
+// A reader reads old content at any position. It keeps what it used last, and some files open: small new files are made of stretches of many old
+// ones, in any order, and to open a file costs more than to read it.
 type reader struct {
 	tree *Tree
 	space
-	pages map[int64]page // by position
-	order []int64        // of the pages, the one that was read first in front
-	bytes int            // that they take
-	files []openFile     // the one that was used last in front
+	pages map[int64]*list.Element // by position; their values are pages
+	used  list.List               // of the pages, the one that was used last in front
+	bytes int                     // that they take
+	files []openFile              // the one that was used last in front
 }
 
 // A page is up to pageSize bytes of one file, so that no file is touched that the patch does not need.
@@ -29,12 +30,12 @@ type openFile struct {
 
 const (
 	pageSize  = 64 << 10
-	pageBytes = 4 << 20 // kept of all pages
+	pageBytes = 32 << 20 // kept of all pages: small files are made from about that much at a time (Options.Memory)
 	mostOpen  = 16
 )
 
 func newReader(t *Tree, s space) *reader {
-	return &reader{tree: t, space: s, pages: make(map[int64]page)}
+	return &reader{tree: t, space: s, pages: make(map[int64]*list.Element)}
 }
 
 // read fills b from pos on. The range must be in the space.
@@ -54,8 +55,9 @@ func (r *reader) page(pos int64) (page, error) {
 	i := r.fileAt(pos)
 	start, end := r.start[i], r.start[i+1]
 	at := start + (pos-start)&^(pageSize-1)
-	if p, ok := r.pages[at]; ok {
-		return p, nil
+	if e, ok := r.pages[at]; ok {
+		r.used.MoveToFront(e)
+		return e.Value.(page), nil
 	}
 	f, err := r.open(i)
 	if err != nil {
@@ -66,19 +68,17 @@ func (r *reader) page(pos int64) (page, error) {
 	if n, err := f.ReadAt(p.data, at-start); n < length {
 		return page{}, fmt.Errorf("old %s: %w", r.tree.Info.Files[i].Name(r.tree.Info), noEOF(err))
 	}
-	r.pages[at] = p
-	r.order = append(r.order, at)
+	r.pages[at] = r.used.PushFront(p)
 	r.bytes += cap(p.data)
 	return p, nil
 }
 
-// room is where n bytes are read to, while older pages are given up.
+// room is where n bytes are read to, while pages that were not used for long are given up.
 func (r *reader) room(n int) []byte {
 	var b []byte
 	for r.bytes+n > pageBytes {
-		old := r.pages[r.order[0]]
-		delete(r.pages, r.order[0])
-		r.order = r.order[1:]
+		old := r.used.Remove(r.used.Back()).(page)
+		delete(r.pages, old.at)
 		r.bytes -= cap(old.data)
 		if cap(old.data) >= n {
 			b = old.data[:n]

@@ -56,10 +56,12 @@ func (s *sectionEncoder) flush() error {
 		return nil
 	}
 	ops := s.ops.finish()
+	made := s.fresh.pending()
 	fresh, stored := s.fresh.flush()
 	b := binary.AppendUvarint(nil, uint64(s.output))
 	b = binary.AppendUvarint(b, uint64(len(ops)))
 	b = binary.AppendUvarint(b, uint64(len(fresh))<<1|bit64(stored))
+	b = binary.AppendUvarint(b, uint64(made))
 	for _, part := range [][]byte{b, ops, fresh} {
 		if _, err := s.w.Write(part); err != nil {
 			return err
@@ -105,6 +107,7 @@ type sectionDecoder struct {
 	ops    *rangeDecoder
 	packed []byte        // both codes
 	fresh  *freshDecoder // nil before there are new bytes
+	made   freshBytes    // of the present section
 	buf    []byte
 }
 
@@ -144,16 +147,19 @@ func newSectionDecoder(r *byteReader, old source) *sectionDecoder {
 
 // next reads a section.
 func (s *sectionDecoder) next() error {
-	var head [3]uint64
+	if err := s.made.end(); err != nil {
+		return err
+	}
+	var head [4]uint64
 	for i := range head {
 		var err error
 		if head[i], err = s.r.uvarint(); err != nil {
 			return err
 		}
 	}
-	fresh, stored := head[2]>>1, head[2]&1 == 1
-	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], fresh) > maxCode {
-		return badf("a section of %d bytes from %d and %d, where %d are left", head[0], head[1], fresh, s.total)
+	fresh, stored, made := head[2]>>1, head[2]&1 == 1, head[3]
+	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], fresh, made) > maxCode || made > head[0] {
+		return badf("a section of %d bytes, %d of them new, from %d and %d, where %d are left", head[0], made, head[1], fresh, s.total)
 	}
 	if err := s.read(int(head[1] + fresh)); err != nil {
 		return err
@@ -165,8 +171,12 @@ func (s *sectionDecoder) next() error {
 	if fresh > 0 && s.fresh == nil {
 		s.fresh = newFreshDecoder(s.total)
 	}
-	if s.fresh != nil {
+	if made > 0 && s.fresh == nil {
+		return badf("new bytes that are nowhere")
+	}
+	if made > 0 {
 		s.fresh.section(s.packed[head[1]:], stored)
+		s.made.decode(s.fresh, int(made))
 	}
 	s.left = int64(head[0])
 	s.total -= s.left
@@ -207,12 +217,9 @@ func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err err
 			return 0, err
 		}
 	}
-	if o.new > 0 && s.fresh == nil {
-		return 0, badf("new bytes that are nowhere")
-	}
 	for left := o.new; left > 0; {
-		b := s.buf[:min(left, len(s.buf))]
-		if _, err := s.fresh.Read(b); err != nil {
+		b, err := s.made.next(left)
+		if err != nil {
 			return 0, err
 		}
 		if _, err := w.Write(b); err != nil {
@@ -325,5 +332,8 @@ func (s *sectionDecoder) end() error {
 	if s.left > 0 {
 		return badf("%d bytes of a section are left", s.left)
 	}
-	return nil
+	return s.made.end()
 }
+
+// close waits until nothing is decoded any more.
+func (s *sectionDecoder) close() { s.made.drain() }
