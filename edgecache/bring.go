@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"shoal/piece"
@@ -77,7 +78,7 @@ func (e *Edge) start(c *content) {
 			e.mu.Lock()
 			e.later[c.key] = time.Now().Add(laterTime)
 			e.mu.Unlock()
-			if !errors.Is(err, errNoRoom) {
+			if !errors.Is(err, errNoRoom) && !errors.Is(err, errNoSource) { // of which other words are told
 				e.cfg.Log.Warn("a content cannot be fetched", "name", c.ref(), "infohash", c.key, "err", err)
 			}
 			select { // whoever asks meanwhile gets the same answer
@@ -208,6 +209,9 @@ func (e *Edge) attempt(ctx context.Context, c *content, spec swarm.Spec, origin 
 			if n := t.Stats().Have; n != last {
 				moved, last = now, n
 			}
+			c.mu.Lock()
+			c.idle = now.Sub(moved) >= comeTime
+			c.mu.Unlock()
 			if !told && c.demands() { // those who fetch it for this edge are to hurry as well
 				told = true
 				e.holders(ctx, c.key, true)
@@ -249,12 +253,33 @@ func (e *Edge) makeRoom(ctx context.Context, k *known, cost int64) error {
 		if err != nil || len(victims) == 0 {
 			return err
 		}
+		if !e.canCome(ctx, k) {
+			return errNoSource
+		}
 		for _, key := range victims {
 			if err := e.drop(ctx, key, "room"); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// errNoSource says that a content cannot be had at the moment.
+var errNoSource = errors.New("its origin does not answer, and no other edge has it")
+
+// canCome says whether a content is to be had from its origin or from another edge, as far as that is known: nothing goes for what would not come.
+func (e *Edge) canCome(ctx context.Context, k *known) bool {
+	down := slices.ContainsFunc(e.feeds, func(f *feed) bool { return k.from == source(f.repository) && f.down() })
+	if !down {
+		return true
+	}
+	_, have := e.holders(ctx, k.key, false)
+	for _, h := range have {
+		if h != holdsNone {
+			return true
+		}
+	}
+	return false
 }
 
 // status is how a content stands, for the policy.

@@ -35,6 +35,7 @@ type content struct {
 	direct   bool  // its origin is asked itself
 	serving  int   // responses under way
 	since    time.Time
+	idle     bool // nothing has come of it for comeTime
 	swapped  bool // it is seeded from where it lies, and no fetch any more
 
 	toUsers, toEdges int64 // bytes given to peers that were counted
@@ -107,5 +108,5 @@ func (c *content) use(n int) {
 func (c *content) busy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.serving > 0 || c.err == nil && !c.whole || c.transfer != nil && c.transfer.Stats().Up > 0
+	return c.serving > 0 || c.err == nil && !c.whole && !c.idle || c.transfer != nil && c.transfer.Stats().Up > 0
 }

@@ -250,6 +250,13 @@ func (f *feed) state() (c *catalog, err error) {
 	return f.catalog, f.err
 }
 
+// down says whether the origin did not answer when it was asked last. One whose answer was refused has answered.
+func (f *feed) down() bool {
+	_, err := f.state()
+	var refusal *release.Refusal
+	return err != nil && !errors.As(err, &refusal)
+}
+
 func (f *feed) set(c *catalog, err error, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/internal/swarmtest"
 	"shoal/piece"
@@ -264,6 +265,65 @@ func TestUpdateSurvivesKills(t *testing.T) {
 		t.Errorf("a repair: %v, want the tree, and what had come not to be fetched again", done)
 	}
 	swarmtest.Same(t, two, filepath.Join(out, "app-2"))
+}
+
+// The machine is killed when a patch has made a part of a file and waits for the bytes of the next section: what the patch had brought is not fetched again.
+func TestKilledWhileAPatchIsApplied(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := h.Path("one"), h.Path("two")
+	same, random := make([]byte, 2<<20), make([]byte, 5<<18)
+	rnd := rand.NewChaCha8([32]byte{7})
+	rnd.Read(same)
+	rnd.Read(random)
+	added := []byte(hex.EncodeToString(random)) // three sections of a patch, which has half of it
+	for _, dir := range []string{one, two} {
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "same"), same, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(two, "added"), added, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	base, root := published(h, one, two)
+	out := h.Path("out")
+	args := []string{"get", base + "app@2", "--root", root, "--state-dir", h.Path("state"), "--from", one, "-o", out}
+	var there int64
+	p := h.Start(append(args, "--limit-down", "1Mi")...)
+	p.Expect("progress", func(e swarmtest.Event) bool {
+		there = mostParts(t, out) - int64(len(same))
+		return there > 512<<10 // no patch is as large as what the tree has of both files then
+	})
+	p.Kill()
+	p.Wait()
+	done := h.Run(args...).Succeed().Expect("done")
+	if done.String("way") != "patch" || done.Int("from.origin") > int64(len(random))*11/10-there/2 {
+		t.Errorf("%v: want the patch to go on after %d bytes", done, there)
+	}
+	swarmtest.Same(t, two, filepath.Join(out, "app-2"))
+	if l := leftovers(t, out); len(l) > 0 {
+		t.Errorf("it left behind %q", l)
+	}
+}
+
+// mostParts is how much of the disk the parts of that fetch take that has most.
+func mostParts(t *testing.T, dir string) (most int64) {
+	t.Helper()
+	for _, work := range leftovers(t, dir) {
+		paths, err := filepath.Glob(filepath.Join(work, "parts", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sum int64
+		for _, path := range paths {
+			if f, err := os.Open(path); err == nil { // else it has just got its name
+				sum += disk.Allocated(f)
+				f.Close()
+			}
+		}
+		most = max(most, sum)
+	}
+	return most
 }
 
 // noughts is a file of zeros.

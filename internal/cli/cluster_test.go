@@ -176,7 +176,7 @@ func TestClusterSharesOut(t *testing.T) {
 	waitUntil(t, "each release has two copies", c.replicated(apps))
 	for name, n := range sentOfEach(t, origin) {
 		if n > maxCopies {
-			t.Errorf("the origin has sent %.3f copies of %s to %d edges, want at most %.2f", n, name, edges, maxCopies)
+			t.Errorf("the origin has sent %.3f copies of %s to %d edges, want at most %.2f%s", n, name, edges, maxCopies, c.fromOrigin(strings.TrimSuffix(name, ".bin")+"@1.0", nil))
 		}
 	}
 
@@ -228,7 +228,7 @@ func TestClusterSharesOut(t *testing.T) {
 		lost := max(0, had[ref]-left[ref])
 		t.Logf("the origin has sent %.3f copies of %s, of which %.3f were lost with the edges", n, name, lost)
 		if n > maxCopies+lost {
-			t.Errorf("the origin has sent %.3f copies of %s after edges %d died, and %.3f were lost with them; want at most %.2f more: it is repaired from each other", n, name, dying, lost, maxCopies)
+			t.Errorf("the origin has sent %.3f copies of %s after edges %d died, and %.3f were lost with them; want at most %.2f more: it is repaired from each other%s", n, name, dying, lost, maxCopies, c.fromOrigin(ref, getting))
 		}
 	}
 
@@ -254,6 +254,26 @@ func TestClusterSharesOut(t *testing.T) {
 	c.hosts[alive[0]].Run("edge", "drain").Succeed().Expect("drained")
 	c.edges[alive[0]].Kill()
 	waitUntil(t, "what was drained is elsewhere", c.replicated(apps+1))
+}
+
+// fromOrigin says how much of a release edges and machines had from its origin, for who looks into a failure.
+func (c *cluster) fromOrigin(ref string, machines []*swarmtest.Process) string {
+	var text strings.Builder
+	for i, p := range c.edges {
+		for _, e := range p.Events("kept") {
+			if e.String("name") == ref {
+				fmt.Fprintf(&text, "\nedge %d: %v in %.1fs", i, e["from"], e["seconds"])
+			}
+		}
+	}
+	for i, p := range machines {
+		for _, e := range p.Events("done") {
+			if e.String("name") == strings.TrimSuffix(ref, "@1.0")+".bin" && e.Int("from.origin") > 0 {
+				fmt.Fprintf(&text, "\nmachine %d: %v in %.1fs", i, e["from"], e["seconds"])
+			}
+		}
+	}
+	return text.String()
 }
 
 // alive are the edges that run.

@@ -54,8 +54,8 @@ func run(ctx context.Context, args []string) error {
 	chosen := slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
 		return *names != "" && !slices.Contains(strings.Split(*names, ","), p.name)
 	})
-	fmt.Println("| pair | new MB | changed MB | archive MB | patch bytes | % of new | goal | diff CPU-s/MB | diff memory, × largest file | apply MB/s of CPU | apply memory MB |")
-	fmt.Println("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
+	fmt.Println("| pair | new MB | changed MB | archive MB | patch bytes | % of new | goal | diff CPU-s/MB | diff memory, × largest file | apply MB/s | of CPU | apply memory MB |")
+	fmt.Println("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
 	for _, p := range chosen {
 		if err := b.measure(ctx, p); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)

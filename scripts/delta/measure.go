@@ -97,9 +97,9 @@ func (b *bench) measure(ctx context.Context, p pair) error {
 	}
 	const mb = 1e6
 	changed := float64(stats.PatchedBytes)
-	fmt.Printf("| %s | %.1f | %.1f | %.1f | %d | %.3f | %g | %s | %.1f | %s | %.0f |\n", p.name, float64(new.Length)/mb, changed/mb, float64(packed.Size())/mb,
+	fmt.Printf("| %s | %.1f | %.1f | %.1f | %d | %.3f | %g | %s | %.1f | %s | %s | %.0f |\n", p.name, float64(new.Length)/mb, changed/mb, float64(packed.Size())/mb,
 		stats.Bytes, 100*float64(stats.Bytes)/float64(new.Length), p.goal, ratio("%.2f", diff.CPU.Seconds(), changed/mb), float64(diff.Peak)/float64(largest),
-		ratio("%.0f", changed/mb, apply.CPU.Seconds()), float64(apply.Peak)/mb)
+		ratio("%.0f", changed/mb, apply.Wall.Seconds()), ratio("%.0f", changed/mb, apply.CPU.Seconds()), float64(apply.Peak)/mb)
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (b *bench) beside(ctx context.Context, name string, size int64) (e *node, n
 		err = e.keeps(ctx, 1)
 	}
 	if err == nil {
-		n, err = b.nginx(ctx, "", "root "+e.state+";")
+		n, err = b.nginx(ctx, "root "+e.state+";")
 	}
 	if err != nil {
 		return nil, nil, i, nil, errors.Join(err, o.Stop())

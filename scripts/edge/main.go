@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command edge measures shoal edge on this machine, beside nginx where that does the same, and prints what it finds as tables. scripts/edge-figures.sh builds both and
+// Command edge measures shoal edge on this machine, beside nginx and Varnish where these do the same, and prints what it finds as tables. scripts/edge-figures.sh builds both and
 // runs it.
 //
 // What is compared is measured in turn, round after round, so that a disturbance hits both; a figure is the median of its rounds. Everything lies in one

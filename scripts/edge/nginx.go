@@ -20,8 +20,8 @@ type nginx struct {
 	dir string
 }
 
-// nginx starts it with what its one server does, and what stands beside that in its http block.
-func (b *bench) nginx(ctx context.Context, beside, server string) (*nginx, error) {
+// nginx starts it with what its one server does.
+func (b *bench) nginx(ctx context.Context, server string) (*nginx, error) {
 	dir, err := os.MkdirTemp(b.dir, "nginx-")
 	if err != nil {
 		return nil, err
@@ -50,10 +50,9 @@ http {
 	fastcgi_temp_path %[1]s/fastcgi;
 	uwsgi_temp_path %[1]s/uwsgi;
 	scgi_temp_path %[1]s/scgi;
-	%[3]s
-	server { listen %[2]s; %[4]s }
+	server { listen %[2]s; %[3]s }
 }
-`, dir, addr, beside, server)
+`, dir, addr, server)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -23,29 +24,28 @@ const (
 	traceItems = 400
 	traceShare = 0.2 // of all bytes: the room that a cache has
 	traceSkew  = 0.9 // of Zipf's law
+	// afterDeath is how many requests come once the origin is dead.
+	afterDeath = 500
 	// patience is how long a request may take once the origin is dead.
 	patience = 5 * time.Second
 )
 
-// zipf is a trace of requests for n items by Zipf's law, with one scan over all of them in the middle, as a crawler makes it.
-func zipf(r *rand.Rand, n, requests int) (trace []int) {
+// zipf is a trace of requests for items by Zipf's law, the first of them the most popular.
+func zipf(r *rand.Rand, items []int, requests int) (trace []int) {
+	n := len(items)
 	sums := make([]float64, n)
 	sum := 0.0
 	for k := range n {
 		sum += math.Pow(float64(k+1), -traceSkew)
 		sums[k] = sum
 	}
-	which := r.Perm(n)
-	for q := range requests {
-		if q == requests/2 {
-			trace = append(trace, r.Perm(n)...)
-		}
+	for range requests {
 		x := r.Float64() * sum
 		k := 0
 		for k < n-1 && sums[k] < x {
 			k++
 		}
-		trace = append(trace, which[k])
+		trace = append(trace, items[k])
 	}
 	return trace
 }
@@ -59,9 +59,9 @@ type played struct {
 	alone          int            // of later requests, those that were answered after the origin had died
 }
 
-// trace plays the same requests to an edge and to nginx as a caching proxy, both with room for a part of what there is.
+// trace plays the same requests to an edge and to Varnish, both with room for a part of what there is.
 func (b *bench) trace(ctx context.Context) error {
-	if !program.Installed("nginx") {
+	if !program.Installed("varnishd") {
 		return nil
 	}
 	r := rand.New(rand.NewPCG(1, 2))
@@ -76,8 +76,10 @@ func (b *bench) trace(ctx context.Context) error {
 		return err
 	}
 	room := int64(traceShare * float64(all))
-	trace := zipf(r, traceItems, b.requests)
-	after := zipf(r, traceItems, 500)
+	ranks := r.Perm(traceItems)
+	scan := r.Perm(traceItems) // of all there is, in the middle, as a crawler makes it
+	trace := slices.Concat(zipf(r, ranks, b.requests/2), scan, zipf(r, ranks, b.requests/2))
+	after := zipf(r, ranks, afterDeath)
 	var asked int64
 	for _, k := range trace {
 		asked += items[k].size
@@ -87,13 +89,13 @@ func (b *bench) trace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	theirs, err := b.playNginx(ctx, dir, items, trace, after, room)
+	theirs, err := b.playVarnish(ctx, dir, items, trace, after, room)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\n%d requests (Zipf %.1f, and one scan) for %d files of 16 KiB to 4 MiB, %d MiB in all, %d MiB asked for; room for %d MiB:\n\n",
 		len(trace), traceSkew, traceItems, all>>20, asked>>20, room>>20)
-	fmt.Println("| | `shoal edge --pull-through` | nginx `proxy_cache` |\n| --- | --- | --- |")
+	fmt.Println("| | `shoal edge --pull-through` | Varnish |\n| --- | --- | --- |")
 	line := func(what string, of func(*played) string) {
 		fmt.Printf("| %s | %s | %s |\n", what, of(mine), of(theirs))
 	}
@@ -102,7 +104,7 @@ func (b *bench) trace(ctx context.Context) error {
 	line("hit ratio, bytes", func(p *played) string { return fmt.Sprintf("%.1f %%", 100*float64(p.hitBytes)/float64(asked)) })
 	line("most of the disk / room", func(p *played) string { return fmt.Sprintf("%.2f", float64(p.most)/float64(room)) })
 	line("a miss takes (median)", func(p *played) string { return fmt.Sprintf("%.1f ms", p.miss.Median()) })
-	line("of 500 more requests after the origin has died, answered", func(p *played) string { return fmt.Sprintf("%d", p.alone) })
+	line(fmt.Sprintf("of %d more requests after the origin has died, answered within %v", afterDeath, patience), func(p *played) string { return fmt.Sprint(p.alone) })
 	return nil
 }
 
@@ -131,20 +133,17 @@ func (b *bench) playEdge(ctx context.Context, dir string, items []item, trace, a
 	})
 }
 
-func (b *bench) playNginx(ctx context.Context, dir string, items []item, trace, after []int, room int64) (*played, error) {
+func (b *bench) playVarnish(ctx context.Context, dir string, items []item, trace, after []int, room int64) (*played, error) {
 	o, err := b.node(ctx, "serve", dir)
 	if err != nil {
 		return nil, err
 	}
-	cache := b.dir + "/nginx-cache"
-	n, err := b.nginx(ctx,
-		fmt.Sprintf("proxy_cache_path %s levels=1:2 keys_zone=c:16m max_size=%d inactive=30d use_temp_path=off;", cache, room),
-		fmt.Sprintf(`location / { proxy_pass %s; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_cache c; proxy_cache_lock on; proxy_cache_use_stale error timeout; add_header X-Cache $upstream_cache_status; }`, o.url))
+	v, err := b.varnish(ctx, o.url, room)
 	if err != nil {
 		return nil, errors.Join(err, o.Stop())
 	}
-	defer n.Stop()
-	return b.play(ctx, n.url, cache, o, items, trace, after, nil, func(*played) error { return nil })
+	defer v.Stop()
+	return b.play(ctx, v.url, v.storage, o, items, trace, after, nil, func(*played) error { return nil })
 }
 
 // play asks for one item after another, ends the origin, and asks on. counted fills in what the cache itself counts; with hits nil its answers say what is a hit.
