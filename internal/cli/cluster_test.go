@@ -246,7 +246,7 @@ func TestClusterSharesOut(t *testing.T) {
 		}
 	}
 
-	// One comes back, and has its part again, from the others; another one leaves in order.
+	// One comes back, and has its part again, with what it had on its disk and from the others; another one leaves in order.
 	c.start(dying[0])
 	waitUntil(t, "the edge that was killed is there again", func() bool { return c.members(alive[0]) == len(alive)+1 })
 	waitUntil(t, "it keeps its part again, and the others no more than theirs", func() bool { return c.handedBack(dying[0], apps+1) })
