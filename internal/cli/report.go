@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"shoal/internal/units"
+	"github.com/dustin/go-humanize"
 )
 
 // FromBytes counts content bytes by class of source. The order is that of the classes' precedence.
@@ -360,7 +360,7 @@ func (f FromBytes) classes() []class {
 func (f FromBytes) sum() int64 { return f.Reuse + f.LAN + f.Peers + f.Edges + f.Origin }
 
 // formatBytes writes bytes with binary units: 64 MiB.
-func formatBytes(n int64) string { return units.Show(n) }
+func formatBytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 func formatSeconds(s float64) string {
 	d := time.Duration(s * float64(time.Second))

@@ -13,8 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"shoal/edgecache"
-	"shoal/internal/units"
 	"shoal/seeder"
 	"shoal/swarm"
 	"shoal/tracker"
@@ -224,7 +225,7 @@ func writeJSON(w http.ResponseWriter, v any) {
 }
 
 var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
-	"size": units.Show,
+	"size": func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
 	"url":  func(s string) string { return "/" + s },
 }).Parse(`<!doctype html><meta charset="utf-8"><title>Shoal</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3em .8em .3em 0;border-bottom:1px solid #ddd}td.n,th.n{text-align:right}</style>
