@@ -205,3 +205,25 @@ func TestServe(t *testing.T) {
 		t.Error("a standard peer that has waited for six seconds is not served")
 	}
 }
+
+// Who is not Shoal and gives less than it takes has half a share of the uplink while we fetch, and a whole one of a seed's.
+func TestShareOfOneWhoTakes(t *testing.T) {
+	tor, _, want := makeContent(t, 2*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	shoal, takes, gives := b.peer(1), b.peer(2), b.peer(3)
+	shoal.shoal = true
+	for _, c := range []*conn{shoal, takes, gives} {
+		c.near, c.introduced, c.sent = true, true, 1000
+	}
+	gives.received = 1001
+	for _, c := range []struct {
+		what string
+		of   *conn
+		want int64
+	}{{"a shoal peer", shoal, 1}, {"one who gives", gives, 1}, {"one who takes", takes, 2}} {
+		if got := c.of.weight(); got != c.want {
+			t.Errorf("a byte to %s counts %d times, want %d", c.what, got, c.want)
+		}
+	}
+}

@@ -144,11 +144,20 @@ func (s *session) serve(now time.Time) {
 		}
 		best.inflight += int64(r.length)
 		s.served = best.served
-		best.served += int64(r.length)
+		best.served += best.weight() * int64(r.length)
 		s.writing.add(best)
 		best.line().onWay += int64(r.length)
 		best.out.block(r)
 	}
+}
+
+// weight is how much a byte counts in a peer's share of our uplink. A peer that is not Shoal and gives us less than it takes
+// has half a share while we fetch: it gives to its like what it should give to us, who would give it on to everybody.
+func (c *conn) weight() int64 {
+	if c.foreign() && !c.s.complete() && c.received < c.sent {
+		return 2
+	}
+	return 1
 }
 
 // upRank orders requests: those of peers that have waited too long, then pieces that nobody has yet, of the peer that
