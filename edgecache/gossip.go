@@ -60,9 +60,11 @@ type ring struct {
 	mu       sync.Mutex
 	list     *memberlist.Memberlist // nil before run
 	begun    time.Time
-	moved    time.Time       // when members changed last
-	members  []Member        // with this edge, by name
-	says     map[string]meta // what they said last, by name
+	moved    time.Time                 // when members changed last
+	members  []Member                  // with this edge, by name
+	says     map[string]meta           // what they said last, by name
+	places   map[string]netip.AddrPort // where they gossip, by name
+	self     netip.AddrPort            // where this edge does, once that is known
 	mine     meta
 	watchers []chan struct{}
 	orphans  map[string]time.Time // contents of whose keepers none has answered, and since when
@@ -93,7 +95,7 @@ func newRing(c Cluster, nudge func(), log *slog.Logger) (*ring, error) {
 	if c.Replicas == 0 {
 		c.Replicas = defaultReplicas
 	}
-	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone}}
+	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone}}
 	r.members = []Member{{Name: c.Name, Zone: c.Zone}}
 	return r, nil
 }
@@ -121,8 +123,9 @@ func (r *ring) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gossip at %s: %w", r.cfg.Gossip, err)
 	}
+	self, _ := whereIs(list.LocalNode()) // before anybody can have it say something else
 	r.mu.Lock()
-	r.list, r.begun = list, time.Now()
+	r.list, r.begun, r.self = list, time.Now(), self
 	r.mu.Unlock()
 	r.look()
 	tick := time.NewTicker(rejoinTime)
@@ -146,7 +149,7 @@ func (r *ring) rejoin(list *memberlist.Memberlist) {
 	}
 	var missing []string
 	for _, addr := range r.cfg.Join {
-		if !slices.ContainsFunc(list.Members(), func(n *memberlist.Node) bool { return n.FullAddress().Addr == addr }) {
+		if !r.isAt(addr) {
 			missing = append(missing, addr)
 		}
 	}
@@ -156,6 +159,18 @@ func (r *ring) rejoin(list *memberlist.Memberlist) {
 	if _, err := list.Join(missing); err != nil {
 		r.log.Debug("edges that are not there", "addrs", missing, "err", err)
 	}
+}
+
+// isAt says whether a member gossips at HOST:PORT.
+func (r *ring) isAt(addr string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, at := range r.places {
+		if at.String() == addr {
+			return true
+		}
+	}
+	return false
 }
 
 // logWriter is where memberlist's own log goes.
@@ -189,28 +204,37 @@ func (d delegate) MergeRemoteState([]byte, bool)   {}
 // events hears of the others. It is called under memberlist's lock.
 type events struct{ r *ring }
 
-func (e events) NotifyJoin(n *memberlist.Node)   { e.r.heard(n, true) }
-func (e events) NotifyUpdate(n *memberlist.Node) { e.r.heard(n, true) }
-func (e events) NotifyLeave(n *memberlist.Node)  { e.r.heard(n, false) }
+func (e events) NotifyJoin(n *memberlist.Node)   { e.told(n, true) }
+func (e events) NotifyUpdate(n *memberlist.Node) { e.told(n, true) }
+func (e events) NotifyLeave(n *memberlist.Node)  { e.told(n, false) }
 
-// heard takes what a member says of itself, or that it is gone.
-func (r *ring) heard(n *memberlist.Node, there bool) {
+func (e events) told(n *memberlist.Node, there bool) {
 	var m meta
 	if there && json.Unmarshal(n.Meta, &m) != nil {
 		return
 	}
-	addr, ok := netip.AddrFromSlice(n.Addr)
-	if !ok {
-		return
+	if at, ok := whereIs(n); ok {
+		e.r.heard(n.Name, at, m, there)
 	}
+}
+
+// whereIs is where a member gossips. What memberlist gives out of a member may be read under its lock only: it changes in place.
+func whereIs(n *memberlist.Node) (netip.AddrPort, bool) {
+	addr, ok := netip.AddrFromSlice(n.Addr)
+	return netip.AddrPortFrom(addr.Unmap(), n.Port), ok
+}
+
+// heard takes what a member, who gossips at a place, says of itself, or that it is gone.
+func (r *ring) heard(name string, at netip.AddrPort, m meta, there bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.members = slices.DeleteFunc(slices.Clone(r.members), func(o Member) bool { return o.Name == n.Name })
+	r.members = slices.DeleteFunc(slices.Clone(r.members), func(o Member) bool { return o.Name == name })
 	if there {
-		r.members = append(r.members, Member{n.Name, m.Zone, netip.AddrPortFrom(addr.Unmap(), uint16(m.Port)).String(), m.Draining})
-		r.says[n.Name] = m
+		r.members = append(r.members, Member{name, m.Zone, netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), m.Draining})
+		r.says[name], r.places[name] = m, at
 	} else {
-		delete(r.says, n.Name)
+		delete(r.says, name)
+		delete(r.places, name)
 	}
 	slices.SortFunc(r.members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 	r.all, r.moved = nil, time.Now()
@@ -242,7 +266,14 @@ func (r *ring) watch() <-chan struct{} {
 }
 
 // look takes the edge itself into the members, once it is known where it is.
-func (r *ring) look() { r.heard(r.list.LocalNode(), true) }
+func (r *ring) look() {
+	r.mu.Lock()
+	self, mine := r.self, r.mine
+	r.mu.Unlock()
+	if self.IsValid() {
+		r.heard(r.cfg.Name, self, mine, true)
+	}
+}
 
 // tell tells the others how new a repository is here.
 func (r *ring) tell(id string, version int64) {
