@@ -289,10 +289,10 @@ func TestKilledWhileAPatchIsApplied(t *testing.T) {
 	out := h.Path("out")
 	args := []string{"get", base + "app@2", "--root", root, "--state-dir", h.Path("state"), "--from", one, "-o", out}
 	var there int64
-	p := h.Start(append(args, "--limit-down", "1Mi")...)
-	p.Expect("progress", func(e swarmtest.Event) bool {
+	p := h.Start(append(args, "--limit-down", "512Ki")...)
+	waitUntil(t, "more of the tree than a patch is large", func() bool {
 		there = mostParts(t, out) - int64(len(same))
-		return there > 512<<10 // no patch is as large as what the tree has of both files then
+		return there > 512<<10
 	})
 	p.Kill()
 	p.Wait()

@@ -359,9 +359,9 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 		config.StateDir = filepath.Join(dir, seedDir)
 	}
 	s, err := daemon.NewServer(ctx, config)
+	var unreached error
 	if errors.Is(err, disk.ErrHeld) || errors.Is(err, fs.ErrPermission) { // it gives all the same
-		e.report.Notice("shoal limit and shoal status do not reach this seed: %v; choose another --state-dir", err)
-		config.StateDir = ""
+		unreached, config.StateDir = err, ""
 		s, err = daemon.NewServer(ctx, config)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) && !e.settings.given("listen") {
@@ -372,6 +372,9 @@ func (e *env) seed(ctx context.Context, torrent, path string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if unreached != nil {
+		e.report.Notice("shoal limit and shoal status do not reach this seed: %v; choose another --state-dir", unreached)
 	}
 	return e.runServer(ctx, s, func(ctx context.Context) error {
 		c, err := s.Seeder().AddTorrent(t, path, leaves.Name())

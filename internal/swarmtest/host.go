@@ -150,11 +150,11 @@ func (h *Host) start(what, program string, args []string, env ...string) *Proces
 	return p
 }
 
-// patience bounds each wait for a process: long enough for a busy machine, short enough to be
-// better than the test binary's own limit. Long variants of tests have much more to do.
+// patience bounds each wait for a process: long enough for a busy machine and the race detector (with it a patch of 1 MB of new text takes 20 s), short enough to
+// be better than the test binary's own limit. Long variants of tests have much more to do.
 func patience() time.Duration {
 	if Required("long") {
 		return 10 * time.Minute
 	}
-	return time.Minute
+	return 2 * time.Minute
 }
