@@ -64,7 +64,6 @@ type ring struct {
 	members  []Member                  // with this edge, by name
 	says     map[string]meta           // what they said last, by name
 	places   map[string]netip.AddrPort // where they gossip, by name
-	self     netip.AddrPort            // where this edge does, once that is known
 	mine     meta
 	watchers []chan struct{}
 	orphans  map[string]time.Time // contents of whose keepers none has answered, and since when
@@ -123,11 +122,9 @@ func (r *ring) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gossip at %s: %w", r.cfg.Gossip, err)
 	}
-	self, _ := whereIs(list.LocalNode()) // before anybody can have it say something else
 	r.mu.Lock()
-	r.list, r.begun, r.self = list, time.Now(), self
+	r.list, r.begun = list, time.Now()
 	r.mu.Unlock()
-	r.look()
 	tick := time.NewTicker(rejoinTime)
 	defer tick.Stop()
 	for {
@@ -201,7 +198,7 @@ func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d delegate) LocalState(bool) []byte          { return nil }
 func (d delegate) MergeRemoteState([]byte, bool)   {}
 
-// events hears of the others. It is called under memberlist's lock.
+// events hears of all members, of this edge itself as well. It is called under memberlist's lock, and a member may be read under that alone: it changes in place.
 type events struct{ r *ring }
 
 func (e events) NotifyJoin(n *memberlist.Node)   { e.told(n, true) }
@@ -213,15 +210,9 @@ func (e events) told(n *memberlist.Node, there bool) {
 	if there && json.Unmarshal(n.Meta, &m) != nil {
 		return
 	}
-	if at, ok := whereIs(n); ok {
-		e.r.heard(n.Name, at, m, there)
+	if addr, ok := netip.AddrFromSlice(n.Addr); ok {
+		e.r.heard(n.Name, netip.AddrPortFrom(addr.Unmap(), n.Port), m, there)
 	}
-}
-
-// whereIs is where a member gossips. What memberlist gives out of a member may be read under its lock only: it changes in place.
-func whereIs(n *memberlist.Node) (netip.AddrPort, bool) {
-	addr, ok := netip.AddrFromSlice(n.Addr)
-	return netip.AddrPortFrom(addr.Unmap(), n.Port), ok
 }
 
 // heard takes what a member, who gossips at a place, says of itself, or that it is gone.
@@ -265,16 +256,6 @@ func (r *ring) watch() <-chan struct{} {
 	return w
 }
 
-// look takes the edge itself into the members, once it is known where it is.
-func (r *ring) look() {
-	r.mu.Lock()
-	self, mine := r.self, r.mine
-	r.mu.Unlock()
-	if self.IsValid() {
-		r.heard(r.cfg.Name, self, mine, true)
-	}
-}
-
 // tell tells the others how new a repository is here.
 func (r *ring) tell(id string, version int64) {
 	r.mu.Lock()
@@ -312,7 +293,6 @@ func (r *ring) drain() {
 	r.mine.Draining = true
 	r.mu.Unlock()
 	r.update()
-	r.look()
 }
 
 // leave ends the part in the cluster, once everything was taken over.
