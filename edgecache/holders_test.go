@@ -9,19 +9,38 @@ import (
 	"time"
 )
 
+// leaveTo has an edge believe that another one keeps everything. It drains, which it says of itself whenever it says something anew: else it would be among those who keep.
+func leaveTo(e *Edge, other Member) {
+	e.ring.drain()
+	e.ring.mu.Lock()
+	defer e.ring.mu.Unlock()
+	e.ring.members = []Member{{Name: e.self(), Draining: true}, other}
+}
+
 // Who asks for what only a dead edge was to keep is asked to come again until the cluster knows of its death, and led to the origin only if that takes too long.
 func TestMachinesWaitUntilADeadEdgeIsFoundOut(t *testing.T) {
-	r := &ring{orphans: map[string]time.Time{}}
-	now := time.Now()
-	if !r.orphaned("key", now) || !r.orphaned("key", now.Add(orphanTime-1)) {
-		t.Error("led to the origin at once")
+	t.Parallel()
+	base, key, _, _ := newRepositoryOrigin(t, "app", 1000)
+	now := newClock(time.Now())
+	e, _ := runEdge(t, &origin{urls: []*url.URL{base}}, Config{FirstUse: true, Now: now.now, Cluster: Cluster{Name: "alive", Gossip: "127.0.0.1:0", Key: "a key of a test"}})
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	leaveTo(e, Member{Name: "dead", Addr: dead.Listener.Addr().String()})
+	ask := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/content/"+key+"/app.bin", nil))
+		return w
 	}
-	if r.orphaned("key", now.Add(orphanTime)) {
-		t.Error("asked to come again for ever")
+	if w := ask(); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("status %d, want to be asked to come again", w.Code)
 	}
-	r.found("key")
-	if !r.orphaned("key", now.Add(orphanTime)) {
-		t.Error("led to the origin at once when it happens again")
+	now.set(now.now().Add(orphanTime))
+	if w := ask(); w.Code != http.StatusTemporaryRedirect {
+		t.Errorf("status %d after a while, want to be led to the origin", w.Code)
+	}
+	e.ring.found(key)
+	if w := ask(); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d when it happens again, want to be asked to come again", w.Code)
 	}
 }
 
@@ -33,9 +52,7 @@ func TestHotContentIsKeptBesideItsOwners(t *testing.T) {
 	e, _ := runEdge(t, &origin{urls: []*url.URL{base}}, Config{FirstUse: true, Now: now.now, Cluster: Cluster{Name: "alive", Gossip: "127.0.0.1:0", Key: "a key of a test"}})
 	owner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"holds":"whole"}`)) }))
 	defer owner.Close()
-	e.ring.mu.Lock()
-	e.ring.members = []Member{{Name: "alive", Draining: true}, {Name: "owner", Addr: owner.Listener.Addr().String()}}
-	e.ring.mu.Unlock()
+	leaveTo(e, Member{Name: "owner", Addr: owner.Listener.Addr().String()})
 	for i := range spreadHeat - 1 {
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/content/"+key+"/app.bin", nil))
