@@ -5,10 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"time"
 
 	"shoal/scripts/internal/program"
 )
@@ -17,7 +15,6 @@ import (
 type nginx struct {
 	*program.Running
 	url string
-	dir string
 }
 
 // nginx starts it with what its one server does.
@@ -26,12 +23,10 @@ func (b *bench) nginx(ctx context.Context, server string) (*nginx, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := program.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	addr := ln.Addr().String()
-	ln.Close()
 	config := filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf(`user root;
 daemon off;
@@ -60,14 +55,8 @@ http {
 	if err != nil {
 		return nil, err
 	}
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-			return &nginx{r, "http://" + addr, dir}, nil
-		}
-		if time.Since(begin) > 5*time.Second {
-			return nil, fmt.Errorf("nginx does not answer: %w", err)
-		}
+	if err := r.Answers(ctx, addr); err != nil {
+		return nil, err
 	}
+	return &nginx{r, "http://" + addr}, nil
 }

@@ -5,11 +5,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
 	"shoal/scripts/internal/program"
 )
@@ -32,12 +30,10 @@ func (b *bench) varnish(ctx context.Context, origin string, room int64) (*varnis
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := program.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	addr := ln.Addr().String()
-	ln.Close()
 	config := filepath.Join(dir, "cache.vcl")
 	text := fmt.Sprintf(`vcl 4.1;
 backend default { .host = "%s"; .port = "%s"; }
@@ -58,14 +54,8 @@ sub vcl_deliver {
 	if err != nil {
 		return nil, err
 	}
-	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-			return &varnish{r, "http://" + addr, storage}, nil
-		}
-		if time.Since(begin) > 30*time.Second {
-			return nil, fmt.Errorf("varnish does not answer: %w", err)
-		}
+	if err := r.Answers(ctx, addr); err != nil {
+		return nil, err
 	}
+	return &varnish{r, "http://" + addr, storage}, nil
 }

@@ -65,12 +65,12 @@ func (l *load) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d machines enrolled in %.1f s\n", l.machines, time.Since(begun).Seconds())
-	port, err := freePort()
+	addr, err := program.FreeAddr()
 	if err != nil {
 		return err
 	}
-	l.base = "http://127.0.0.1:" + port
-	origin := exec.CommandContext(ctx, "taskset", "-c", l.core, "chrt", "-f", l.priority, l.shoal, "serve", repo, "--listen", "127.0.0.1:"+port, "--state-dir", state, "--no-lan", "--dht", "off", "-q")
+	l.base = "http://" + addr
+	origin := exec.CommandContext(ctx, "taskset", "-c", l.core, "chrt", "-f", l.priority, l.shoal, "serve", repo, "--listen", addr, "--state-dir", state, "--no-lan", "--dht", "off", "-q")
 	origin.Env, origin.Stderr = append(os.Environ(), "GOMAXPROCS=1"), os.Stderr
 	if err := origin.Start(); err != nil {
 		return err

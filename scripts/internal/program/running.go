@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,6 +59,32 @@ func (r *Running) Lines(enough func(line []byte) (bool, error)) error {
 		}
 	}
 	return errors.Join(fmt.Errorf("%s ended early", filepath.Base(r.command.Path)), r.Stop())
+}
+
+// FreeAddr is an address on the loopback, HOST:PORT, that nobody used over TCP a moment ago, for a program that cannot choose a port and say it.
+func FreeAddr() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// Answers waits until the program takes connections at HOST:PORT, for 30 seconds at most, and stops it if it does not.
+func (r *Running) Answers(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%s does not answer: %w", filepath.Base(r.command.Path), err), r.Stop())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // Stop interrupts the program and waits for its end.
