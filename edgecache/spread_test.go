@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"shoal/internal/swarmtest"
 )
 
 // runCluster runs edges of one cluster that find each other, each with its web server.
@@ -16,7 +18,7 @@ func runCluster(t *testing.T, o *origin, n int, cfg Config) (edges []*Edge) {
 	t.Helper()
 	var gossip []string
 	for range n {
-		gossip = append(gossip, fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+		gossip = append(gossip, fmt.Sprintf("127.0.0.1:%d", swarmtest.FreePort(t)))
 	}
 	for i := range n {
 		cfg := cfg
@@ -32,17 +34,6 @@ func runCluster(t *testing.T, o *origin, n int, cfg Config) (edges []*Edge) {
 		edges = append(edges, e)
 	}
 	return edges
-}
-
-// freePort is one that nobody uses at the moment, over TCP.
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 // What becomes hot where it is not to be kept is kept there as well, got from its owner and not from the origin; days later it has to go there for what is hot then, and

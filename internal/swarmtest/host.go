@@ -61,10 +61,11 @@ func (h *Host) FreePort() int {
 	if h.in != nil {
 		h.t.Fatal("in a network of its own a host's ports are all free")
 	}
-	return freePort(h.t)
+	return FreePort(h.t)
 }
 
-func freePort(t testing.TB) int {
+// FreePort returns a port of the loopback that nobody listened at a moment ago, over TCP.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -63,7 +63,7 @@ func StartPostgres(t testing.TB) *Postgres {
 	if out, err := s.command("initdb", "-D", s.data, "-U", "shoal", "-A", "trust", "-E", "UTF8", "--no-locale", "-N").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	s.port = freePort(t)
+	s.port = FreePort(t)
 	s.URL = fmt.Sprintf("postgres://shoal@127.0.0.1:%d/postgres", s.port)
 	s.Start()
 	t.Cleanup(s.Kill)
