@@ -57,7 +57,7 @@ func (e *Edge) leads(key string) bool {
 func (e *Edge) Holds(key string, query url.Values) string {
 	if k, _, _ := e.find(key); k != nil && query.Has(wantedQuery) {
 		e.mu.Lock()
-		keeps := e.owned[key] || e.pinned[key]
+		keeps := e.toBeHere(key)
 		e.mu.Unlock()
 		if h, _ := e.shelf.get(key); keeps && !h.whole {
 			e.want(k, true)

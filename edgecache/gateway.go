@@ -173,7 +173,7 @@ var errElsewhere = errors.New("it is not kept here")
 func (e *Edge) obtain(ctx context.Context, k *known, demand bool) (c *content, whole bool, err error) {
 	e.mu.Lock()
 	c = e.contents[k.key]
-	keeps := e.owned[k.key] || e.pinned[k.key] || (e.cfg.PullThrough || k.followed(e.cfg.Apps)) && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
+	keeps := e.toBeHere(k.key) || (e.cfg.PullThrough || k.followed(e.cfg.Apps)) && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
 	e.mu.Unlock()
 	if c == nil {
 		if !keeps || k.from == nil || !demand && !e.mayFill(e.cfg.Now()) {

@@ -114,6 +114,9 @@ func (e *Edge) place(all map[string]*known, now time.Time) {
 	e.fewerLack()
 }
 
+// toBeHere says whether a content is followed by this edge or pinned. e.mu is held.
+func (e *Edge) toBeHere(key string) bool { return e.owned[key] || e.pinned[key] }
+
 // named are the contents that a user means by APP:CHANNEL, APP@VERSION (with its archive and the patches to it), an info hash, or the name of a content.
 func (e *Edge) named(name string) (list []*known) {
 	for _, f := range e.feeds {
@@ -165,7 +168,7 @@ func (e *Edge) fillUp(all map[string]*known, now time.Time) {
 	for key, k := range all {
 		h, _ := e.shelf.get(key)
 		c := e.contents[key]
-		if h.whole || c != nil && c.demands() || !e.owned[key] && !e.pinned[key] || c == nil && time.Now().Before(e.later[key]) {
+		if h.whole || c != nil && c.demands() || !e.toBeHere(key) || c == nil && time.Now().Before(e.later[key]) {
 			continue
 		}
 		missing = append(missing, fill{key: key, heat: e.shelf.heat(key).now(now), pinned: e.pinned[key], published: k.published, running: c != nil})

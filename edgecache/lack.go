@@ -21,7 +21,7 @@ const maxLacking = 10
 func (e *Edge) roomFor(k *known, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !errors.Is(err, errNoRoom) || !e.owned[k.key] && !e.pinned[k.key] {
+	if !errors.Is(err, errNoRoom) || !e.toBeHere(k.key) {
 		delete(e.lacking, k.key)
 		return
 	}
@@ -35,7 +35,7 @@ func (e *Edge) roomFor(k *known, err error) {
 // fewerLack forgets those that are not to be here any more. e.mu is held.
 func (e *Edge) fewerLack() {
 	for key := range e.lacking {
-		if !e.owned[key] && !e.pinned[key] {
+		if !e.toBeHere(key) {
 			delete(e.lacking, key)
 		}
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -97,11 +98,7 @@ func (s *Server) edgeMetrics(m *metrics) {
 	m.metric("shoal_edge_contents", "gauge", "Contents that take room, by state.")
 	m.value("shoal_edge_contents", float64(st.Kept), "state", "whole")
 	m.value("shoal_edge_contents", float64(st.Fetching), "state", "fetching")
-	lack := edgecache.Lack{}
-	if st.NoRoom != nil {
-		lack = *st.NoRoom
-	}
-	m.one("shoal_edge_no_room_bytes", "gauge", "Size of the contents that are followed or pinned and have no room within the quota, in bytes.", float64(lack.Bytes))
+	m.one("shoal_edge_no_room_bytes", "gauge", "Size of the contents that are followed or pinned and have no room within the quota, in bytes.", float64(cmp.Or(st.NoRoom, &edgecache.Lack{}).Bytes))
 	m.metric("shoal_edge_requests_total", "counter", "Requests for content over HTTP, by what came of them: hit (it was here), miss (served while it came in, or failed), redirect (led elsewhere).")
 	m.value("shoal_edge_requests_total", float64(st.Requests.Hits), "result", "hit")
 	m.value("shoal_edge_requests_total", float64(st.Requests.All-st.Requests.Hits-st.Requests.Redirects), "result", "miss")

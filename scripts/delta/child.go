@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,9 +46,7 @@ func child(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if memory == 0 {
-		memory = delta.DefaultMemory(old.Info, new.Info)
-	}
+	memory = cmp.Or(memory, delta.DefaultMemory(old.Info, new.Info))
 	debug.SetMemoryLimit(memory) // as publish does
 	stats, err := delta.Diff(ctx, old, new, f, delta.Options{Memory: memory})
 	if err := errors.Join(err, f.Close()); err != nil {
