@@ -118,6 +118,7 @@ type ContentStatus struct {
 	Pinned   bool    `json:"pinned"`
 	Owned    bool    `json:"owned"`
 	Peers    int     `json:"peers"`
+	Up       int64   `json:"up_bytes_per_second"` // to peers
 }
 
 // RingStatus is the cluster.
@@ -166,7 +167,7 @@ func (e *Edge) Status() Status {
 		if c != nil {
 			if t, _, _ := c.state(); t != nil {
 				ts := t.Stats()
-				x.State, x.Have, x.Peers = "fetching", ts.Have, ts.Peers
+				x.State, x.Have, x.Peers, x.Up = "fetching", ts.Have, ts.Peers, ts.Up
 				if !h.whole {
 					st.Fetching++
 					st.Fetched.add(ts)

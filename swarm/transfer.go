@@ -4,72 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"shoal/internal/disk"
 	"shoal/piece"
 	"shoal/swarm/announce"
 	"shoal/swarm/wire"
 )
-
-// Spec says what to take part in. Exactly one of Torrent, Load, or an info hash alone (a magnet)
-// says which content; exactly one of Dir and Content says where it lies.
-type Spec struct {
-	// Torrent is the content when it is known.
-	Torrent *piece.Torrent
-	// Load reads the torrent when it is first needed, so that idle seeds cost nothing; V1, V2
-	// and their flags must be set too.
-	Load func() (*piece.Torrent, error)
-	// V1 and V2 name the content of a magnet: its metadata comes from peers (BEP 9).
-	V1           piece.Hash20
-	V2           piece.Hash32
-	HasV1, HasV2 bool
-	Private      bool
-	// Alias is piece.Info.AliasV1 for content that is loaded when needed; zero: none.
-	Alias piece.Hash20
-
-	// Dir is where the content is fetched to: it lands at Dir/NAME.
-	Dir string
-	// Keep leaves the content in its part files: Dir is then a place of the caller's to remove.
-	Keep bool
-	// Content is the path of a verified file or tree that is seeded and never written.
-	Content string
-	// Stamps says what each file of Content looked like when it was verified; nil: as it is now.
-	Stamps func(file int) (disk.Stamp, bool)
-	// Leaves is a file with the SHA-256 of each 16 KiB leaf, for Content; may be empty.
-	Leaves string
-	// Ration bounds what is given of Content; nil: nothing does.
-	Ration *Ration
-
-	// Select says which files are wanted, by File.Name: NAME/path; nil: all.
-	Select func(path string) bool
-	// SelectIndex does the same by the file's index, counted as BEP 53 does; nil: all.
-	SelectIndex func(i int) bool
-	// InOrder fetches from front to back.
-	InOrder bool
-
-	Trackers [][]string // tiers (BEP 12)
-	WebSeeds []string   // BEP 19
-	// OriginSeeds are web seeds that the origin itself serves: the last resort.
-	OriginSeeds []string
-	// SpareSeeds are web seeds to fall back on, best first: each is asked only while all other web seeds and those before it fail.
-	SpareSeeds []string
-	// WebGrace is how long peers have to turn up before web seeds are asked; a shorter time than 250 ms is that. What a web seed has sent when peers take
-	// over is lost on the way: who counts what its origin sends gives them more.
-	WebGrace time.Duration
-	// Note is told to peers of this torrent, and Heard, called by the loop, hears theirs: it must return at once. See SetNote.
-	Note  []byte
-	Heard func(note []byte)
-	// Pace, if it is set, bounds what is fetched of this torrent, beside the node's limits.
-	Pace *Pace
-	// Local, if it is set, answers for OriginSeeds in place of the network: content that lies on this machine.
-	Local http.RoundTripper
-	Peers []string // HOST:PORT, dialled again and again
-}
 
 // Transfer is one torrent of a node. Its methods are safe for concurrent use.
 type Transfer struct {
@@ -97,61 +39,6 @@ type Transfer struct {
 	stopFinding func()                 // nil: nobody looks
 
 	counts counts
-}
-
-// counts is written by many goroutines.
-type counts struct {
-	from, to         [Classes]atomic.Int64
-	wasted, have     atomic.Int64
-	wanted           atomic.Int64
-	peers, seeds     atomic.Int64
-	fromWeb          atomic.Int64
-	everConnected    atomic.Int64
-	badBlocks, bans  atomic.Int64
-	peakDownPerSec   atomic.Int64
-	downRate, upRate atomic.Int64
-	peakUp           atomic.Int64
-	held             [Holds]atomic.Int64 // ns
-	prepared         atomic.Bool         // what lies on disk is known
-	checking         atomic.Int64        // bytes hashed while looking at what lies on disk
-	proven           atomic.Int64        // bytes whose leaf vouched for them as they came
-	idle             idleTimes
-}
-
-// Stats is a snapshot of a transfer. All sizes are bytes of content, rates are bytes per second.
-type Stats struct {
-	Wanted, Have int64 // what is wanted, and how much of it is verified and here
-	Prepared     bool  // what is here already is known
-	Checked      int64 // hashed while looking for content that is here already
-	From, To     [Classes]int64
-	Wasted       int64 // received twice or wrong
-	FromWebSeeds int64 // part of From
-	Peers, Seeds int   // connected now; how many of them have everything
-	Connected    int64 // connections that got as far as a handshake, ever
-	Bad, Bans    int64 // blocks or pieces that failed their hash, peers sent away for it
-	Down, Up     int64 // rates
-	PeakDown     int64 // the best second
-	Idle         [IdleCauses]time.Duration
-	PeakUp       int64
-	Held         [Holds]time.Duration // by what, while there was something to fetch, or for others to have
-}
-
-// Stats answers what has happened so far.
-func (t *Transfer) Stats() Stats {
-	c := &t.counts
-	s := Stats{
-		Wanted: c.wanted.Load(), Have: c.have.Load(), Prepared: c.prepared.Load(), Checked: c.checking.Load(), Wasted: c.wasted.Load(),
-		FromWebSeeds: c.fromWeb.Load(), Peers: int(c.peers.Load()), Seeds: int(c.seeds.Load()),
-		Connected: c.everConnected.Load(), Bad: c.badBlocks.Load(), Bans: c.bans.Load(),
-		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(), PeakUp: c.peakUp.Load(), Idle: c.idle.durations(),
-	}
-	for i := range s.Held {
-		s.Held[i] = time.Duration(c.held[i].Load())
-	}
-	for i := range s.From {
-		s.From[i], s.To[i] = c.from[i].Load(), c.to[i].Load()
-	}
-	return s
 }
 
 // Add starts to fetch or seed. Torrents are told apart by info hash; adding one twice is an error.

@@ -27,7 +27,7 @@ type Sink interface {
 }
 
 // Apply makes the new version from the old one and a patch that Diff wrote, read once from front to back. Its memory is bounded by constants
-// however large the files are; what it keeps of old content is 32 MiB at most.
+// however large the files are; what it keeps of old content is 24 MiB at most.
 //
 // The patch is a stranger's. Its info dictionary is believed when it has the hash that is wanted; its files get the lengths that they have there. But
 // their bytes are not verified: a damaged old file or a malicious patch gives others. Whoever uses them has to compare them with the roots in the Info.
@@ -35,7 +35,7 @@ type Sink interface {
 // Errors about the patch's bytes wrap ErrBadPatch; those of the sink are returned as they are.
 func Apply(ctx context.Context, old Tree, patch io.Reader, want Want, sink Sink) (err error) {
 	r := &byteReader{Reader: patch}
-	new, err := readHead(r, old.Info, want)
+	new, err := readHead(ctx, r, old.Info, want)
 	if err != nil {
 		return err
 	}
@@ -46,34 +46,38 @@ func Apply(ctx context.Context, old Tree, patch io.Reader, want Want, sink Sink)
 	at := newSpace(old.Info)
 	from := newReader(&old, at)
 	defer func() { err = errors.Join(err, from.close()) }()
-	d := newSectionDecoder(r, from)
-	defer d.close()
 	files := order(new, &changes)
-	for _, file := range files {
-		d.total += new.Files[file].Length
+	plans := make([]filePlan, len(files))
+	for i, file := range files {
+		plans[i] = filePlan{new.Files[file].Length, begin(&changes, at, file)}
 	}
+	made := newStages(ctx, r, from, plans)
+	defer made.close()
 	for _, file := range files {
-		if err := d.writeFile(ctx, sink, file, new.Files[file].Length, begin(&changes, at, file)); err != nil {
+		if err := writeFile(ctx, made, sink, file); err != nil {
 			return err
 		}
 	}
-	return d.finish()
+	if _, err := made.next(ctx); err != nil {
+		return err
+	}
+	return r.end()
 }
 
 // writeFile gives the sink a file.
-func (s *sectionDecoder) writeFile(ctx context.Context, sink Sink, file int, length int64, t track) (err error) {
+func writeFile(ctx context.Context, made *stages, sink Sink, file int) (err error) {
 	w, err := sink.Create(file)
 	if err != nil {
 		return err
 	}
 	if w == nil {
-		return s.file(ctx, io.Discard, length, t)
+		return made.write(ctx, io.Discard)
 	}
-	return errors.Join(s.file(ctx, w, length, t), w.Close())
+	return errors.Join(made.write(ctx, w), w.Close())
 }
 
 // readHead reads a patch up to its first section.
-func readHead(r *byteReader, old *piece.Info, want Want) (*piece.Info, error) {
+func readHead(ctx context.Context, r *byteReader, old *piece.Info, want Want) (*piece.Info, error) {
 	head := make([]byte, len(magic)+len(old.V2))
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, readErr(err)
@@ -91,7 +95,7 @@ func readHead(r *byteReader, old *piece.Info, want Want) (*piece.Info, error) {
 	if n == 0 || n > maxInfo {
 		return nil, badf("an info dictionary of %d bytes", n)
 	}
-	info, err := readInfo(r, old.Bytes, int64(n))
+	info, err := readInfo(ctx, r, old.Bytes, int64(n))
 	if err != nil {
 		return nil, err
 	}
@@ -109,46 +113,13 @@ func readHead(r *byteReader, old *piece.Info, want Want) (*piece.Info, error) {
 }
 
 // readInfo reads the sections that make the info dictionary from the old one.
-func readInfo(r *byteReader, old []byte, n int64) ([]byte, error) {
-	d := newSectionDecoder(r, byteSource(old))
-	defer d.close()
-	d.total = n
+func readInfo(ctx context.Context, r *byteReader, old []byte, n int64) ([]byte, error) {
+	made := newStages(ctx, r, byteSource(old), []filePlan{{length: n}})
+	defer made.close()
 	var info bytes.Buffer
-	if err := d.file(context.Background(), &info, n, track{}); err != nil {
+	if err := made.write(ctx, &info); err != nil {
 		return nil, err
 	}
-	return info.Bytes(), d.end()
-}
-
-// file makes a whole file.
-func (s *sectionDecoder) file(ctx context.Context, w io.Writer, left int64, t track) error {
-	for left > 0 {
-		if s.left == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := s.next(); err != nil {
-				return err
-			}
-		}
-		n, err := s.op(w, left, &t)
-		if err != nil {
-			return err
-		}
-		left -= n
-	}
-	return nil
-}
-
-// finish checks that the patch ends here.
-func (s *sectionDecoder) finish() error {
-	if err := s.end(); err != nil {
-		return err
-	}
-	if _, err := s.r.ReadByte(); err == nil {
-		return badf("bytes behind its end")
-	} else if err != io.EOF {
-		return readErr(err)
-	}
-	return nil
+	_, err := made.next(ctx)
+	return info.Bytes(), err
 }

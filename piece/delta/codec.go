@@ -18,7 +18,6 @@ type codec struct {
 	run     [4 * 8][64]bit
 	long    numberModel
 	values  [4 * 256][256]bit // of the bytes that differ
-	refs    references
 }
 
 func newCodec() *codec {
@@ -152,16 +151,8 @@ func (s *differences) valueContext() int {
 	return min(s.row, 3)*256 + int(s.last)
 }
 
-// copyBytes is how much of a copy is corrected at a time; no distance is seen that does not lie within.
-const copyBytes = 64 << 10
-
-// encodeCopy codes how new differs from old, which is as long and comes from p. It changes old.
-func (c *codec) encodeCopy(e *rangeEncoder, p place, old, new []byte) {
-	for b, n := old, new; len(b) > 0; {
-		m := min(len(b), copyBytes)
-		c.correctAll(p, b[:m], n[:m])
-		b, n, p = b[m:], n[m:], p.advance(m)
-	}
+// encodeCopy codes how new differs from old, which is as long.
+func (c *codec) encodeCopy(e *rangeEncoder, old, new []byte) {
 	c.row = 0
 	for len(new) > 0 {
 		run := commonPrefix(old, new)
@@ -175,20 +166,6 @@ func (c *codec) encodeCopy(e *rangeEncoder, p place, old, new []byte) {
 		encodeTree(e, c.values[c.valueContext()][:], uint32(value), 8)
 		c.differ(value)
 		old, new = old[run+1:], new[run+1:]
-	}
-}
-
-// correctAll corrects the distances in old.
-func (c *codec) correctAll(p place, old, new []byte) {
-	for i := 2; i+fieldBytes <= len(old); {
-		was, is := old[i:i+fieldBytes], new[i:i+fieldBytes]
-		target, ok := p.target(new[i-2:i], was, i)
-		if !ok {
-			i++
-			continue
-		}
-		c.refs.settle(c.refs.correct(was, target, p.shift()), is)
-		i += fieldBytes
 	}
 }
 

@@ -26,6 +26,7 @@ type sectionEncoder struct {
 	w      io.Writer
 	limits limits
 	codec  *codec
+	refs   references
 	ops    *rangeEncoder
 	fresh  freshEncoder
 	output int64
@@ -40,7 +41,8 @@ func newSectionEncoder(w io.Writer, l limits) *sectionEncoder {
 func (s *sectionEncoder) add(o op, left int64, t track, p place, old, new []byte) {
 	s.codec.encodeOp(s.ops, o, left, t)
 	s.old = append(s.old[:0], old...)
-	s.codec.encodeCopy(s.ops, p, s.old, new[:o.copied])
+	s.refs.correctCopy(p, s.old, new[:o.copied])
+	s.codec.encodeCopy(s.ops, s.old, new[:o.copied])
 	s.fresh.add(new[o.copied:])
 	s.output += int64(len(new))
 }
@@ -96,21 +98,6 @@ func (s byteSource) read(b []byte, pos int64) error {
 func (s byteSource) bounds(int64) (start, end int64) { return 0, s.end() }
 func (s byteSource) end() int64                      { return int64(len(s)) }
 
-// sectionDecoder makes the bytes of a section after the other.
-type sectionDecoder struct {
-	r   *byteReader
-	old source
-
-	total  int64 // bytes that sections to come are to make
-	left   int64 // bytes that the present section still makes
-	codec  *codec
-	ops    *rangeDecoder
-	packed []byte        // both codes
-	fresh  *freshDecoder // nil before there are new bytes
-	made   freshBytes    // of the present section
-	buf    []byte
-}
-
 // byteReader reads single bytes and no more than is asked for.
 type byteReader struct {
 	io.Reader
@@ -141,199 +128,32 @@ func (r *byteReader) uvarint() (uint64, error) {
 	return 0, badf("a number of more than 64 bits")
 }
 
-func newSectionDecoder(r *byteReader, old source) *sectionDecoder {
-	return &sectionDecoder{r: r, old: old, buf: make([]byte, copyBytes)}
-}
-
-// next reads a section.
-func (s *sectionDecoder) next() error {
-	if err := s.made.end(); err != nil {
-		return err
-	}
-	var head [4]uint64
-	for i := range head {
-		var err error
-		if head[i], err = s.r.uvarint(); err != nil {
-			return err
-		}
-	}
-	fresh, stored, made := head[2]>>1, head[2]&1 == 1, head[3]
-	if head[0] == 0 || head[0] > uint64(s.total) || max(head[1], fresh, made) > maxCode || made > head[0] {
-		return badf("a section of %d bytes, %d of them new, from %d and %d, where %d are left", head[0], made, head[1], fresh, s.total)
-	}
-	if err := s.read(int(head[1] + fresh)); err != nil {
-		return err
-	}
-	if s.codec == nil {
-		s.codec = newCodec()
-	}
-	s.ops = newRangeDecoder(s.packed[:head[1]])
-	if fresh > 0 && s.fresh == nil {
-		s.fresh = newFreshDecoder(s.total)
-	}
-	if made > 0 && s.fresh == nil {
-		return badf("new bytes that are nowhere")
-	}
-	if made > 0 {
-		s.fresh.section(s.packed[head[1]:], stored)
-		s.made.decode(s.fresh, int(made))
-	}
-	s.left = int64(head[0])
-	s.total -= s.left
-	return nil
-}
-
-// read reads the n bytes of a section's codes. Its memory grows with what comes, not with what is said, and is used again.
-func (s *sectionDecoder) read(n int) error {
-	s.packed = s.packed[:0]
+// fill reads n bytes into b, which is used again. Its memory grows with what comes, not with what is said.
+func (r *byteReader) fill(b *[]byte, n int) error {
+	s := (*b)[:0]
 	for n > 0 {
-		if len(s.packed) == cap(s.packed) {
-			more := min(n, max(len(s.packed), firstRead))
-			s.packed = append(make([]byte, 0, len(s.packed)+more), s.packed...)
+		if len(s) == cap(s) {
+			more := min(n, max(len(s), firstRead))
+			s = append(make([]byte, 0, len(s)+more), s...)
 		}
-		at := len(s.packed)
-		m := min(n, cap(s.packed)-at)
-		s.packed = s.packed[:at+m]
-		if _, err := io.ReadFull(s.r, s.packed[at:]); err != nil {
+		at := len(s)
+		m := min(n, cap(s)-at)
+		s = s[:at+m]
+		if _, err := io.ReadFull(r, s[at:]); err != nil {
 			return readErr(err)
 		}
 		n -= m
 	}
+	*b = s
 	return nil
 }
 
-// op makes the next bytes of a file, of which left are missing, and goes on from t.
-func (s *sectionDecoder) op(w io.Writer, left int64, t *track) (n int64, err error) {
-	o, err := s.codec.decodeOp(s.ops, left, *t, s.old.end())
-	if err != nil {
-		return 0, err
-	}
-	n = int64(o.copied) + int64(o.new)
-	if n > s.left {
-		return 0, badf("%d bytes where the section has %d left", n, s.left)
-	}
-	if o.copied > 0 {
-		if err := s.copy(w, o, t.made); err != nil {
-			return 0, err
-		}
-	}
-	for left := o.new; left > 0; {
-		b, err := s.made.next(left)
-		if err != nil {
-			return 0, err
-		}
-		if _, err := w.Write(b); err != nil {
-			return 0, err
-		}
-		left -= len(b)
-	}
-	t.after(o)
-	s.left -= n
-	return n, nil
-}
-
-// copy writes the old bytes of o, changed where they differ, from offset on in the new file.
-func (s *sectionDecoder) copy(w io.Writer, o op, offset int64) error {
-	c := copier{codec: s.codec, ops: s.ops, end: o.copied}
-	c.codec.row = 0
-	if err := c.find(0); err != nil {
-		return err
-	}
-	p := place{pos: o.pos, offset: offset}
-	p.start, p.stop = s.old.bounds(o.pos)
-	for done := 0; done < o.copied; {
-		b := s.buf[:min(o.copied-done, copyBytes)]
-		if err := s.old.read(b, p.pos); err != nil {
-			return err
-		}
-		if err := c.change(b, done, p); err != nil {
-			return err
-		}
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-		done, p = done+len(b), p.advance(len(b))
+// end checks that there is nothing more.
+func (r *byteReader) end() error {
+	if _, err := r.ReadByte(); err == nil {
+		return badf("bytes behind its end")
+	} else if err != io.EOF {
+		return readErr(err)
 	}
 	return nil
 }
-
-// A copier is in the middle of a copy.
-type copier struct {
-	codec *codec
-	ops   *rangeDecoder
-	end   int  // of the copy
-	at    int  // of the next byte that differs, or end
-	value byte // by how much
-}
-
-// find looks for the first byte that differs and is not before from.
-func (c *copier) find(from int) error {
-	c.at = c.end
-	if from == c.end {
-		return nil
-	}
-	run, value, ok := c.codec.decodeDifference(c.ops)
-	if !ok {
-		return nil
-	}
-	if run >= c.end-from {
-		return badf("a difference behind the end of its copy")
-	}
-	c.at, c.value = from+run, value
-	return nil
-}
-
-// change makes b new, which are old bytes from p, and done bytes into the copy.
-func (c *copier) change(b []byte, done int, p place) error {
-	shift := p.shift()
-	for i := 2; ; {
-		// Nearly all of the time goes by here.
-		for stop := min(len(b)-fieldBytes, c.at-done); i <= stop && endsOpcode[b[i-1]] == 0; {
-			i++
-		}
-		if i+fieldBytes > len(b) {
-			break
-		}
-		if c.at < done+i {
-			if err := c.differ(b, done, i); err != nil {
-				return err
-			}
-			continue
-		}
-		field := b[i : i+fieldBytes]
-		target, ok := p.target(b[i-2:i], field, i)
-		if !ok {
-			i++
-			continue
-		}
-		g := c.codec.refs.correct(field, target, shift)
-		i += fieldBytes
-		if err := c.differ(b, done, i); err != nil {
-			return err
-		}
-		c.codec.refs.settle(g, field)
-	}
-	return c.differ(b, done, len(b))
-}
-
-// differ changes the bytes of b before i that differ.
-func (c *copier) differ(b []byte, done, i int) error {
-	for c.at < done+i {
-		b[c.at-done] += c.value
-		if err := c.find(c.at + 1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// end checks that the section says no more than was made of it.
-func (s *sectionDecoder) end() error {
-	if s.left > 0 {
-		return badf("%d bytes of a section are left", s.left)
-	}
-	return s.made.end()
-}
-
-// close waits until nothing is decoded any more.
-func (s *sectionDecoder) close() { s.made.drain() }

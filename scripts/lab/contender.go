@@ -21,7 +21,7 @@ type contender struct {
 }
 
 // program starts what offers the content on the origin, which must be ready when origin returns, and what
-// fetches it on a machine.
+// fetches it on a machine, if it can do that.
 type program struct {
 	origin  func(ctx context.Context, r *round) error
 	machine func(ctx context.Context, r *round, m *machine) (*process, error)
@@ -33,6 +33,7 @@ type program struct {
 func programs() map[string]program {
 	return map[string]program{
 		"shoal":        {origin: serveShoal, machine: getShoal, torrent: true},
+		"edge":         {origin: serveEdge, torrent: true},
 		"aria2":        {origin: seedAria2, machine: getAria2, torrent: true, needs: []string{"aria2c"}},
 		"libtorrent":   {origin: seedLibtorrent, machine: getLibtorrent, torrent: true, needs: []string{python}},
 		"transmission": {origin: seedTransmission, machine: getTransmission, torrent: true, needs: []string{"transmission-cli"}},
@@ -70,12 +71,14 @@ func parseContender(text string) (c contender, err error) {
 	all := programs()
 	for _, name := range append([]string{origin}, c.machines...) {
 		if _, ok := all[name]; !ok {
-			return c, fmt.Errorf("contender %s: no program %q: there are shoal, aria2, libtorrent, transmission, http, http-sha256 and floor", text, name)
+			return c, fmt.Errorf("contender %s: no program %q: there are shoal, edge, aria2, libtorrent, transmission, http, http-sha256 and floor", text, name)
 		}
 	}
 	for _, name := range c.machines {
 		ok := true
 		switch from, to := all[origin], all[name]; {
+		case to.machine == nil:
+			ok = false
 		case origin == "floor" || name == "floor":
 			ok = origin == name
 		case origin == "http" || origin == "http-sha256":

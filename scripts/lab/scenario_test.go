@@ -94,7 +94,7 @@ func TestContenders(t *testing.T) {
 	if err != nil || len(c.machines) != 2 || c.pieceLength != 256<<10 || c.origin != "shoal" || c.byTracker() {
 		t.Errorf("shoal+aria2@256Ki: %+v, %v", c, err)
 	}
-	for _, bad := range []string{"", "emule", "aria2@", "aria2@100Ki", "aria2+", "aria2>http", "floor>shoal", "http>floor"} {
+	for _, bad := range []string{"", "emule", "aria2@", "aria2@100Ki", "aria2+", "aria2>http", "floor>shoal", "http>floor", "edge"} {
 		if _, err := parseContender(bad); err == nil {
 			t.Errorf("contender %q is accepted", bad)
 		}

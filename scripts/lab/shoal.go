@@ -128,9 +128,18 @@ func sentByShoal(ctx context.Context, socket string) (peers, web int64, err erro
 			Peers int64 `json:"sent_peers_bytes"`
 			HTTP  int64 `json:"sent_http_bytes"`
 		}
+		Edge *struct {
+			Requests struct {
+				Peers int64 `json:"peer_bytes"`
+				Hits  int64 `json:"hit_bytes"`
+			}
+		}
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&s); err != nil {
 		return 0, 0, err
+	}
+	if s.Edge != nil {
+		return s.Edge.Requests.Peers, s.Edge.Requests.Hits, nil
 	}
 	if len(s.Contents) != 1 {
 		return 0, 0, fmt.Errorf("the origin's status has %d contents", len(s.Contents))

@@ -248,3 +248,39 @@ func BenchmarkTenThousandIdle(b *testing.B) {
 		}
 	}
 }
+
+// A torrent that is closed and added again is announced after the farewell, however long a tracker takes to hear that.
+func TestAddedAgainAfterItHasStopped(t *testing.T) {
+	heard := make(chan string, 10)
+	held := make(chan struct{})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		event := r.URL.Query().Get("event")
+		if event == "stopped" {
+			<-held
+		}
+		heard <- event
+		io.WriteString(w, "d8:intervali1800e5:peers0:e")
+	}))
+	defer web.Close()
+	s := NewScheduler(Config{})
+	run(t, s)
+	j, _ := job(web.URL, 0)
+	j.InfoHashes = j.InfoHashes[:1]
+	e := s.Add(j)
+	got := []string{<-heard}
+	e.Close()
+	for range 2 { // the first of them has nothing to say
+		e = s.Add(j)
+		e.Close()
+	}
+	s.Add(j)
+	other := j
+	other.InfoHashes = [][20]byte{{9}}
+	s.Add(other) // has nothing to wait for
+	got = append(got, <-heard)
+	close(held)
+	got = append(got, <-heard, <-heard)
+	if want := "started started stopped started"; strings.Join(got, " ") != want {
+		t.Errorf("the tracker has heard %q, want %q", got, want)
+	}
+}

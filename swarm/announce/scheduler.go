@@ -60,10 +60,11 @@ type Scheduler struct {
 	wake chan struct{}
 	port atomic.Int32 // what trackers are told
 
-	mu    sync.Mutex
-	queue agenda.Queue[*tier]
-	tiers map[*tier]bool // all that are not closed, queued or not
-	hosts map[string]*host
+	mu      sync.Mutex
+	queue   agenda.Queue[*tier]
+	tiers   map[*tier]bool // all that are not closed, queued or not
+	leaving map[*tier]bool // those of them that are to say "stopped"
+	hosts   map[string]*host
 }
 
 // NewScheduler makes a Scheduler; nothing happens until Run.
@@ -79,7 +80,7 @@ func NewScheduler(c Config) *Scheduler {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Scheduler{cfg: c, ask: client{http: c.HTTP, udp: new(sockets)}, wake: make(chan struct{}, 1),
-		tiers: make(map[*tier]bool), hosts: make(map[string]*host)}
+		tiers: make(map[*tier]bool), leaving: make(map[*tier]bool), hosts: make(map[string]*host)}
 	s.port.Store(int32(c.Port))
 	return s
 }
@@ -118,7 +119,9 @@ func (s *Scheduler) Add(j Job) *Entry {
 		t.status.URL = urls[0]
 		e.tiers = append(e.tiers, t)
 		s.tiers[t] = true
-		s.push(t, now)
+		if !s.waits(t) {
+			s.push(t, now)
+		}
 	}
 	return e
 }
@@ -155,6 +158,7 @@ func (e *Entry) Close() {
 	for _, t := range e.tiers {
 		if !t.closing {
 			t.closing = true
+			e.s.leaving[t] = true
 			e.s.hurry(t, time.Now())
 		}
 	}

@@ -24,10 +24,12 @@ type tier struct {
 	started   bool      // a tracker has accepted an announce
 	completed bool      // to be said
 	closing   bool
-	knower    string // the tracker that knows of us; "": none
-	fails     int    // how often in a row no tracker has served us
-	round     int    // how often in a row we have come back early
-	reply     Reply  // the last one, without its peers
+	heirs     []*tier // that wait until this one is closed
+	before    int     // tiers that this one waits for
+	knower    string  // the tracker that knows of us; "": none
+	fails     int     // how often in a row no tracker has served us
+	round     int     // how often in a row we have come back early
+	reply     Reply   // the last one, without its peers
 	status    TrackerStatus
 }
 
@@ -205,7 +207,7 @@ func (s *Scheduler) stop(ctx context.Context, t *tier) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ctx.Err() == nil {
-		delete(s.tiers, t)
+		s.forget(t)
 	}
 }
 
