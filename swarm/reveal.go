@@ -40,7 +40,7 @@ type revealer struct {
 	since     time.Time      // when the exclusive phase began
 	firstOut  time.Time      // when the first leased piece was out as a whole
 	progress  time.Time      // last time anything was sent, leased or spread
-	told      time.Time      // last time anybody said that he has a piece
+	told      time.Time      // last time anybody said that he has a piece that he was not leased
 	alone     bool           // the crowd is left alone
 	spreads   int            // copies seen at peers that we did not send
 	total     int64          // bytes sent
@@ -167,8 +167,10 @@ func (v *revealer) grant(c *conn, p int, length int64, now time.Time) *lease {
 // has takes note that c says it has p. Only what is seen elsewhere after the lessee had it counts
 // as passed on.
 func (v *revealer) has(c *conn, p int, now time.Time) {
-	v.told = now
 	l := v.leases[p]
+	if l == nil || l.to != c {
+		v.told = now
+	}
 	if l == nil {
 		return
 	}

