@@ -78,12 +78,12 @@ func (e *Edge) Holds(key string, query url.Values) string {
 
 // elsewhere are the other edges as places to read a repository from, when its origin does not answer.
 func (e *Edge) elsewhere(f *feed) (list []release.Files) {
-	c, _ := f.state()
-	if e.ring == nil || c == nil {
+	id := f.repository.id.Load()
+	if e.ring == nil || id == nil {
 		return nil
 	}
-	for _, m := range e.ring.peers(c.id) {
-		base := &url.URL{Scheme: "http", Host: m.Addr, Path: "/" + c.id + "/"}
+	for _, m := range e.ring.peers(*id) {
+		base := &url.URL{Scheme: "http", Host: m.Addr, Path: "/" + *id + "/"}
 		list = append(list, deliver.NewUpstream(base, e.cfg.UserAgent))
 	}
 	return list

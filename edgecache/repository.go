@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/deliver"
@@ -27,6 +28,7 @@ type repository struct {
 	heard    chan []byte // what peers say of its log
 	before   *catalog    // what was read last; nil: nothing was
 	now      func() time.Time
+	id       atomic.Pointer[string] // as the root has it that is pinned; nil: none was yet
 
 	mu   sync.Mutex     // held while walk is read from: nobody waits for an origin then
 	walk *release.Trust // of the state that is published; nil: of none
@@ -93,6 +95,8 @@ func (r *repository) look(ctx context.Context, known bool) (*catalog, *release.T
 	if err != nil {
 		return nil, nil, err
 	}
+	id := t.ID()
+	r.id.Store(&id)
 	if err := t.Refresh(ctx); err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,15 +15,16 @@ import (
 type cluster struct {
 	t      *testing.T
 	origin string
+	root   string // the origin's root.json
 	gossip []string
 	hosts  []*swarmtest.Host
 	edges  []*swarmtest.Process
 	urls   []string
 }
 
-func newCluster(t *testing.T, origin string, n int) *cluster {
+func newCluster(t *testing.T, origin, root string, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, origin: origin, edges: make([]*swarmtest.Process, n), urls: make([]string, n)}
+	c := &cluster{t: t, origin: origin, root: root, edges: make([]*swarmtest.Process, n), urls: make([]string, n)}
 	for range n {
 		h := swarmtest.Local(t)
 		c.hosts = append(c.hosts, h)
@@ -43,7 +46,7 @@ func newCluster(t *testing.T, origin string, n int) *cluster {
 
 // start runs edge i, in zone i modulo 3.
 func (c *cluster) start(i int) {
-	args := []string{"--quota", "1G", "--name", fmt.Sprint("edge-", i), "--zone", fmt.Sprint("zone-", i%3), "--cluster-key", "a key of a test", "--gossip", c.gossip[i]}
+	args := []string{"--quota", "1G", "--name", fmt.Sprint("edge-", i), "--zone", fmt.Sprint("zone-", i%3), "--cluster-key", "a key of a test", "--gossip", c.gossip[i], "--root", c.root}
 	for j, addr := range c.gossip {
 		if j != i {
 			args = append(args, "--join", addr)
@@ -172,7 +175,7 @@ func TestClusterSharesOut(t *testing.T) {
 		names = append(names, fmt.Sprint("app", i))
 	}
 	o, dir, origin, serve := newOrigin(t, size, names...)
-	c := newCluster(t, origin, edges)
+	c := newCluster(t, origin, filepath.Join(dir, "root.json"), edges)
 	waitUntil(t, "each release has two copies", c.replicated(apps))
 	for name, n := range sentOfEach(t, origin) {
 		if n > maxCopies {
@@ -246,7 +249,10 @@ func TestClusterSharesOut(t *testing.T) {
 		}
 	}
 
-	// One comes back, and has its part again, with what it had on its disk and from the others; another one leaves in order.
+	// One comes back with an empty disk and knows nothing but the root: it has its part again, all from the others. Another one leaves in order.
+	if err := os.RemoveAll(c.hosts[dying[0]].Path("state")); err != nil {
+		t.Fatal(err)
+	}
 	c.start(dying[0])
 	waitUntil(t, "the edge that was killed is there again", func() bool { return c.members(alive[0]) == len(alive)+1 })
 	waitUntil(t, "it keeps its part again, and the others no more than theirs", func() bool { return c.handedBack(dying[0], apps+1) })
