@@ -130,6 +130,7 @@ func TestFreeSlots(t *testing.T) {
 func TestUploadOrder(t *testing.T) {
 	in := []upRank{ // as they are to be served
 		{late: true, held: 9, got: 9, at: 9},
+		{next: true, held: 9, got: 9, at: 9},
 		{held: 0, wait: 2, got: 9, at: 8},
 		{held: 0, got: 5, at: 4},
 		{held: 0, got: 5, at: 7},
@@ -203,6 +204,26 @@ func TestServe(t *testing.T) {
 	b.serve(now)
 	if cs[6].inflight == 0 {
 		t.Error("a standard peer that has waited for six seconds is not served")
+	}
+}
+
+// In a crowd a peer is given the piece that it has some of to its end, and not in turn with the others.
+func TestACrowdIsServedPieceByPiece(t *testing.T) {
+	tor, _, want := makeContent(t, 2*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	now := b.now()
+	c := b.peer(1)
+	c.queuedAt, c.lastSent = now, now
+	c.queue = []upRequest{{piece: 1, begin: 16 << 10, length: 16 << 10, at: 1}, {piece: 0, begin: 16 << 10, length: 16 << 10, at: 2}}
+	if _, r := b.nextOf(c, now); r.next {
+		t.Error("among few a piece is given in one go")
+	}
+	for i := range byte(manySources) {
+		b.peer(2 + i)
+	}
+	if i, r := b.nextOf(c, now); i != 1 || !r.next {
+		t.Errorf("in a crowd comes request %d, %+v, want the rest of the piece that was begun", i, r)
 	}
 }
 

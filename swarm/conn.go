@@ -129,6 +129,7 @@ type conn struct {
 	sentMark       int64
 	rateUp         float64
 	lastSent       time.Time
+	lastPiece      uint32 // of which its writer was handed something last
 	unchokedAt     time.Time
 	chokedAt       time.Time // when its last turn ended
 	queuedAt       time.Time // since when requests wait

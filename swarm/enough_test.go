@@ -66,6 +66,11 @@ func TestHavesAreCollectedForLongerAmongMany(t *testing.T) {
 	}{{0, 0, 20 * ms, 20 * ms}, {4, 0, 20 * ms, 20 * ms}, {16, 0, 48 * ms, 20 * ms}, {80, 0, 240 * ms, 20 * ms}, {80, 5, 20 * ms, 20 * ms}} {
 		s := session{conns: make([]*conn, c.peers), lan: make([]*conn, c.lan), pick: newPicker(2, rand.New(rand.NewPCG(1, 1)), false)}
 		s.pick.gained(0)
+		s.fresh = []int{0}
+		if got := s.haveDelay(); got != 20*ms {
+			t.Errorf("with %d peers who ask for nothing HAVEs are collected for %v, want 20 ms", c.peers, got)
+		}
+		s.asking.conns = make([]*conn, 1)
 		for p, want := range []time.Duration{c.want, c.only} {
 			s.fresh = []int{p}
 			if got := s.haveDelay(); got != want {

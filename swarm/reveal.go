@@ -19,6 +19,9 @@ import (
 //  3. a stall is measured against the lessee's progress, not the piece's age;
 //  4. the exclusive phase always ends by time.
 //
+// A large crowd gives itself so much more than we could that it is left alone once it has everything, for as long as
+// it gets on: the phase goes on without leases, but for what is given back.
+//
 // How much it gives in all, and what happens when that is spent, is hunger.go's.
 //
 // It does no I/O and belongs to the loop. A nil revealer allows everything.
@@ -37,6 +40,8 @@ type revealer struct {
 	since     time.Time      // when the exclusive phase began
 	firstOut  time.Time      // when the first leased piece was out as a whole
 	progress  time.Time      // last time anything was sent, leased or spread
+	told      time.Time      // last time anybody said that he has a piece that he was not leased
+	alone     bool           // the crowd is left alone
 	spreads   int            // copies seen at peers that we did not send
 	total     int64          // bytes sent
 	markAt    time.Time      // when the uplink's use was last looked at
@@ -163,6 +168,9 @@ func (v *revealer) grant(c *conn, p int, length int64, now time.Time) *lease {
 // as passed on.
 func (v *revealer) has(c *conn, p int, now time.Time) {
 	l := v.leases[p]
+	if l == nil || l.to != c {
+		v.told = now
+	}
 	if l == nil {
 		return
 	}
@@ -286,6 +294,7 @@ func (v *revealer) plan(now time.Time, w crowd) (grants []grant, done bool) {
 		v.returned = append(v.returned, p)
 	}
 	switch {
+	case v.next == len(v.order) && v.leaves(now, w):
 	case v.next == len(v.order) && len(v.returned) == 0 && v.unsent <= 0, now.Sub(v.progress) > stallTime, v.idle(now, w), v.late(now, w):
 		v.exclusive, v.over = false, true
 	case w.leechers < 2:
@@ -295,6 +304,20 @@ func (v *revealer) plan(now time.Time, w crowd) (grants []grant, done bool) {
 		}
 	}
 	return grants, !v.exclusive
+}
+
+const (
+	// manyLeechers is how many peers must lack something for a crowd to be left alone: what we give is less than a
+	// twentieth of what they give each other.
+	manyLeechers = manySources
+	// aloneTime is how long nobody may say anything new while it is.
+	aloneTime = time.Second
+)
+
+// leaves says whether a crowd that has everything is left alone: one that was large, and gets on.
+func (v *revealer) leaves(now time.Time, w crowd) bool {
+	v.alone = w.leechers >= 2 && (v.alone || w.leechers > manyLeechers) && now.Sub(v.told) < aloneTime && !v.late(now, w)
+	return v.alone
 }
 
 // maxTries is how many pieces that were given back are looked at in one go.

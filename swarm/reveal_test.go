@@ -270,6 +270,39 @@ func TestEachPieceLeavesOnce(t *testing.T) {
 	}
 }
 
+// A large crowd that has everything between its machines is left to itself for as long as it gets on, and no longer.
+func TestALargeCrowdIsLeftAlone(t *testing.T) {
+	l := newLeasing(100, rand.New(rand.NewPCG(1, 2)))
+	for range manyLeechers + 1 {
+		l.join(&habits{asks: true, relay: 5})
+	}
+	sent := func() (n int64) {
+		for _, k := range l.sentOf {
+			n += k
+		}
+		return n
+	}
+	for l.left > 0 {
+		l.step()
+		l.audit(t)
+	}
+	for range 20 {
+		l.step()
+	}
+	if !l.exclusive || sent() > 120*leasePiece {
+		t.Errorf("while the crowd gets on it is given %.2f copies (leases: %v), want about one", float64(sent())/(100*leasePiece), l.exclusive)
+	}
+	for _, h := range l.peers {
+		h.relay = 0
+	}
+	for range 60 {
+		l.step()
+	}
+	if l.exclusive {
+		t.Error("a crowd that does not get on is left alone")
+	}
+}
+
 // A lessee that gets and passes on its pieces keeps them, however long the queue is.
 func TestAQueueIsNoStall(t *testing.T) {
 	l := newLeasing(100, rand.New(rand.NewPCG(3, 4)))

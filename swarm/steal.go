@@ -27,6 +27,9 @@ const (
 	stealChecks = 20_000
 )
 
+// crowded says whether there are so many sources.
+func (s *session) crowded() bool { return len(s.conns)-len(s.lan) > manySources }
+
 // wait is how long c will take to answer all it was asked, as far as one can tell.
 func (c *conn) wait(now time.Time) time.Duration {
 	backlog, told := c.backlog(now)
@@ -131,7 +134,7 @@ func (s *session) steal(now time.Time) {
 // stealOne has c take over one request, that of the source with the longest queue.
 func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) bool {
 	mine := c.wait(now)
-	if len(s.conns)-len(s.lan) > manySources {
+	if s.crowded() {
 		mine = 2 * max(mine, c.lately(now))
 	}
 	for k := range busy {

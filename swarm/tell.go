@@ -27,8 +27,12 @@ const (
 	manyHaves    = 64 // so many do not wait
 )
 
-// haveDelay is how long new pieces are collected.
+// haveDelay is how long new pieces are collected: no longer than needed while nobody asks for anything, since then
+// packets cost nothing and what is told is what we are asked for next.
 func (s *session) haveDelay() time.Duration {
+	if len(s.asking.conns) == 0 {
+		return leastHaveDelay
+	}
 	for _, p := range s.fresh {
 		if s.pick.avail[p] == 0 {
 			return leastHaveDelay

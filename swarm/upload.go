@@ -145,6 +145,7 @@ func (s *session) serve(now time.Time) {
 		best.inflight += int64(r.length)
 		s.served = best.served
 		best.served += best.weight() * int64(r.length)
+		best.lastPiece = r.piece
 		s.writing.add(best)
 		best.line().onWay += int64(r.length)
 		best.out.block(r)
@@ -160,11 +161,13 @@ func (c *conn) weight() int64 {
 	return 1
 }
 
-// upRank orders requests: those of peers that have waited too long, then pieces that nobody has yet, of the peer that
+// upRank orders requests: those of peers that have waited too long, then the rest of a piece where it is to be given in
+// one go, then pieces that nobody has yet, of the peer that
 // has waited longest, then the peer that got least of late, then the piece that fewest have, then the oldest. Rare
 // pieces first whoever asks for them would starve who has most of it for the sake of those who come late.
 type upRank struct {
 	late bool
+	next bool // of the piece that the peer was given something of just now
 	held int32
 	wait int // tenths of a second that the peer has got nothing, where it asks for a piece that nobody else has
 	got  int64
@@ -174,6 +177,9 @@ type upRank struct {
 func (a upRank) before(b upRank) bool {
 	if a.late != b.late {
 		return a.late
+	}
+	if a.next != b.next {
+		return a.next
 	}
 	if (a.held == 0) != (b.held == 0) {
 		return a.held == 0
@@ -198,9 +204,14 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	}
 	late := c.inflight == 0 && now.Sub(c.queuedAt) > patience && now.Sub(c.lastSent) > patience
 	wait := int(min(now.Sub(c.queuedAt), now.Sub(c.lastSent)) / (100 * time.Millisecond))
+	whole := s.whole(c)
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
-		k := upRank{late, s.pick.avail[r.piece], wait, c.served, r.at}
+		k := upRank{late: late, held: s.pick.avail[r.piece], wait: wait, got: c.served, at: r.at}
+		if whole && r.begin > 0 && r.piece == c.lastPiece {
+			k.next = true
+			return i, k
+		}
 		if k.held > 0 {
 			k.wait = 0
 		}
@@ -209,6 +220,12 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 		}
 	}
 	return best, rank
+}
+
+// whole says whether c is given a piece in one go: in a crowd, where its turn comes seldom, it would have many that it
+// can pass nothing on of. It may not take longer than a queue may be.
+func (s *session) whole(c *conn) bool {
+	return s.reveal == nil && s.crowded() && s.torrent.PieceLength <= c.line().limit()
 }
 
 // wrote takes note of blocks that went out.
