@@ -20,7 +20,7 @@ import (
 //  4. the exclusive phase always ends by time.
 //
 // A large crowd gives itself so much more than we could that it is left alone once it has everything, for as long as
-// it gets on: the phase goes on without leases, but for what is given back.
+// it, and each of its machines, gets on: the phase goes on without leases, but for what is given back.
 //
 // How much it gives in all, and what happens when that is spent, is hunger.go's.
 //
@@ -78,6 +78,7 @@ type relay struct {
 	busy    time.Duration // for how long it has had something to pass on
 	moved   time.Time     // when it last took something
 	passed  time.Time     // when something of it was last seen elsewhere
+	gained  time.Time     // when it last had a piece that it was not leased
 	stalls  int           // leases taken from it since
 	penalty time.Time     // no leases until then
 }
@@ -102,7 +103,7 @@ func (v *revealer) joins(c *conn, leechers int, now time.Time) bool {
 	if !v.exclusive && !v.over && leechers >= 2 && v.left > 0 {
 		v.exclusive, v.since, v.progress, v.markAt, v.mark = true, now, now, now, v.total
 	}
-	r := &relay{c: c, moved: now}
+	r := &relay{c: c, moved: now, gained: now}
 	v.peers[c] = r
 	v.joined = append(v.joined, r)
 	return v.exclusive
@@ -170,6 +171,9 @@ func (v *revealer) has(c *conn, p int, now time.Time) {
 	l := v.leases[p]
 	if l == nil || l.to != c {
 		v.told = now
+		if r := v.peers[c]; r != nil {
+			r.gained = now
+		}
 	}
 	if l == nil {
 		return
@@ -316,8 +320,16 @@ const (
 
 // leaves says whether a crowd that has everything is left alone: one that was large, and gets on.
 func (v *revealer) leaves(now time.Time, w crowd) bool {
-	v.alone = w.leechers >= 2 && (v.alone || w.leechers > manyLeechers) && now.Sub(v.told) < aloneTime && !v.late(now, w)
+	v.alone = w.leechers >= 2 && (v.alone || w.leechers > manyLeechers) && now.Sub(v.told) < aloneTime && !v.anyStarves(now, w) && !v.late(now, w)
 	return v.alone
+}
+
+// anyStarves says whether the crowd gives somebody nothing: nobody else may reach him.
+func (v *revealer) anyStarves(now time.Time, w crowd) bool {
+	patience := starvePatience(w.length(0))
+	return slices.ContainsFunc(v.joined, func(r *relay) bool {
+		return !r.c.seed && now.Sub(r.gained) >= patience && !w.deaf(r.c)
+	})
 }
 
 // maxTries is how many pieces that were given back are looked at in one go.

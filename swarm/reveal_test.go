@@ -16,6 +16,7 @@ type leasing struct {
 	crowd crowd
 	rate  int64 // bytes per second that the origin sends
 	peers []*habits
+	shut  *habits // nobody passes it anything
 }
 
 const leasePiece = 64 << 10
@@ -115,7 +116,7 @@ func (l *leasing) pass(h *habits) {
 	for _, i := range l.rnd.Perm(len(l.peers)) {
 		to := l.peers[i]
 		for p := range h.has {
-			if h.has[p] && !to.has[p] && !to.gone && to != h {
+			if h.has[p] && !to.has[p] && !to.gone && to != h && to != l.shut {
 				to.has[p] = true
 				l.revealer.has(to.conn, p, l.now)
 				return
@@ -300,6 +301,30 @@ func TestALargeCrowdIsLeftAlone(t *testing.T) {
 	}
 	if l.exclusive {
 		t.Error("a crowd that does not get on is left alone")
+	}
+}
+
+// A large crowd is not left alone when it gives one of its machines nothing.
+func TestNobodyIsLeftOutOfACrowd(t *testing.T) {
+	l := newLeasing(400, rand.New(rand.NewPCG(1, 2)))
+	for range manyLeechers + 1 {
+		l.join(&habits{asks: true, relay: 5})
+	}
+	out := l.join(&habits{asks: true})
+	for l.left > 0 {
+		l.step()
+		l.audit(t)
+	}
+	l.step()
+	if !l.exclusive || !l.alone {
+		t.Fatal("a crowd that gets on is not left alone")
+	}
+	l.shut = out // nobody gives it anything from now on
+	for range 60 {
+		l.step()
+	}
+	if l.exclusive {
+		t.Error("a machine that others give nothing gets nothing from the origin either")
 	}
 }
 
