@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -79,7 +80,11 @@ func apply(ctx context.Context, old delta.Tree, new *piece.Info, patch, to strin
 		return err
 	}
 	defer f.Close()
-	return delta.Apply(ctx, old, f, delta.Want{V2: new.V2, Length: new.Length}, &directory{path: to})
+	start := time.Now()
+	if err := delta.Apply(ctx, old, f, delta.Want{V2: new.V2, Length: new.Length}, &directory{path: to}); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(time.Since(start))
 }
 
 // directory is a sink that puts the files a patch makes below a directory.

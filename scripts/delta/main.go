@@ -2,7 +2,7 @@
 
 // Delta measures patches between real releases, beside what others make of them, and prints a table in Markdown.
 //
-//	go run ./scripts/delta [-pairs go-patch,next] [-memory BYTES] [-others] [-cache DIR]
+//	go run ./scripts/delta [-pairs go-patch,next] [-memory BYTES] [-others | -tree] [-cache DIR]
 //
 // The releases come from the Go module proxy and the npm registry, 430 MB, once; they are kept in the user's cache directory. Sizes are exact; for
 // times the computer should have nothing else to do.
@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string) error {
 	names := flags.String("pairs", "", "`NAMES` of the pairs, with commas between them; default: all")
 	memory := flags.Int64("memory", 0, "`BYTES` that a diff may use; default: what delta.Options says")
 	others := flags.Bool("others", false, "also measure the update by shoal, casync, xdelta3, zsync, and curl of the whole archive, as far as they are installed")
+	pieces := flags.Bool("tree", false, "measure what is fetched of the tree's files where there is no patch instead, in bytes")
 	flags.StringVar(&cache, "cache", filepath.Join(cache, "shoal-pairs"), "where the releases are kept")
 	flags.Parse(args)
 	if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -54,6 +55,16 @@ func run(ctx context.Context, args []string) error {
 	chosen := slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
 		return *names != "" && !slices.Contains(strings.Split(*names, ","), p.name)
 	})
+	if *pieces {
+		fmt.Println("| pair | tree, equal files reused | blocks as well | index | % of new |")
+		fmt.Println("| --- | --: | --: | --: | --: |")
+		for _, p := range chosen {
+			if err := b.pieces(ctx, p); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+		}
+		return nil
+	}
 	fmt.Println("| pair | new MB | changed MB | archive MB | patch bytes | % of new | goal | diff CPU-s/MB | diff memory, × largest file | apply MB/s | of CPU | apply memory MB |")
 	fmt.Println("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
 	for _, p := range chosen {
