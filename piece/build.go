@@ -97,12 +97,20 @@ func plan(s *scanned, c BuildConfig) (*Info, *BuildReport, error) {
 		report.Padding = padding(s.dir, s.files, pieceLength)
 	}
 	if s.emptyDirs > 0 {
-		report.Notices = append(report.Notices, fmt.Sprintf("%d empty directories are left out: torrents have none", s.emptyDirs))
+		report.Notices = append(report.Notices, leftOut(s.emptyDirs))
 	}
 	if n, name := unportable(s); n > 0 {
 		report.Notices = append(report.Notices, fmt.Sprintf("names that Windows does not have, %d in all, such as %q: no machine with Windows can fetch this", n, name))
 	}
 	return in, report, nil
+}
+
+// leftOut tells of empty directories.
+func leftOut(dirs int) string {
+	if dirs == 1 {
+		return "an empty directory is left out: torrents have none"
+	}
+	return fmt.Sprintf("%d empty directories are left out: torrents have none", dirs)
 }
 
 // layOut gives each file its place.

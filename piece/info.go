@@ -1,6 +1,7 @@
 package piece
 
 import (
+	"encoding/hex"
 	"errors"
 	"iter"
 	"slices"
@@ -74,6 +75,14 @@ func (f *File) Name(in *Info) string {
 		return in.Name
 	}
 	return in.Name + "/" + strings.Join(f.Path, "/")
+}
+
+// Key is what a content is called in URLs and events: the hex v2 info hash, or the v1 hash if it has no other.
+func (in *Info) Key() string {
+	if in.HasV2 {
+		return hex.EncodeToString(in.V2[:])
+	}
+	return hex.EncodeToString(in.V1[:])
 }
 
 // NumPieces is how many pieces there are; at least 1.

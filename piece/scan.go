@@ -3,6 +3,7 @@ package piece
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -30,6 +31,38 @@ type scanned struct {
 	stats     []FileStat
 	sparse    []bool // occupies less than its size
 	emptyDirs int
+	refused   refusals
+}
+
+// refusals are paths that cannot be shared: whoever is told of one alone renames it and is told of the next.
+type refusals struct {
+	errs  []error // the first of them
+	count int
+}
+
+// mostRefusals is how many are told one by one.
+const mostRefusals = 10
+
+func (r *refusals) add(err error) {
+	if r.count++; r.count <= mostRefusals {
+		r.errs = append(r.errs, err)
+	}
+}
+
+// err is nil if there are none.
+func (r *refusals) err() error {
+	if r.count == 0 {
+		return nil
+	}
+	texts := make([]string, len(r.errs))
+	for i, err := range r.errs {
+		texts[i] = err.Error()
+	}
+	text := strings.Join(texts, "; ")
+	if r.count > mostRefusals {
+		text += fmt.Sprintf("; and %d more", r.count-mostRefusals)
+	}
+	return errors.New(text)
 }
 
 // scan lists path, which may be a symlink itself, without following any below it.
@@ -50,6 +83,9 @@ func scan(ctx context.Context, path, name string) (*scanned, error) {
 		return s, s.add(fi, path, nil)
 	}
 	if err := s.walk(ctx, path, nil); err != nil {
+		return nil, err
+	}
+	if err := s.refused.err(); err != nil {
 		return nil, err
 	}
 	set, err := newPaths(s.files)
@@ -82,7 +118,8 @@ func (s *scanned) walk(ctx context.Context, dir string, below []string) error {
 		path := append(below[:len(below):len(below)], e.Name())
 		full := dir + string(filepath.Separator) + e.Name()
 		if err := checkPath(s.name, path); err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
+			s.refused.add(fmt.Errorf("%s: %w", dir, err))
+			continue
 		}
 		if e.IsDir() {
 			if err := s.walk(ctx, full, path); err != nil {

@@ -57,10 +57,7 @@ func (s *Seeder) recordFile(path string) string {
 
 // keep writes a description to the state directory. leaves may be nil.
 func (s *Seeder) keep(t *piece.Torrent, rec record, leaves *os.File) error {
-	key := hex.EncodeToString(t.V1[:])
-	if t.HasV2 {
-		key = hex.EncodeToString(t.V2[:])
-	}
+	key := t.Key()
 	rec.Key = key
 	if err := os.MkdirAll(filepath.Join(s.cfg.StateDir, "metainfo"), 0o755); err != nil {
 		return err

@@ -134,8 +134,9 @@ type conn struct {
 	queuedAt       time.Time // since when requests wait
 	optimistic     bool
 	metadataServed int
-	revealed       bitset // what we told it that we have
-	open           bool   // while leasing: it was told that we have everything
+	revealed       bitset    // what we told it that we have
+	toldAll        time.Time // when we told it so by a bitfield last
+	open           bool      // while leasing: it was told that we have everything
 	hunger         hunger
 }
 

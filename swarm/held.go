@@ -74,27 +74,29 @@ func (s *session) fetchHeld() Hold {
 	if limit := s.t.node.down[away].Rate(); limit > 0 && (down >= busyShare*float64(limit) || s.outstanding[away] >= s.mostAsked(away)/2) {
 		return HoldLimit
 	}
-	if down > 0 && down >= busyShare*float64(c.peakDownPerSec.Load()) {
-		return HoldLink
-	}
-	if s.missing() == 0 {
+	fast := down > 0 && down >= busyShare*float64(c.peakDownPerSec.Load())
+	if s.missing() == 0 && !fast {
 		return HoldDisk
 	}
 	var waits [Classes]int64
-	useful, busy := false, false
+	useful, busy := false, 0 // how many have been asked
 	for _, o := range s.conns {
 		waits[o.class] += o.outstanding
 		useful = useful || o.useful > 0
-		busy = busy || o.outstanding > 0
+		if o.outstanding > 0 {
+			busy++
+		}
 	}
 	for _, w := range s.webs {
 		for r := range w.runs {
 			waits[w.sourceClass()] += r.left()
-			busy = true
+			busy++
 		}
 	}
 	switch {
-	case busy:
+	case fast && busy != 1: // the best second of one source alone says nothing of our link
+		return HoldLink
+	case busy > 0:
 		most := LAN
 		for class := LAN; class < Classes; class++ {
 			if waits[class] > waits[most] {

@@ -36,8 +36,14 @@ func TestHeldBy(t *testing.T) {
 		{"a peer that chokes", func(_ *bench, c *conn) { c.useful = 1 }, HoldChoked},
 		{"the origin is asked", func(_ *bench, c *conn) { c.useful, c.outstanding, c.class = 1, leaf, Origin }, HoldOrigin},
 		{"a neighbour is asked", func(_ *bench, c *conn) { c.useful, c.outstanding, c.class = 1, leaf, LAN }, HoldLAN},
-		{"as fast as ever", func(b *bench, c *conn) {
+		{"one source, as fast as ever", func(b *bench, c *conn) {
 			c.useful, c.outstanding, c.class = 1, leaf, Origin
+			b.t.counts.downRate.Store(95)
+			b.t.counts.peakDownPerSec.Store(100)
+		}, HoldOrigin},
+		{"two sources, as fast as ever", func(b *bench, c *conn) {
+			c.useful, c.outstanding, c.class = 1, leaf, Origin
+			b.conns = append(b.conns, &conn{introduced: true, class: Peers, outstanding: leaf})
 			b.t.counts.downRate.Store(95)
 			b.t.counts.peakDownPerSec.Store(100)
 		}, HoldLink},

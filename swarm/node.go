@@ -209,6 +209,19 @@ func (n *Node) find(hash [20]byte) *Transfer {
 	return n.transfers[hash]
 }
 
+// Transfers are those that were added and are not closed, in no order.
+func (n *Node) Transfers() []*Transfer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []*Transfer
+	for h, t := range n.transfers {
+		if h == t.hashes()[0] { // a hybrid is there under two
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
 // HandleConn takes part in swarms over a connection that somebody opened to us, and returns when
 // it has ended and is closed. It must be called while Run runs.
 func (n *Node) HandleConn(ctx context.Context, nc net.Conn) {

@@ -15,6 +15,9 @@ import (
 // borderTime is for how long what machines beyond the border need not know at once is collected.
 const borderTime = 400 * time.Millisecond
 
+// bitfieldTime is how far bitfields are apart at least: who sends more than maxBitfields a second is taken for a flood.
+const bitfieldTime = 5 * time.Second / (4 * maxBitfields)
+
 const (
 	// leastHaveDelay is how long new pieces are collected at least, and always when one of them is nobody else's.
 	leastHaveDelay = 20 * time.Millisecond
@@ -91,8 +94,8 @@ func (s *session) tell(c *conn, pieces []int, now time.Time) {
 				b = wire.AppendIndex(b, wire.Have, uint32(p))
 			}
 		}
-		if c.shoal && len(b)-from > len(c.revealed.b) { // others may take it amiss: BEP 3 has it as the first message only
-			b = wire.AppendBitfield(b[:from], c.revealed.b)
+		if c.shoal && len(b)-from > len(c.revealed.b) && now.Sub(c.toldAll) >= bitfieldTime { // others may take it amiss: BEP 3 has it as the first message only
+			b, c.toldAll = wire.AppendBitfield(b[:from], c.revealed.b), now
 		}
 		return b
 	})

@@ -34,6 +34,15 @@ func TestManyNewPiecesAreToldByABitfield(t *testing.T) {
 	if n, size := told(other); n != 20 || size != 20*9 {
 		t.Errorf("another was told of %d pieces in %d bytes, want 20 in %d", n, size, 20*9)
 	}
+	for p := range 10 { // a fast fetch has so many each 20 ms
+		b.have.add(20 + p)
+		b.v1ok.add(20 + p)
+		b.fresh = append(b.fresh, 20+p)
+	}
+	b.flushHaves()
+	if n, size := told(shoal); n != 30 || size != 10*9 {
+		t.Errorf("at once after a bitfield a Shoal peer was told of %d pieces in %d more bytes, want 30 in %d: many bitfields are a flood", n, size, 10*9)
+	}
 }
 
 // Beyond the border one machine of each place is told at once of what nobody else has; the others, and of the rest

@@ -60,7 +60,7 @@ func failures() []struct {
 		{is(updater.ErrHeld), failure{exitHeld, "update-held", ""}},
 		{is(updater.ErrRolledBack), failure{exitUnexpected, "rolled-back", "it is not tried again here; the next version is"}},
 		{as[*updater.HookError], failure{exitUnexpected, "hook-failed", "nothing was changed; the next check tries again"}},
-		{is(updater.ErrLayout), failure{exitLocal, "layout", ""}},
+		{is(updater.ErrLayout), failure{exitLocal, "layout", "name another place with --to"}},
 		{as[*updater.RefusedError], failure{exitTrust, "fleet-refused", ""}},
 		{is(updater.ErrNothing), failure{exitNoSource, "no-version", "shoal update history shows what there was"}},
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
@@ -80,10 +80,10 @@ func failures() []struct {
 		{is(disk.ErrHeld), failure{exitHeld, "held", "end the other one, or wait for it"}},
 		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},
-		{is(fs.ErrPermission, syscall.EROFS), failure{exitLocal, "permission", ""}},
-		{is(fs.ErrNotExist), failure{exitLocal, "not-found", ""}},
-		{is(fs.ErrExist), failure{exitLocal, "exists", ""}},
-		{isLocal, failure{exitLocal, "io", ""}},
+		{is(fs.ErrPermission, syscall.EROFS), failure{exitLocal, "permission", "choose a place (or a port) that this user may use, or run it as another user"}},
+		{is(fs.ErrNotExist), failure{exitLocal, "not-found", "is the path right? It is taken from the current directory on"}},
+		{is(fs.ErrExist), failure{exitLocal, "exists", "choose another name, or move away what lies there"}},
+		{isLocal, failure{exitLocal, "io", "look at the disk and the system's log, then run it again"}},
 		{func(error) bool { return true }, failure{exitUnexpected, "unexpected", ""}},
 	}
 }

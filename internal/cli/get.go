@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"os"
 	"os/signal"
@@ -177,7 +176,11 @@ func (e *env) startPeer(ctx context.Context, private bool, hosts []string, stays
 	config.Upload = e.upload()
 	dht := e.dht(private, hosts...)
 	dht.ReadOnly = !stays // who leaves soon would be asked in vain
-	node, err := daemon.NewPeer(ctx, daemon.PeerConfig{Listen: e.settings.String("listen"), Log: e.log, Swarm: config, DHT: dht, Limits: e.settings.limits(), Around: around})
+	peer := daemon.PeerConfig{Listen: e.settings.String("listen"), Version: readVersion().Version, Log: e.log, Swarm: config, DHT: dht, Limits: e.settings.limits(), Around: around}
+	if e.settings.has("state-dir") {
+		peer.StateDir = e.settings.String("state-dir")
+	}
+	node, err := daemon.NewPeer(ctx, peer)
 	if err != nil {
 		return nil, err
 	}
@@ -331,8 +334,8 @@ func (e *env) done(staged *deliver.Staged, r deliver.Request, took time.Duration
 		return
 	}
 	s, t := staged.Stats(), staged.Torrent()
-	sum := summary{Name: t.Name, Infohash: infohash(t.Info), Bytes: s.Wanted, Seconds: seconds(took),
-		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), TMin: seconds(s.TMin()), Held: heldBy(s), Idle: idleSeconds(s)}
+	sum := summary{Name: t.Name, Infohash: t.Key(), Bytes: s.Wanted, Seconds: seconds(took),
+		From: fromBytes(s), Wasted: s.Wasted, Efficiency: efficiency(s, took), TMin: seconds(min(s.TMin(), took)), Held: heldBy(s), Idle: idleSeconds(s)}
 	if staged.Plan != nil {
 		c := staged.Plan.Chosen()
 		sum.Way, sum.PatchFrom, sum.Saved = c.Way, c.From, max(0, t.Length-(sum.From.sum()-sum.From.Reuse))
@@ -377,14 +380,6 @@ func idleSeconds(s swarm.Stats) map[string]float64 {
 		all[swarm.IdleCause(why).String()] = seconds(d)
 	}
 	return all
-}
-
-// infohash is what a content is called: its v2 info hash, or the v1 hash if it has no other.
-func infohash(in *piece.Info) string {
-	if in.HasV2 {
-		return hex.EncodeToString(in.V2[:])
-	}
-	return hex.EncodeToString(in.V1[:])
 }
 
 // userAgent is what we call ourselves to others.

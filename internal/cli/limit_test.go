@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"shoal/internal/daemon"
 	"shoal/internal/swarmtest"
 )
 
@@ -95,4 +99,54 @@ func TestLimitsOfARunningSeedChange(t *testing.T) {
 	write("limit-up = \"0\"\n")
 	seed.Signal(syscall.SIGHUP)
 	get.Succeed() // at full speed
+}
+
+// A get that runs is slowed and quickened over a socket of its own, which is gone with it; a killed one's is removed by the next.
+func TestLimitsOfARunningGetChange(t *testing.T) {
+	needsSignals(t)
+	t.Parallel()
+	h := swarmtest.Local(t)
+	content := swarmtest.File(t, h.Path("release.bin"), 1<<20)
+	_, serving := origin(h, content, "--state-dir", h.Path("origin"))
+	left := daemon.RunSocket(h.Path("state"), 1<<30)
+	if err := os.MkdirAll(filepath.Dir(left), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	killed, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.SetUnlinkOnClose(false)
+	killed.Close()
+	if err := os.Chtimes(left, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+
+	get := h.Start("get", serving.String("url"), "-o", h.Path("out"), "--limit-down", "40K") // half a minute
+	get.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 0 })
+	if exists(left) {
+		t.Errorf("%s is there still, want the killed command's socket removed", left)
+	}
+	slowed := h.Run("limit", "--limit-down", "20K").Succeed().Expect("limits")
+	if now := slowed.Int("limit_down_now"); now != 20_000 {
+		t.Errorf("limits %v: want 20000 down", slowed)
+	}
+	contents, _ := h.Run("status").Succeed().Expect("status")["contents"].([]any)
+	if len(contents) != 1 || contents[0].(map[string]any)["fetch"] == nil {
+		t.Errorf("status shows contents %v, want one that is being fetched", contents)
+	}
+
+	second := h.Start("get", serving.String("url"), "-o", h.Path("other"), "--limit-down", "40K")
+	second.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 0 })
+	pid := strconv.Itoa(get.PID())
+	if e := h.Run("limit", "--limit-down", "0").Fail(exitUsage).Expect("error"); !strings.Contains(e.String("message"), pid) {
+		t.Errorf("error %v: want the processes named, %s among them", e, pid)
+	}
+	h.Run("limit", "--limit-down", "0", "--pid", pid).Succeed()
+	get.Succeed() // at full speed
+	h.Run("limit", "--limit-down", "0").Succeed()
+	second.Succeed()
+	if exists(h.Path("state")) && exists(filepath.Dir(left)) {
+		t.Errorf("%s is there still, want nothing left of commands that have ended", filepath.Dir(left))
+	}
 }

@@ -156,7 +156,7 @@ func (e *env) publish(ctx context.Context, path string) error {
 		Signed   []string `json:"signed"`
 		Logged   []string `json:"logged"`
 		Seconds  float64  `json:"seconds"`
-	}{ref.App, ref.Version, c.Platform, c.Channel, p.Torrent.Name, infohash(p.Torrent.Info), p.Torrent.Length, archive, p.Added, p.Promoted, orEmpty(p.Signed), orEmpty(index), seconds(time.Since(begin))},
+	}{ref.App, ref.Version, c.Platform, c.Channel, p.Torrent.Name, p.Torrent.Key(), p.Torrent.Length, archive, p.Added, p.Promoted, orEmpty(p.Signed), orEmpty(index), seconds(time.Since(begin))},
 		func(w io.Writer) {
 			what := "published"
 			if !p.Added {

@@ -324,7 +324,7 @@ func (e *env) printRollout(c *release.Channel, at *release.Rollout) {
 		case c.Rollout.Every == 0: // then nobody goes on by itself
 			fmt.Fprintf(w, "; the next, %s, when it is advanced", waves[wave])
 		default:
-			fmt.Fprintf(w, "; the next, %s, from %s on", waves[wave], next.Local().Format(time.DateTime))
+			fmt.Fprintf(w, "; the next, %s, from %s on", waves[wave], next.Local().Format(time.RFC3339))
 		}
 		fmt.Fprintln(w)
 	})

@@ -176,7 +176,7 @@ func watchLines(r *daemon.FleetRollout) []string {
 	waves := formatWaves(r.Policy.Waves)
 	first := fmt.Sprintf("%s:%s is %s, %s: wave %d of %d, %s", r.App, r.Channel, r.Version, rolloutState(r), r.Wave+1, len(waves), waves[r.Wave])
 	if !r.Next.IsZero() && !r.At.Halted && !r.At.Paused {
-		first += fmt.Sprintf(", the next from %s on", r.Next.Local().Format(time.DateTime))
+		first += fmt.Sprintf(", the next from %s on", r.Next.Local().Format(time.RFC3339))
 	}
 	machines := fmt.Sprintf("%s well", plural(e.Good, "machine"))
 	for _, n := range []struct {

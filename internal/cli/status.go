@@ -9,14 +9,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -30,9 +26,9 @@ func statusCommand() *command {
 		name:     "status",
 		args:     "[URL]",
 		usage:    "show how a running node is doing",
-		long:     "Without a URL it asks the node of this machine, through the socket in its state directory.",
+		long:     "Without a URL it asks the node of this machine, or a get or update that fetches, through the socket in its state directory.",
 		examples: []string{"shoal status", "shoal status http://origin.example:7070 --json"},
-		options:  concat(stateOptions(), outputOptions()),
+		options:  concat([]option{pidOption()}, stateOptions(), outputOptions()),
 		maxArgs:  1,
 		run: func(ctx context.Context, e *env, args []string) error {
 			url := ""
@@ -66,53 +62,21 @@ func (e *env) status(ctx context.Context, url string) error {
 	return nil
 }
 
-// nodeDirs are where a node keeps its state below the state directory: an origin or an edge, a tracker alone, a seed.
-var nodeDirs = []string{"", trackerDir, seedDir}
-
-// controlClient speaks to the node whose state directory was named, and url is what to call it. Where several run, an
-// origin or an edge comes first.
-func (e *env) controlClient() (client *http.Client, url string, err error) {
-	dir, err := e.stateDir()
-	if err != nil {
-		return nil, "", err
-	}
-	var sockets []string
-	for _, sub := range nodeDirs {
-		if socket := filepath.Join(dir, sub, daemon.SocketName); exists(socket) {
-			sockets = append(sockets, socket)
-		}
-	}
-	if len(sockets) == 0 {
-		return nil, "", &deliver.Error{Kind: deliver.ErrNoSource, Message: "no node runs with the state directory " + dir, Hint: "name its URL, or its --state-dir"}
-	}
-	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
-		for _, socket := range sockets {
-			if c, err = (&net.Dialer{}).DialContext(ctx, "unix", socket); !errors.Is(err, syscall.ECONNREFUSED) {
-				return c, err
-			}
-		}
-		return nil, fmt.Errorf("no node runs with the state directory %s any more", dir) // it was killed
-	}}}, "http://node", nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 func writeStatus(w io.Writer, st daemon.Status) {
 	fmt.Fprintf(w, "%s on port %d, version %s, up %s\n", clean(st.Role), st.Port, clean(st.Version), formatSeconds(st.Uptime))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if len(st.Contents) > 0 {
+	fetches, gives := byFetch(st.Contents)
+	writeFetches(w, fetches)
+	if len(gives) > 0 {
 		fmt.Fprintln(t, "CONTENT\tSIZE\tPEERS\tSEEDS\tUP\tSENT TO PEERS\tOVER HTTP\tCOPIES\t")
-		for _, c := range st.Contents {
+		for _, c := range gives {
 			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s/s\t%s\t%s\t%.2f\t%s\n", clean(c.Name), formatBytes(c.Bytes), c.Peers, c.Seeds,
 				formatBytes(c.Up), formatBytes(c.SentPeer), formatBytes(c.SentHTTP), c.Copies, clean(c.Error))
 		}
 		t.Flush()
-		for _, c := range st.Contents {
+		for _, c := range gives {
 			if len(c.Held) > 0 {
-				fmt.Fprintf(w, "%s: %.0f%% of the uplink's best while machines lacked something; held by %s\n", clean(c.Name), 100*c.Efficiency, formatHeld(c.Held))
+				fmt.Fprintf(w, "%s: %.0f%% of the uplink's best while machines lacked something; held by %s\n", clean(c.Name), 100*c.Efficiency, formatHeld(c.Held, givingWords))
 			}
 		}
 	}
@@ -141,14 +105,40 @@ func writeStatus(w io.Writer, st daemon.Status) {
 	}
 }
 
-// heldWords say what held a seed back.
-var heldWords = map[string]string{"link": "the link itself", "limit": "its limit", "budget": "the budget", "peers": "peers that take slowly", "unasked": "nobody asking"}
+// byFetch tells what is being fetched from what is given.
+func byFetch(all []daemon.ContentStatus) (fetches, gives []daemon.ContentStatus) {
+	for _, c := range all {
+		if c.Fetch != nil {
+			fetches = append(fetches, c)
+		} else {
+			gives = append(gives, c)
+		}
+	}
+	return fetches, gives
+}
+
+func writeFetches(w io.Writer, list []daemon.ContentStatus) {
+	for _, c := range list {
+		f := c.Fetch
+		fmt.Fprintf(w, "fetching %s: %s of %s, %s/s from %s (%s), giving %s/s\n", clean(c.Name), formatBytes(f.Have), formatBytes(f.Wanted), formatBytes(f.Down),
+			plural(c.Peers, "peer"), plural(c.Seeds, "seed"), formatBytes(c.Up))
+		if len(c.Held) > 0 {
+			fmt.Fprintf(w, "  %.0f%% of the rate of its best second; held by %s\n", 100*c.Efficiency, formatHeld(c.Held, fetchingWords))
+		}
+	}
+}
+
+// givingWords say what held a seed back, fetchingWords what a fetch.
+var givingWords = map[string]string{"link": "the link itself", "limit": "its limit", "budget": "the budget", "peers": "peers that take slowly", "unasked": "nobody asking"}
+
+var fetchingWords = map[string]string{"link": "the link itself", "limit": "its limit", "disk": "the disk", "lan": "waiting for machines of the site", "peers": "waiting for other machines",
+	"edges": "waiting for edges", "origin": "waiting for the origin", "choked": "those who have it not giving it", "pieces": "nobody having what is missing", "nobody": "nobody being connected"}
 
 // formatHeld lists what held a transfer back, what did longest first.
-func formatHeld(held map[string]float64) string {
+func formatHeld(held map[string]float64, words map[string]string) string {
 	names := slices.SortedFunc(maps.Keys(held), func(a, b string) int { return cmp.Or(cmp.Compare(held[b], held[a]), cmp.Compare(a, b)) })
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %s", clean(cmp.Or(heldWords[name], name)), formatSeconds(held[name]))
+		names[i] = fmt.Sprintf("%s %s", clean(cmp.Or(words[name], name)), formatSeconds(held[name]))
 	}
 	return strings.Join(names, ", ")
 }

@@ -1,149 +1,16 @@
 package daemon
 
 import (
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"html/template"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
-	"shoal/edgecache"
 	"shoal/seeder"
-	"shoal/swarm"
-	"shoal/tracker"
 )
-
-// Status is what /api/v1/status answers. Sizes are bytes, rates bytes per second, times seconds.
-type Status struct {
-	Version  string          `json:"version"`
-	Role     string          `json:"role"`
-	Site     string          `json:"site,omitempty"`
-	Port     int             `json:"port"`
-	Uptime   float64         `json:"uptime_seconds"`
-	DHT      DHTStatus       `json:"dht"`
-	Contents []ContentStatus `json:"contents"`
-	Tracker  *tracker.Stats  `json:"tracker,omitempty"`
-	Swarms   []SwarmStatus   `json:"swarms,omitempty"`
-	Limits   LimitStatus     `json:"limits"`
-	// Edge is what an edge keeps of others.
-	Edge *edgecache.Status `json:"edge,omitempty"`
-}
-
-// LimitStatus is the limits: rates as users write them, and what of them is in force now.
-type LimitStatus struct {
-	Up       string  `json:"limit_up"`
-	Down     string  `json:"limit_down"`
-	LAN      string  `json:"limit_lan"`
-	UpNow    int64   `json:"limit_up_now"` // bytes per second; 0: none
-	DownNow  int64   `json:"limit_down_now"`
-	LANNow   int64   `json:"limit_lan_now"`
-	MaxPeers int     `json:"max_peers"`
-	Budget   float64 `json:"origin_budget"` // copies of each content a day; 0: any number
-}
-
-// ContentStatus is one content of a node.
-type ContentStatus struct {
-	Name     string  `json:"name"`
-	Infohash string  `json:"infohash"`
-	Bytes    int64   `json:"bytes"`
-	Peers    int     `json:"peers"`
-	Seeds    int     `json:"seeds"`
-	Up       int64   `json:"up_bytes_per_second"`
-	SentPeer int64   `json:"sent_peers_bytes"`
-	SentHTTP int64   `json:"sent_http_bytes"`
-	Copies   float64 `json:"copies"`                       // everything sent / content
-	Today    int64   `json:"given_today_bytes"`            // to swarms, over BitTorrent and HTTP
-	Budget   int64   `json:"budget_today_bytes,omitempty"` // how much of that is allowed; none if there is no bound
-	// While machines that are connected lack something: TMin over that time, and what held it back.
-	Efficiency float64            `json:"efficiency"`
-	TMin       float64            `json:"t_min_seconds"`
-	Held       map[string]float64 `json:"held_seconds"`
-	Error      string             `json:"error,omitempty"`
-}
-
-// heldTimes are for how many seconds a transfer was held back by what; without those that are zero.
-func heldTimes(s swarm.Stats) map[string]float64 {
-	m := make(map[string]float64)
-	for h, d := range s.Held {
-		if d > 0 {
-			m[swarm.Hold(h).String()] = float64(d.Round(time.Millisecond)) / float64(time.Second)
-		}
-	}
-	return m
-}
-
-// SwarmStatus is one of the tracker's swarms.
-type SwarmStatus struct {
-	Infohash   string `json:"infohash"`
-	Seeds      int    `json:"seeds"`
-	Leechers   int    `json:"leechers"`
-	Downloaded int    `json:"downloaded"`
-}
-
-// Status is how the node is doing.
-func (s *Server) Status() Status {
-	s.seeder.Look(time.Now())
-	st := Status{Version: s.cfg.Version, Role: s.role(), Site: s.cfg.Swarm.Site, Port: s.Port(), DHT: s.DHT(),
-		Uptime: time.Since(s.started).Round(time.Millisecond).Seconds(), Contents: []ContentStatus{}}
-	set, now := s.bounds.limits(), s.node.Limits()
-	st.Limits = LimitStatus{Up: set.Get("limit-up"), Down: set.Get("limit-down"), LAN: set.Get("limit-lan"),
-		UpNow: now.Up, DownNow: now.Down, LANNow: now.LAN, MaxPeers: now.MaxPeers, Budget: set.OriginBudget}
-	for _, c := range s.seeder.Contents() {
-		st.Contents = append(st.Contents, s.contentStatus(c))
-	}
-	if s.edge != nil {
-		x := s.edge.Status()
-		st.Edge = &x
-	}
-	if s.tracker != nil {
-		t := s.tracker.Stats()
-		st.Tracker = &t
-		for _, w := range s.tracker.Top(100) {
-			st.Swarms = append(st.Swarms, SwarmStatus{hex.EncodeToString(w.InfoHash[:]), w.Seeds + w.Partial, w.Leechers, w.Downloaded})
-		}
-	}
-	return st
-}
-
-// role is the node's in JSON: a tracker without content is none of the swarm's roles.
-func (s *Server) role() string {
-	if s.cfg.Plain || !s.cfg.Tracker {
-		return s.cfg.Swarm.Role.String()
-	}
-	return "tracker"
-}
-
-func (s *Server) contentStatus(c *seeder.Content) ContentStatus {
-	x := c.Transfer.Stats()
-	st := ContentStatus{Name: c.Name, Infohash: c.Key(), Bytes: c.Length, Peers: x.Peers, Seeds: x.Seeds, Up: x.Up, SentHTTP: s.seeder.Sent(c)}
-	for _, n := range x.To {
-		st.SentPeer += n
-	}
-	if c.Length > 0 {
-		st.Copies = float64(st.SentPeer+st.SentHTTP) / float64(c.Length)
-	}
-	st.TMin, st.Held = float64(x.TMin().Round(time.Millisecond))/float64(time.Second), heldTimes(x)
-	busy := 0.0
-	for _, seconds := range st.Held {
-		busy += seconds
-	}
-	if busy > 0 {
-		st.Efficiency = min(1, float64(int(1000*st.TMin/busy))/1000)
-	}
-	st.Today, st.Budget = c.Ration.Today(time.Now())
-	if err := c.Gone(); err != nil {
-		st.Error = err.Error()
-	}
-	return st
-}
 
 // public is what the open port serves over HTTP.
 func (s *Server) public() http.Handler {
@@ -177,33 +44,15 @@ func (s *Server) public() http.Handler {
 
 // control is what the control socket serves: the status, and all that changes the node.
 func (s *Server) control() http.Handler {
-	mux := http.NewServeMux()
+	mux := control(s)
 	if s.edge != nil {
 		s.edgeControl(mux)
 	}
 	if s.fleet != nil {
 		s.fleet.control(mux)
 	}
-	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
-	mux.HandleFunc("GET "+LimitsPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status().Limits) })
-	mux.HandleFunc("PATCH "+LimitsPath, func(w http.ResponseWriter, r *http.Request) {
-		var texts map[string]string
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&texts)
-		if err == nil {
-			err = s.ChangeLimits(texts)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		writeJSON(w, s.Status().Limits)
-	})
 	return mux
 }
-
-// LimitsPath is where the control socket answers with the limits (GET: [LimitStatus]), and takes
-// changes (PATCH: an object of texts by the limits' names; 400 and a line of text if one cannot be read).
-const LimitsPath = "/api/v1/limits"
 
 func (s *Server) health(w http.ResponseWriter) {
 	type shoal struct {
@@ -248,25 +97,4 @@ func (s *Server) page(w http.ResponseWriter) {
 	if err := pageTemplate.Execute(w, s.Status()); err != nil {
 		s.cfg.Log.Debug("status page", "err", err)
 	}
-}
-
-// SocketName is the control socket's name in the state directory.
-const SocketName = "control.sock"
-
-// controlSocket makes the socket, for its owner alone. The lock on the directory is held, so one
-// that lies there is left over from a process that was killed.
-func controlSocket(dir string) (net.Listener, error) {
-	path := filepath.Join(dir, SocketName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		ln.Close()
-		return nil, err
-	}
-	return ln, nil
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,7 +20,10 @@ type PeerConfig struct {
 	Limits Limits // instead of those in Swarm
 	Around Around
 	DHT    DHTConfig
-	Log    *slog.Logger
+	// StateDir is where the control socket is while the peer runs, see RunSocket; "": there is none.
+	StateDir string
+	Version  string
+	Log      *slog.Logger
 }
 
 // Peer is a node that only takes part in swarms.
@@ -32,6 +36,8 @@ type Peer struct {
 	cfg       PeerConfig
 	dht       *dht.Node // nil: none
 	dhtWhy    DHTStatus
+	serving   servers
+	started   time.Time
 }
 
 // NewPeer takes the port. With peers off there is none.
@@ -39,7 +45,7 @@ func NewPeer(ctx context.Context, cfg PeerConfig) (*Peer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Peer{cfg: cfg, dhtWhy: DHTStatus{Mode: DHTOff, Reason: "peers are off"}}
+	p := &Peer{cfg: cfg, started: time.Now(), dhtWhy: DHTStatus{Mode: DHTOff, Reason: "peers are off"}}
 	if cfg.Swarm.Upload != swarm.UploadOff {
 		var err error
 		if p.port, err = port.Listen(ctx, cfg.Listen); err != nil {
@@ -79,6 +85,9 @@ func (p *Peer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Node.Run(ctx) })
 	g.Go(func() error { return p.bounds.follow(ctx) })
+	if p.cfg.StateDir != "" {
+		g.Go(func() error { return p.serveControl(ctx) })
+	}
 	if p.port != nil {
 		g.Go(func() error { return p.cfg.Around.run(ctx, p.Node, p.port, p.cfg.Log) })
 		h := port.Handlers{BitTorrent: p.HandleConn, Encrypted: p.HandleEncrypted, Log: p.cfg.Log}

@@ -345,15 +345,19 @@ func (s *Server) finishResponses() {
 	all.Wait()
 }
 
+func (s *Server) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
+	return serveHTTP(ctx, ln, h, &s.serving, s.cfg.Log)
+}
+
 // serveHTTP serves until ctx is done. Bodies of any length may be on their way: the server bounds only headers and idle
 // connections in time, and handlers how long a response may make no progress.
-func (s *Server) serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
+func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, serving *servers, log *slog.Logger) error {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ConnContext: webseed.ConnContext,
-		ErrorLog:    slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	s.serving.add(srv)
+	serving.add(srv)
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {

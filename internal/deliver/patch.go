@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -65,13 +66,17 @@ func (s *stager) offer(ctx context.Context, a *release.Artefact, b []byte) error
 func (s *stager) patch(ctx context.Context, c *Candidate, r io.Reader) error {
 	tree := s.Release.Tree()
 	copies, running := errgroup.WithContext(ctx)
-	copies.SetLimit(runtime.GOMAXPROCS(0))
 	sink := &patchSink{s: s, begin: func(changes delta.Changes) {
-		for i, change := range changes.Files {
-			if f := &s.info.Files[i]; f.Length == 0 || f.Symlink != nil || s.parts.Has(i) || change.Kind != delta.Same && change.Kind != delta.Renamed {
-				continue
-			}
-			copies.Go(func() error { return s.copyOld(running, c.old, change.Old, i) })
+		var next atomic.Int64
+		for range runtime.GOMAXPROCS(0) {
+			copies.Go(func() error {
+				for i := int(next.Add(1) - 1); i < len(changes.Files); i = int(next.Add(1) - 1) {
+					if err := s.copySame(running, c.old, changes.Files[i], i); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 		}
 	}}
 	err := delta.Apply(ctx, delta.Tree{Info: c.old.info, Open: c.old.source}, r, delta.Want{V2: mustV2(tree), Length: tree.Bytes}, sink)
@@ -79,6 +84,14 @@ func (s *stager) patch(ctx context.Context, c *Candidate, r io.Reader) error {
 		return end
 	}
 	return err
+}
+
+// copySame copies an old file into the place of a new one that is the same or only renamed, unless it is there.
+func (s *stager) copySame(ctx context.Context, old *version, change delta.Change, i int) error {
+	if f := &s.info.Files[i]; f.Length == 0 || f.Symlink != nil || s.parts.Has(i) || change.Kind != delta.Same && change.Kind != delta.Renamed {
+		return nil
+	}
+	return s.copyOld(ctx, old, change.Old, i)
 }
 
 // patchSink is where a patch's files go; it is a delta.Sink.

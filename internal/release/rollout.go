@@ -234,7 +234,7 @@ func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, e
 	case next.Wave < was.Wave:
 		return false, fmt.Errorf("%w: waves only grow", ErrSteered)
 	case next.Wave > was.Wave && tx.now.Before(c.Opens(next.Wave)):
-		return false, fmt.Errorf("%w: wave %d opens at %s", ErrSteered, next.Wave+1, c.Opens(next.Wave).Format(time.RFC3339))
+		return false, fmt.Errorf("%w: wave %d opens at %s", ErrSteered, next.Wave+1, c.Opens(next.Wave).Local().Format(time.RFC3339))
 	}
 	next.At = tx.now.UTC().Truncate(time.Second)
 	b, err := json.Marshal(next)

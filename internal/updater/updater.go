@@ -36,7 +36,7 @@ type HeldError struct {
 func (e *HeldError) Error() string {
 	text := fmt.Sprintf("%s@%s is held (%s): %s", e.App, e.Version, e.Decision.Reason, e.Decision.Why)
 	if !e.Decision.Until.IsZero() {
-		text += ", until " + e.Decision.Until.Format(time.RFC3339)
+		text += ", until " + e.Decision.Until.Local().Format(time.RFC3339)
 	}
 	return text
 }

@@ -55,6 +55,7 @@ func main() {
 		os.Exit(2)
 	}
 	if *simulate {
+		stop() // it has nothing to clean up: a signal ends it as it ends any program
 		if err := l.simulate(os.Stdout, flag.Args()); err != nil {
 			fmt.Fprintln(os.Stderr, "lab:", err)
 			os.Exit(1)

@@ -99,7 +99,7 @@ func (s *Scheduler) announce(ctx context.Context, t *tier) {
 	t.hurried = time.Time{} // what comes from here on is for the next time
 	s.mu.Unlock()
 	if closing {
-		s.stop(ctx, t)
+		s.stop(context.WithoutCancel(ctx), t) // a farewell has its own time: if it were cut off, it would have to be said again
 		return
 	}
 	var rep Reply
@@ -189,8 +189,7 @@ func (s *Scheduler) settle(t *tier, event Event, st State, rep Reply, err error,
 	s.rest(t, t.next, st)
 }
 
-// stop says "stopped" to the tracker that knows of us and closes the tier. If ctx ends meanwhile
-// the tier stays open: farewell tries again.
+// stop says "stopped" to the tracker that knows of us and closes the tier.
 func (s *Scheduler) stop(ctx context.Context, t *tier) {
 	s.mu.Lock()
 	url := t.knower
@@ -206,9 +205,7 @@ func (s *Scheduler) stop(ctx context.Context, t *tier) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() == nil {
-		s.forget(t)
-	}
+	s.forget(t)
 }
 
 func (s *Scheduler) sayStopped(ctx context.Context, t *tier, url string) error {
