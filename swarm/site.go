@@ -86,12 +86,12 @@ func (s *session) mayCross(c *conn) bool {
 	return s.across < max(int64(s.acrossRate*borderDelay.Seconds()), leastAcross)
 }
 
-// findNeighbours lists the connections to machines of our site.
+// findNeighbours lists the connections to machines of our site, its edges among them: what such a one has is not asked outside.
 func (s *session) findNeighbours() {
 	s.lanStale = false
 	s.lan = s.lan[:0]
 	for _, c := range s.conns {
-		if c.class == LAN && c.introduced {
+		if (c.class == LAN || c.home && c.role == RoleEdge) && c.introduced {
 			s.lan = append(s.lan, c)
 		}
 	}

@@ -231,3 +231,35 @@ func TestOriginAtHome(t *testing.T) {
 		t.Errorf("%d of 20 pieces may be asked of it, class %v", n, origin.class)
 	}
 }
+
+// What an edge of the site has is not asked outside: not of an edge of another site either.
+func TestEdgeOfTheSiteComesFirst(t *testing.T) {
+	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
+	x := newSite(t, 2, tor, want)
+	b, out, edge := x.machines[0], x.outside[0], x.neighbour[0][1]
+	b.t.node.cfg.Site, b.t.node.cfg.SiteKey = "a", "correct horse"
+	edge.role, edge.site, edge.key.proven = RoleEdge, "a", true
+	out.role, out.site = RoleEdge, "b"
+	b.reclassify(edge)
+	b.reclassify(out)
+	if edge.class != Edges || out.class != Edges {
+		t.Fatalf("classes %v and %v", edge.class, out.class)
+	}
+	for p := range 20 {
+		b.handle(edge, &wire.Message{Type: wire.Have, Index: uint32(p)})
+	}
+	may := func() (n int) {
+		for p := range 20 {
+			if b.siteAllows(out, p) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := may(); n > 0 {
+		t.Errorf("%d of 20 pieces may be asked elsewhere", n)
+	}
+	if edge.choked = true; may() == 0 {
+		t.Error("nothing may be asked elsewhere though the edge gives nothing")
+	}
+}
