@@ -2,21 +2,12 @@ package edgecache
 
 import (
 	"context"
-	"encoding/hex"
 	"sync"
 	"time"
 
 	"shoal/piece"
 	"shoal/swarm"
 )
-
-// keyOf is what a content is called in URLs and on the shelf: its v2 info hash in hex, or the v1 hash where there is no other.
-func keyOf(info *piece.Info) string {
-	if info.HasV2 {
-		return hex.EncodeToString(info.V2[:])
-	}
-	return hex.EncodeToString(info.V1[:])
-}
 
 // content is one that is here or on its way.
 type content struct {

@@ -54,7 +54,7 @@ func newOrigin(t testing.TB, sizes ...int) *origin {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key := keyOf(tor.Info)
+		key := tor.Info.Key()
 		tor.WebSeeds = []string{srv.URL + "/content/" + key + "/"}
 		var text bytes.Buffer
 		if err := tor.Write(&text); err != nil {

@@ -293,7 +293,7 @@ func (s *single) ask(ctx context.Context) (*catalog, error) {
 	defer s.mu.Unlock()
 	s.found = f
 	c := newCatalog("", 0)
-	c.add(&known{key: keyOf(f.Torrent.Info), name: f.Torrent.Name, bytes: f.Torrent.Length, from: s})
+	c.add(&known{key: f.Torrent.Info.Key(), name: f.Torrent.Name, bytes: f.Torrent.Length, from: s})
 	return c, nil
 }
 

@@ -37,7 +37,7 @@ func newRepositoryOrigin(t *testing.T, app string, size int) (base *url.URL, key
 	if err != nil {
 		t.Fatal(err)
 	}
-	key = keyOf(tor.Info)
+	key = tor.Info.Key()
 	a := release.Artefact{Kind: "T", Name: tor.Name, V2: key, Bytes: tor.Length, Metainfo: int64(len(packed))}
 	if tor.HasV1 {
 		a.V1 = hex.EncodeToString(tor.V1[:])

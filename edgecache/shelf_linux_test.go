@@ -59,7 +59,7 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		offers = append(offers, offer{keyOf(tor.Info), tor, body})
+		offers = append(offers, offer{tor.Info.Key(), tor, body})
 	}
 	const quota = 1 << 20
 	dir := t.TempDir()
@@ -182,7 +182,7 @@ func TestShelfNoticesChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := keyOf(tor.Info)
+	key := tor.Info.Key()
 	if _, err := s.reserve(key, tor.Name, tor.Length, costOf(tor), func(string) status { return status{} }, noon); err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func (f *File) Name(in *Info) string {
 	return in.Name + "/" + strings.Join(f.Path, "/")
 }
 
-// Key is what a content is called in URLs and events: the hex v2 info hash, or the v1 hash if it has no other.
+// Key is what a content is called in URLs, events and directories: the hex v2 info hash, or the v1 hash if it has no other.
 func (in *Info) Key() string {
 	if in.HasV2 {
 		return hex.EncodeToString(in.V2[:])

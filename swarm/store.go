@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,13 +48,7 @@ type store struct {
 }
 
 // workDir is the name of the directory for journal and parts.
-func workDir(info *piece.Info) string {
-	h := info.V1[:]
-	if info.HasV2 {
-		h = info.V2[:]
-	}
-	return ".shoal-" + hex.EncodeToString(h)[:12]
-}
+func workDir(info *piece.Info) string { return ".shoal-" + info.Key()[:12] }
 
 // fetchSpec says how to open a fetch on disk.
 type fetchSpec struct {
