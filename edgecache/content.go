@@ -99,5 +99,5 @@ func (c *content) use(n int) {
 func (c *content) busy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.serving > 0 || c.err == nil && !c.whole && !c.idle || c.transfer != nil && c.transfer.Stats().Up > 0
+	return c.serving > 0 || c.err == nil && !c.whole && !c.idle || c.transfer != nil && c.transfer.Stats().Giving
 }

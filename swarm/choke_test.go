@@ -207,6 +207,32 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// Who has just asked is being given something, though no rate says so yet.
+func TestGivingBeginsWithTheFirstRequest(t *testing.T) {
+	tor, _, want := makeContent(t, 2*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	for p := range tor.NumPieces() {
+		b.have.add(p)
+		b.v1ok.add(p)
+	}
+	c := b.peer(1)
+	c.choking = false
+	if b.t.Stats().Giving {
+		t.Error("given before anybody has asked")
+	}
+	if err := b.handle(c, &wire.Message{Type: wire.Request, Index: 1, Length: 16 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	if !b.t.Stats().Giving {
+		t.Error("nobody is given anything though a peer has asked")
+	}
+	b.t.counts.asked.Store(b.now().Add(-askedTime).UnixNano())
+	if b.t.Stats().Giving {
+		t.Error("given long after the last request, at no rate")
+	}
+}
+
 // In a crowd a peer is given the piece that it has some of to its end, and not in turn with the others.
 func TestACrowdIsServedPieceByPiece(t *testing.T) {
 	tor, _, want := makeContent(t, 2*64<<10, piece.BuildConfig{PieceLength: 64 << 10})

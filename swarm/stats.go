@@ -17,6 +17,7 @@ type counts struct {
 	peakDownPerSec   atomic.Int64
 	downRate, upRate atomic.Int64
 	peakUp           atomic.Int64
+	asked            atomic.Int64        // Unix ns of the last request that was queued
 	held             [Holds]atomic.Int64 // ns
 	prepared         atomic.Bool         // what lies on disk is known
 	checking         atomic.Int64        // bytes hashed while looking at what lies on disk
@@ -36,6 +37,7 @@ type Stats struct {
 	Connected    int64 // connections that got as far as a handshake, ever
 	Bad, Bans    int64 // blocks or pieces that failed their hash, peers sent away for it
 	Down, Up     int64 // rates
+	Giving       bool  // somebody is being given something, or has just asked for it
 	PeakDown     int64 // the best second
 	Idle         [IdleCauses]time.Duration
 	PeakUp       int64
@@ -51,6 +53,7 @@ func (t *Transfer) Stats() Stats {
 		Connected: c.everConnected.Load(), Bad: c.badBlocks.Load(), Bans: c.bans.Load(),
 		Down: c.downRate.Load(), Up: c.upRate.Load(), PeakDown: c.peakDownPerSec.Load(), PeakUp: c.peakUp.Load(), Idle: c.idle.durations(),
 	}
+	s.Giving = s.Up > 0 || t.node.world.now().Sub(time.Unix(0, c.asked.Load())) < askedTime
 	for i := range s.Held {
 		s.Held[i] = time.Duration(c.held[i].Load())
 	}
@@ -59,3 +62,6 @@ func (t *Transfer) Stats() Stats {
 	}
 	return s
 }
+
+// askedTime is how long the rate may say nothing of what was asked.
+const askedTime = 2 * time.Second

@@ -57,16 +57,18 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 		s.refuse(c, r)
 		return c.useless("requests that are turned down")
 	}
-	s.reveal.asked(c, p, s.torrent.PieceLen(p), s.now())
+	now := s.now()
+	s.reveal.asked(c, p, s.torrent.PieceLen(p), now)
+	s.t.counts.asked.Store(now.UnixNano())
 	s.slotTurn++
 	r.at = int64(s.slotTurn)
 	if len(c.queue) == 0 {
-		c.queuedAt = s.now()
+		c.queuedAt = now
 		c.served = max(c.served, s.served) // what it got, or did not, before it wanted nothing counts no more
 	}
 	c.queue = append(c.queue, r)
 	s.asks(c, int64(r.length))
-	s.serve(s.now())
+	s.serve(now)
 	return nil
 }
 
