@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -97,35 +96,49 @@ func (s *scenario) simulate(out io.Writer, asJSON, why bool) error {
 	if err != nil {
 		return err
 	}
-	results := make([]sim.Result, s.Rounds)
-	errs := make([]error, s.Rounds)
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	type outcome struct {
+		sim.Result
+		err error
+	}
+	outcomes := make([]chan outcome, s.Rounds)
+	for i := range outcomes {
+		outcomes[i] = make(chan outcome, 1)
+	}
 	var wg sync.WaitGroup
-	for i := range results {
-		slots <- struct{}{}
-		wg.Go(func() {
-			results[i], errs[i] = sim.Run(x, content, s.Seed+uint64(i))
-			<-slots
-		})
+	defer wg.Wait()
+	wg.Go(func() {
+		slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+		for i := range outcomes {
+			slots <- struct{}{}
+			wg.Go(func() {
+				r, err := sim.Run(x, content, s.Seed+uint64(i))
+				outcomes[i] <- outcome{r, err}
+				<-slots
+			})
+		}
+	})
+	if !asJSON {
+		fmt.Fprintf(out, "%s: %s (simulated; T_min %.2f s)\n%s\n", s.Name, s.About, x.Bound.Seconds(),
+			"seed  makespan / T_min  slowest / T_min  late  origin copies  ingress  on the wire  received twice  finished  hung  wrong")
 	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	if asJSON {
-		e := json.NewEncoder(out)
-		for _, r := range results {
-			if err := e.Encode(r); err != nil {
+	var results []sim.Result
+	for _, o := range outcomes { // each is told as soon as it is known: many take long
+		r := <-o
+		if r.err != nil {
+			return r.err
+		}
+		results = append(results, r.Result)
+		if asJSON {
+			if err := json.NewEncoder(out).Encode(r.Result); err != nil {
 				return err
 			}
+			continue
 		}
-		return nil
-	}
-	fmt.Fprintf(out, "%s: %s (simulated; T_min %.2f s)\n%s\n", s.Name, s.About, x.Bound.Seconds(), strings.TrimRight(
-		"seed  makespan / T_min  slowest / T_min  late  origin copies  ingress  on the wire  received twice  finished  hung  wrong", "\n"))
-	for _, r := range results {
 		fmt.Fprintf(out, "%4d  %8.2f %7.3f  %15.3f  %4.1f  %13.3f  %7.3f  %11.3f  %13.1f%%  %8d  %4d  %5d\n", r.Seed, r.Makespan.Seconds(), r.Ratio(),
 			r.Slowest.Seconds()/r.Bound.Seconds(), r.Late.Seconds(), r.Copies, r.Ingress, r.InWire, 100*r.Wasted, r.Finished, r.Hung, r.Bad)
+	}
+	if asJSON {
+		return nil
 	}
 	for _, r := range results {
 		if why {
