@@ -12,7 +12,7 @@ import (
 // itself so that a block waits about queueDelay in the other side's queue: rate × delay.
 const (
 	startWindow = 512 << 10
-	minWindow   = 64 << 10
+	minWindow   = 32 << 10
 	maxWindow   = 8 << 20
 	queueDelay  = 400 * time.Millisecond
 	maxWay      = 500 * time.Millisecond // more is a queue that was there from the start

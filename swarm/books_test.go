@@ -37,6 +37,36 @@ func newBench(tor *piece.Torrent, want []byte) *bench {
 	return &bench{s, want}
 }
 
+// A window comes down to what its source answers in time with one answer that was late, and not below two blocks; it grows by each answer that was not.
+func TestWindowFollowsTheDelay(t *testing.T) {
+	tor, _, want := makeContent(t, 8*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	c := b.peer(1)
+	c.way = time.Millisecond
+	answer := func(p int, window int64, late time.Duration) int64 {
+		op := b.begin(p)
+		c.window = window
+		b.send(c, op, 0, 4)
+		q := c.order[len(c.order)-1]
+		q.at = q.at.Add(-late)
+		b.arrived(c, q, b.ingest(op, 0, want[p*64<<10:][:q.length]))
+		return c.window
+	}
+	if got := answer(0, 512<<10, 6*time.Second); got < 50<<10 || got > 52<<10 {
+		t.Errorf("512 KiB that take 6 s become %d bytes, want what takes 0.6 s", got)
+	}
+	if got := answer(1, 512<<10, 700*time.Millisecond); got > 448<<10 || got < 420<<10 {
+		t.Errorf("512 KiB that take 0.7 s become %d bytes, want a block less", got)
+	}
+	if got := answer(2, 40<<10, time.Minute); got != 2*piece.BlockSize {
+		t.Errorf("the least window is %d bytes, want two blocks", got)
+	}
+	if got := answer(3, 64<<10, 0); got != 128<<10 {
+		t.Errorf("64 KiB that come at once become %d bytes, want a request more", got)
+	}
+}
+
 // memory is content that lies in memory, of one file.
 type memory []byte
 

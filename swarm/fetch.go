@@ -32,7 +32,9 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 	case queue < queueDelay*3/4 && c.outstanding > c.window*3/4: // else it proves nothing (RFC 7661)
 		c.window = min(c.window+q.length, maxWindow)
 	case queue > queueDelay*3/2:
-		c.window = max(c.window-q.length, minWindow)
+		// At once: block by block it took a slow line half of a small content to come down from startWindow.
+		fits := int64(float64(c.window) * float64(queueDelay*3/2) / float64(queue))
+		c.window = max(min(c.window-q.length, fits), minWindow)
 	}
 	s.answered(q)
 	s.took(c, q.op, q.begin, q.length, r)
