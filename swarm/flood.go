@@ -2,8 +2,9 @@ package swarm
 
 import (
 	"errors"
-	"shoal/swarm/wire"
 	"time"
+
+	"shoal/swarm/wire"
 )
 
 // What a peer may send that is of no use, or costs more than it brings.

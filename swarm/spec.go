@@ -2,9 +2,10 @@ package swarm
 
 import (
 	"net/http"
+	"time"
+
 	"shoal/internal/disk"
 	"shoal/piece"
-	"time"
 )
 
 // Spec says what to take part in. Exactly one of Torrent, Load, or an info hash alone (a magnet)

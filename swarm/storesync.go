@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"fmt"
+
 	"shoal/internal/disk"
 )
 

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"shoal/internal/disk"
 	"syscall"
+
+	"shoal/internal/disk"
 )
 
 // What lies on disk already when a fetch begins.
