@@ -271,22 +271,33 @@ func TestEachPieceLeavesOnce(t *testing.T) {
 	}
 }
 
-// A large crowd that has everything between its machines is left to itself for as long as it gets on, and no longer.
-func TestALargeCrowdIsLeftAlone(t *testing.T) {
-	l := newLeasing(100, rand.New(rand.NewPCG(1, 2)))
+// newCrowd is a crowd that is just large enough to be left alone.
+func newCrowd(pieces int) *leasing {
+	l := newLeasing(pieces, rand.New(rand.NewPCG(1, 2)))
 	for range manyLeechers + 1 {
 		l.join(&habits{asks: true, relay: 5})
 	}
+	return l
+}
+
+// giveAll goes on until every piece has left.
+func (l *leasing) giveAll(t *testing.T) {
+	for l.left > 0 {
+		l.step()
+		l.audit(t)
+	}
+}
+
+// A large crowd that has everything between its machines is left to itself for as long as it gets on, and no longer.
+func TestALargeCrowdIsLeftAlone(t *testing.T) {
+	l := newCrowd(100)
 	sent := func() (n int64) {
 		for _, k := range l.sentOf {
 			n += k
 		}
 		return n
 	}
-	for l.left > 0 {
-		l.step()
-		l.audit(t)
-	}
+	l.giveAll(t)
 	for range 20 {
 		l.step()
 	}
@@ -306,15 +317,9 @@ func TestALargeCrowdIsLeftAlone(t *testing.T) {
 
 // A large crowd is not left alone when it gives one of its machines nothing.
 func TestNobodyIsLeftOutOfACrowd(t *testing.T) {
-	l := newLeasing(400, rand.New(rand.NewPCG(1, 2)))
-	for range manyLeechers + 1 {
-		l.join(&habits{asks: true, relay: 5})
-	}
+	l := newCrowd(400)
 	out := l.join(&habits{asks: true})
-	for l.left > 0 {
-		l.step()
-		l.audit(t)
-	}
+	l.giveAll(t)
 	l.step()
 	if !l.exclusive || !l.alone {
 		t.Fatal("a crowd that gets on is not left alone")
