@@ -4,13 +4,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-corpora=$(go env GOCACHE)/fuzz # where go test keeps what it has found
+corpora=$(go env GOCACHE)/fuzz
 # fuzz DIR NAME TIME: in DIR, as go test does, so that a failing input lands in its testdata.
 fuzz() {
-	(cd "$1" && "$tmp/test" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$3" -test.fuzzcachedir "$corpora/$(go list .)") >"$tmp/out" 2>&1
+	(cd "$1" && "$tmp/test" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$3" -test.fuzzcachedir "$corpus") >"$tmp/out" 2>&1
 }
 for dir in $(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do
 	go test -c -fuzz . -o "$tmp/test" "$dir" # once for all fuzz tests of a room: linking takes as long as some of them run
+	corpus=$corpora/$(go list "$dir") # where go test keeps what it has found
 	for name in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go | sed 's/^func //' | sort -u); do
 		echo "$dir $name"
 		fuzz "$dir" "$name" "${1:-10s}" && grep -q '^PASS' "$tmp/out" && ! grep -q 'no fuzz tests to fuzz' "$tmp/out" && continue

@@ -55,32 +55,28 @@ func run(ctx context.Context, args []string) error {
 	chosen := slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
 		return *names != "" && !slices.Contains(strings.Split(*names, ","), p.name)
 	})
-	if *pieces {
-		fmt.Println("| pair | tree, equal files reused | blocks as well | index | % of new |")
-		fmt.Println("| --- | --: | --: | --: | --: |")
+	each := func(row func(context.Context, pair) error) error {
 		for _, p := range chosen {
-			if err := b.pieces(ctx, p); err != nil {
+			if err := row(ctx, p); err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 		}
 		return nil
 	}
+	if *pieces {
+		fmt.Println("| pair | tree, equal files reused | blocks as well | index | % of new |")
+		fmt.Println("| --- | --: | --: | --: | --: |")
+		return each(b.pieces)
+	}
 	fmt.Println("| pair | new MB | changed MB | archive MB | patch bytes | % of new | goal | diff CPU-s/MB | diff memory, × largest file | apply MB/s | of CPU | apply memory MB |")
 	fmt.Println("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
-	for _, p := range chosen {
-		if err := b.measure(ctx, p); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
+	if err := each(b.measure); err != nil {
+		return err
 	}
 	if !*others {
 		return nil
 	}
 	fmt.Println("\n| pair | by | bytes fetched | publisher CPU-s | client CPU-s | client s |")
 	fmt.Println("| --- | --- | --: | --: | --: | --: |")
-	for _, p := range chosen {
-		if err := b.compare(ctx, p); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
-	return nil
+	return each(b.compare)
 }
