@@ -310,7 +310,7 @@ func (c *conn) block(ctx context.Context, in *intake, m wire.Message) error {
 	return in.take(block{q, m})
 }
 
-// awaits has the reader woken once a block is here, or 64 KiB of it, and not for each of some thirty packets: over
+// awaits has the reader woken once a block is here, and not for each of some thirty packets: over
 // slow links that is most of what wakes it.
 func (c *conn) awaits() func(n int) {
 	now := 1 // byte wakes it
@@ -327,7 +327,7 @@ func (c *conn) awaits() func(n int) {
 
 const (
 	leastWake = 4 << 10
-	mostWake  = 64 << 10
+	mostWake  = wire.MaxBlock
 )
 
 // links finds out what kind of neighbour the connection leads to.

@@ -22,8 +22,11 @@ type handle struct {
 	f     *os.File
 	write bool
 	users int
-	stale bool // taken out of the cache: the last user closes it
-	elem  *list.Element
+	// writing is held by the one who writes: the system lets nobody else write to the file meanwhile, and who waits for that in the kernel
+	// spins on a processor that could hash.
+	writing sync.Mutex
+	stale   bool // taken out of the cache: the last user closes it
+	elem    *list.Element
 }
 
 func newHandles(most int, openFile func(int, bool) (*os.File, error)) *handles {

@@ -235,7 +235,9 @@ func (s *store) write(b []byte, off int64) error {
 		if err != nil {
 			return err
 		}
+		h.writing.Lock()
 		_, err = h.f.WriteAt(b[seg.Offset-off:][:seg.Length], seg.FileOffset)
+		h.writing.Unlock()
 		s.files.put(h)
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ func fetchOptions() []option {
 	return []option{
 		{name: "peer", kind: kindList, value: "HOST:PORT", usage: "a peer to ask; may be repeated", check: checkListen},
 		{name: "peers", value: "WHOM", usage: "whom to give to: off asks web seeds alone", def: "site", choices: []string{"off", "lan", "site", "all"}},
-		{name: "min-rate", kind: kindRate, value: "RATE", usage: "when peers deliver less together, web seeds and the origin help; 0 is never", def: "64Ki"},
+		minRateOption("64Ki"),
 		roleOption(),
 	}
 }

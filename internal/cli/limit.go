@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"shoal/internal/daemon"
+	"shoal/internal/units"
 )
 
 // rateOptions are the limits of rates, which every node has.
@@ -19,6 +20,11 @@ func rateOptions() []option {
 		{name: "limit-down", kind: kindRates, value: "RATES", usage: "download at most so much from machines elsewhere; 0 is no limit"},
 		{name: "limit-lan", kind: kindRates, value: "RATES", usage: "the same, each way, for machines on attached networks and of the same site; 0 is no limit"},
 	}
+}
+
+// minRateOption says from when on others than peers help.
+func minRateOption(def string) option {
+	return option{name: "min-rate", kind: kindRate, value: "RATE", usage: "when peers deliver less together, web seeds and the origin help; 0 is never", def: def}
 }
 
 // maxPeersOption bounds connections.
@@ -32,7 +38,7 @@ func budgetOption() option {
 }
 
 func limitCommand() *command {
-	options := concat(rateOptions(), []option{maxPeersOption(), budgetOption()})
+	options := concat(rateOptions(), []option{minRateOption(""), maxPeersOption(), budgetOption()})
 	for i := range options {
 		options[i].invocation = true // what a file says is for the node, which reads it itself
 	}
@@ -112,6 +118,11 @@ func writeLimits(w io.Writer, l daemon.LimitStatus) {
 		default:
 			fmt.Fprintf(t, "%s\t%s\tnow %s/s\n", one.name, clean(one.set), formatBytes(one.now))
 		}
+	}
+	if l.MinRate == 0 {
+		fmt.Fprintf(t, "min-rate\tnone\t\n")
+	} else {
+		fmt.Fprintf(t, "min-rate\t%s\tof a fetch, from peers\n", units.Format(l.MinRate))
 	}
 	fmt.Fprintf(t, "max-peers\t%d\t\n", l.MaxPeers)
 	if l.Budget == 0 {

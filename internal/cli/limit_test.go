@@ -127,9 +127,9 @@ func TestLimitsOfARunningGetChange(t *testing.T) {
 	if exists(left) {
 		t.Errorf("%s is there still, want the killed command's socket removed", left)
 	}
-	slowed := h.Run("limit", "--limit-down", "20K").Succeed().Expect("limits")
-	if now := slowed.Int("limit_down_now"); now != 20_000 {
-		t.Errorf("limits %v: want 20000 down", slowed)
+	slowed := h.Run("limit", "--limit-down", "20K", "--min-rate", "5K").Succeed().Expect("limits")
+	if now, least := slowed.Int("limit_down_now"), slowed.Int("min_rate"); now != 20_000 || least != 5000 {
+		t.Errorf("limits %v: want 20000 down, and 5000 at least from peers", slowed)
 	}
 	contents, _ := h.Run("status").Succeed().Expect("status")["contents"].([]any)
 	if len(contents) != 1 || contents[0].(map[string]any)["fetch"] == nil {

@@ -34,6 +34,7 @@ type LimitStatus struct {
 	UpNow    int64   `json:"limit_up_now"` // bytes per second; 0: none
 	DownNow  int64   `json:"limit_down_now"`
 	LANNow   int64   `json:"limit_lan_now"`
+	MinRate  int64   `json:"min_rate"` // bytes per second; 0: none
 	MaxPeers int     `json:"max_peers"`
 	Budget   float64 `json:"origin_budget"` // copies of each content a day; 0: any number
 }
@@ -172,5 +173,5 @@ func (p *Peer) Status() Status {
 func (b *bounds) status() LimitStatus {
 	set, now := b.limits(), b.node.Limits()
 	return LimitStatus{Up: set.Get("limit-up"), Down: set.Get("limit-down"), LAN: set.Get("limit-lan"),
-		UpNow: now.Up, DownNow: now.Down, LANNow: now.LAN, MaxPeers: now.MaxPeers, Budget: set.OriginBudget}
+		UpNow: now.Up, DownNow: now.Down, LANNow: now.LAN, MinRate: now.MinRate, MaxPeers: now.MaxPeers, Budget: set.OriginBudget}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"shoal/swarm/agenda"
@@ -218,27 +219,34 @@ func (s *Scheduler) sayStopped(ctx context.Context, t *tier, url string) error {
 // announceTime bounds one request.
 const announceTime = 20 * time.Second
 
-// askAll announces all of the job's hashes to one tracker. It has answered if it answered for one.
+// askAll announces all of the job's hashes, of which a hybrid has two, to one tracker side by side: who fetches waits for the slower
+// of them, and not for one after the other. It has answered if it answered for one.
 func (s *Scheduler) askAll(ctx context.Context, t *tier, url string, event Event, st State) (rep Reply, err error) {
 	ctx, cancel := context.WithTimeout(ctx, announceTime)
 	defer cancel()
-	want := s.cfg.NumWant
-	if event == Stopped {
-		want = 0
+	q := Request{
+		PeerID: s.cfg.PeerID, Port: int(s.port.Load()), Uploaded: st.Uploaded, Downloaded: st.Downloaded, Left: st.Left,
+		Event: event, NumWant: s.cfg.NumWant, Key: s.cfg.Key, Site: s.cfg.Site, TrackerID: t.ids[url], UserAgent: s.cfg.UserAgent,
 	}
-	answered := false
-	for _, h := range t.job.InfoHashes {
-		r, e := s.ask.announce(ctx, url, Request{
-			InfoHash: h, PeerID: s.cfg.PeerID, Port: int(s.port.Load()), Uploaded: st.Uploaded, Downloaded: st.Downloaded, Left: st.Left,
-			Event: event, NumWant: want, Key: s.cfg.Key, Site: s.cfg.Site, TrackerID: t.ids[url], UserAgent: s.cfg.UserAgent,
+	if event == Stopped {
+		q.NumWant = 0
+	}
+	hashes := t.job.InfoHashes
+	replies, errs := make([]Reply, len(hashes)), make([]error, len(hashes))
+	var wg sync.WaitGroup
+	for i, h := range hashes {
+		wg.Go(func() {
+			q := q
+			q.InfoHash = h
+			replies[i], errs[i] = s.ask.announce(ctx, url, q)
 		})
-		if e != nil {
-			err = e
+	}
+	wg.Wait()
+	answered := false
+	for i, r := range replies {
+		if errs[i] != nil {
+			err = errs[i]
 			rep.RetryIn = max(rep.RetryIn, r.RetryIn)
-			var words *answerError
-			if !errors.As(e, &words) {
-				break // it does not answer: it will not for the next hash
-			}
 			continue
 		}
 		answered = true
