@@ -174,7 +174,7 @@ func (s *session) tickRation(now time.Time) {
 			s.unchoke(c)
 		}
 	}
-	ration.met(peers)
+	ration.met(peers, s.reveal.kept(s.torrent.PieceLen))
 	if changed {
 		s.fillSlots()
 	}

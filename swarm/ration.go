@@ -22,6 +22,7 @@ type Ration struct {
 	copies  float64 // a day; 0: any number
 	day     int64   // that given belongs to
 	given   int64
+	kept    int64               // of what may be given: for pieces that have not left at all, see revealer.kept
 	peers   map[netip.Addr]bool // connected machines, by address: whether one of them starves
 	forgot  time.Time
 	waiting map[netip.Addr]waiting // those who asked over HTTP and were told to come again
@@ -46,7 +47,7 @@ const (
 
 // NewRation allows so many copies of a content of length bytes a day; 0 is any number.
 func NewRation(length int64, copies float64) *Ration {
-	return &Ration{length: length, copies: copies, waiting: make(map[netip.Addr]waiting)}
+	return &Ration{length: length, copies: copies, kept: length, waiting: make(map[netip.Addr]waiting)}
 }
 
 // SetCopies changes how many copies a day are allowed. What was given today counts.
@@ -66,13 +67,14 @@ func (r *Ration) Today(now time.Time) (given, allowed int64) {
 
 // Ask asks to give n bytes over HTTP to a machine, and counts them. If it answers a time, they are
 // not to be given: the machine may come again after that. Nobody is sent away for long: who comes
-// again has nobody else, and who could have no peers, because there are none, need not wait.
+// again has nobody else, and who could have no peers, because there are none, need not wait. What is
+// kept for the swarm's first copy is not given: without some piece all its machines would wait at the end.
 func (r *Ration) Ask(from netip.Addr, n int64, now time.Time) (wait time.Duration) {
 	from = from.Unmap()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn(now)
-	if r.has(n) || len(r.peers) == 0 || r.comesAgain(from, now) {
+	if r.has(n+r.kept) || len(r.peers) == 0 || r.comesAgain(from, now) {
 		r.given += n
 		return 0
 	}
@@ -158,11 +160,11 @@ func (r *Ration) spent(block int64, now time.Time) bool {
 	return !r.has(block)
 }
 
-// met tells who is connected.
-func (r *Ration) met(peers map[netip.Addr]bool) {
+// met tells who is connected, and how many bytes are kept for them.
+func (r *Ration) met(peers map[netip.Addr]bool, kept int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.peers = peers
+	r.peers, r.kept = peers, kept
 }
 
 func (r *Ration) has(n int64) bool { return r.copies <= 0 || r.given+n <= r.allowed() }

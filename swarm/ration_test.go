@@ -49,6 +49,26 @@ func TestRationHoldsForADay(t *testing.T) {
 	}
 }
 
+// What the swarm has not had once is not given over HTTP: else some piece would be missing at the end, and all would wait for it.
+func TestRationKeepsTheFirstCopy(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
+	peer, other := netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("198.18.0.2")
+	r := NewRation(1000, 1.1)
+	if r.peers = map[netip.Addr]bool{peer: false}; r.Ask(other, 101, now) == 0 {
+		t.Error("101 bytes beside a swarm that has had none of 1000 are given, want that they wait: 1100 are allowed")
+	}
+	if w := r.Ask(other, 100, now); w != 0 {
+		t.Errorf("100 bytes: wait %v, want that they are given", w)
+	}
+	if !r.take(400, 600, now) {
+		t.Error("the swarm does not get what is kept for it")
+	}
+	r.met(r.peers, 500)
+	if w := r.Ask(peer, 100, now); w != 0 {
+		t.Errorf("100 bytes of 600, when 500 are kept: wait %v, want that they are given", w)
+	}
+}
+
 // Over HTTP nobody is sent away for long, and nobody at all where there are no peers.
 func TestRationOverHTTP(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
@@ -60,7 +80,7 @@ func TestRationOverHTTP(t *testing.T) {
 	if w := r.Ask(stranger, 1000, now); w != 0 {
 		t.Errorf("without any peer: wait %v, want none", w)
 	}
-	r.met(map[netip.Addr]bool{fed: false, starving: true})
+	r.met(map[netip.Addr]bool{fed: false, starving: true}, 0)
 	ask := func(who netip.Addr, after time.Duration) time.Duration { return r.Ask(who, 100, now.Add(after)) }
 	for _, c := range []struct {
 		who   netip.Addr

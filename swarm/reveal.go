@@ -112,7 +112,15 @@ func (v *revealer) joins(c *conn, leechers int, now time.Time) bool {
 // reserve is how much of what may be given is kept for pieces that have not left at all, when somebody asks for p:
 // second copies of some must not leave others without a first.
 func (v *revealer) reserve(p int, length func(p int) int64) int64 {
-	if v == nil || v.left == 0 || v.sentOf[p] < length(p) {
+	if v == nil || v.sentOf[p] < length(p) {
+		return 0
+	}
+	return v.kept(length)
+}
+
+// kept is how much of what may be given is kept for pieces that have not left at all.
+func (v *revealer) kept(length func(p int) int64) int64 {
+	if v == nil {
 		return 0
 	}
 	return int64(v.left) * length(0)

@@ -170,7 +170,7 @@ func (s *session) run(ctx context.Context) {
 			w.src.Close()
 		}
 		if r := s.t.spec.Ration; r != nil {
-			r.met(nil)
+			r.met(nil, 0)
 		}
 		s.t.counts.peers.Store(0)
 		s.t.counts.seeds.Store(0)
