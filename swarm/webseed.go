@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ type webSeed struct {
 	s     *session
 	src   *webfetch.Source
 	url   string
+	host  string // HOST:PORT of url
 	class atomic.Uint32
 	probe func() // asks once what it is
 	spare int    // 0: asked with the others; else only while those with smaller numbers fail
@@ -62,17 +64,20 @@ func (s *session) startWebSeeds(ctx context.Context) {
 		return
 	}
 	seen := map[string]bool{}
-	add := func(url string, class Class, probe bool, client *http.Client, spare int) {
-		if seen[url] || len(s.webs) >= maxWebSeeds {
+	add := func(address string, class Class, probe bool, client *http.Client, spare int) {
+		if seen[address] || len(s.webs) >= maxWebSeeds {
 			return
 		}
-		seen[url] = true
-		src, err := webfetch.New(webfetch.Config{URL: url, Info: s.torrent.Info, UserAgent: s.t.node.cfg.UserAgent, Client: client})
+		seen[address] = true
+		src, err := webfetch.New(webfetch.Config{URL: address, Info: s.torrent.Info, UserAgent: s.t.node.cfg.UserAgent, Client: client})
 		if err != nil {
-			s.log.Warn("web seed left out", "source", url, "err", err)
+			s.log.Warn("web seed left out", "source", address, "err", err)
 			return
 		}
-		w := &webSeed{s: s, src: src, url: url, spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
+		w := &webSeed{s: s, src: src, url: address, spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
+		if u, err := url.Parse(address); err == nil {
+			w.host = u.Host
+		}
 		w.class.Store(uint32(class))
 		s.webs = append(s.webs, w)
 		if probe {
@@ -166,6 +171,9 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 	if !company && now.Sub(s.started) < max(webGrace, s.t.spec.WebGrace) && s.peersMayCome() {
 		return nil
 	}
+	if (company || now.Sub(s.started) < webStall) && s.otherDoor(w) {
+		return nil
+	}
 	ops, start := s.webPieces(w, company, now)
 	if len(ops) == 0 && !company && s.splitWeb(w, now) {
 		ops, start = s.webPieces(w, company, now)
@@ -174,6 +182,7 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 		return nil
 	}
 	w.probe()
+	s.log.Debug("a web seed helps", "source", w.url, "pieces", len(ops), "first", ops[0].index, "company", company, "peers", len(s.conns), "since_peers_gave", now.Sub(s.lastPeer))
 	last := ops[len(ops)-1]
 	end := last.offset + last.length
 	if len(ops) == 1 && !w.whole {
@@ -187,6 +196,13 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 	run.moved.Store(now.UnixNano())
 	w.runs[run] = struct{}{}
 	return run
+}
+
+// otherDoor says whether w is the web server of a peer that is being dialled, and has not said yet who it is. Where a crowd begins at once that takes a
+// while, and what the origin would then give through one door it has promised to others at the other.
+func (s *session) otherDoor(w *webSeed) bool {
+	e := s.book.pinned[w.host]
+	return e != nil && (e.dialing || e.conn) && !slices.ContainsFunc(s.conns, func(c *conn) bool { return c.pin == w.host && c.introduced })
 }
 
 // spared says whether a web seed is left alone, since one that comes before it does not fail.

@@ -497,3 +497,29 @@ func TestSparesAreLetGo(t *testing.T) {
 		t.Errorf("%d bytes of %d came from the spare, want some, and little more than what it had begun", n, tor.Length)
 	}
 }
+
+// The web server of an origin that is being dialled waits for the handshake; that of one that cannot be dialled, and any other, does not.
+func TestOtherDoorOfAPeer(t *testing.T) {
+	const host = "198.18.0.1:7070"
+	for _, c := range []struct {
+		what  string
+		entry entry
+		conns []*conn
+		want  bool
+	}{
+		{"it is being dialled", entry{dialing: true}, nil, true},
+		{"it has not shaken hands", entry{conn: true}, []*conn{{pin: host}}, true},
+		{"it has", entry{conn: true}, []*conn{{pin: host, introduced: true}}, false},
+		{"others have", entry{dialing: true}, []*conn{{introduced: true}}, true},
+		{"it could not be dialled", entry{fails: 1}, nil, false},
+	} {
+		s := &session{book: newBook(), conns: c.conns}
+		s.book.pinned[host] = &c.entry
+		if got := s.otherDoor(&webSeed{host: host}); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+		if s.otherDoor(&webSeed{host: "198.18.0.2:7070"}) {
+			t.Errorf("%s: and another server waits for it", c.what)
+		}
+	}
+}
