@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,15 @@ func BoundUnsent(nc net.Conn, bytes int) {
 // has room for.
 func WakeBound(nc net.Conn, n int) {
 	Control(nc, func(fd int) { unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) })
+}
+
+// Paced says whether the kernel spreads over time what a connection sends, as BBR has it do.
+func Paced(nc net.Conn) (paced bool) {
+	Control(nc, func(fd int) {
+		name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+		paced = err == nil && strings.HasPrefix(name, "bbr")
+	})
+	return paced
 }
 
 // SendFile writes head and then n bytes of f, from off on, to a connection. f's own offset is neither used nor changed.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // pair is the two ends of a connection over loopback.
@@ -92,5 +93,24 @@ func TestOnlyPlainConnectionsTakeFiles(t *testing.T) {
 	defer f.Close()
 	if ok, err := SendFile(struct{ net.Conn }{a}, nil, f, 0, 1); ok || err != nil {
 		t.Errorf("got %v, %v: want that it cannot be", ok, err)
+	}
+}
+
+// Which congestion control paces is read from the connection.
+func TestPaced(t *testing.T) {
+	a, _ := pair(t)
+	for _, c := range []struct {
+		name  string
+		paced bool
+	}{{"reno", false}, {"bbr", true}} {
+		var err error
+		Control(a, func(fd int) { err = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, c.name) })
+		if errors.Is(err, unix.ENOENT) { // every kernel has reno, not every one bbr
+			t.Logf("no %s here", c.name)
+			continue
+		}
+		if err != nil || Paced(a) != c.paced {
+			t.Errorf("%s: %v, paced %v, want %v", c.name, err, Paced(a), c.paced)
+		}
 	}
 }

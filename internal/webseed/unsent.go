@@ -44,3 +44,9 @@ func unsent(r *http.Request) (n int64, ok bool) {
 	}
 	return unacknowledged(c)
 }
+
+// paced says whether the kernel paces what is sent on a request's connection.
+func paced(r *http.Request) bool {
+	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	return ok && sock.Paced(c)
+}
