@@ -5,7 +5,8 @@ import (
 	"math/bits"
 )
 
-// codec is what is learned from op to op, in all sections: encoder and decoder change it in the same way.
+// codec is what is learned from op to op, in all sections: encoder and decoder change it in the same way. The zero value has learned
+// nothing.
 type codec struct {
 	rest   [2]bit // does the copy, do the new bytes, take all that is left of the file?
 	copied numberModel
@@ -18,20 +19,6 @@ type codec struct {
 	run     [4 * 8][64]bit
 	long    numberModel
 	values  [4 * 256][256]bit // of the bytes that differ
-}
-
-func newCodec() *codec {
-	c := &codec{copied: newNumber(), fresh: newNumber(), seek: newNumber(), long: newNumber()}
-	fill(c.rest[:])
-	fill(c.where[:])
-	fill(c.rowGoes[:])
-	for i := range c.run {
-		fill(c.run[i][:])
-	}
-	for i := range c.values {
-		fill(c.values[i][:])
-	}
-	return c
 }
 
 // track is where the ops of a file have led to.

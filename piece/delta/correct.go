@@ -13,9 +13,13 @@ func (r *references) correctCopy(p place, old, new []byte) {
 }
 
 func (r *references) correctWindow(p place, old, new []byte) {
-	for i := 2; i+fieldBytes <= len(old); {
+	last := len(old) - fieldBytes
+	if last < 2 {
+		return
+	}
+	for i := nextField(new, 2, last); i <= last; i = nextField(new, i, last) {
 		was, is := old[i:i+fieldBytes], new[i:i+fieldBytes]
-		target, ok := p.target(new[i-2:i], was, i)
+		target, ok := p.target(was, i)
 		if !ok {
 			i++
 			continue
@@ -50,20 +54,20 @@ func (r *references) apply(p place, b []byte, base int, differences []difference
 		}
 		return int(differences[0].at) - base
 	}
-	for i := 2; ; {
-		// Nearly all of the time goes by here.
-		for stop := min(len(b)-fieldBytes, next()); i <= stop && endsOpcode[b[i-1]] == 0; {
-			i++
+	for i, last := 2, len(b)-fieldBytes; i <= last; {
+		stop := min(last, next())
+		if i <= stop {
+			i = nextField(b, i, stop)
 		}
-		if i+fieldBytes > len(b) {
+		if i > last {
 			break
 		}
-		if next() < i {
+		if i > stop {
 			differ(i)
 			continue
 		}
 		field := b[i : i+fieldBytes]
-		target, ok := p.target(b[i-2:i], field, i)
+		target, ok := p.target(field, i)
 		if !ok {
 			i++
 			continue

@@ -81,11 +81,11 @@ func (d *decoder) section(ctx context.Context) error {
 		return err
 	}
 	if d.codec == nil {
-		d.codec = newCodec()
+		d.codec = new(codec)
 	}
 	d.ops = newRangeDecoder(d.code)
 	if text > 0 || fresh > 0 {
-		if err := d.text.section(ctx, d.r, int(text), textSection{stored: stored, n: int(fresh)}, d.total); err != nil {
+		if err := d.text.section(ctx, d.r, int(text), textSection{stored: stored, n: int(fresh)}); err != nil {
 			return err
 		}
 	}

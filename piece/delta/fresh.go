@@ -31,22 +31,7 @@ type freshCodec struct {
 	last [lastRepeats]int
 }
 
-func newFreshCodec() *freshCodec {
-	c := &freshCodec{last: [lastRepeats]int{1, 2, 3, 4}}
-	for i := range c.lengths {
-		c.lengths[i] = newNumber()
-	}
-	for i := range c.distance {
-		c.distance[i] = newNumber()
-	}
-	fill(c.repeats[:])
-	fill(c.again[:])
-	fill(c.which[:])
-	for i := range c.literals {
-		fill(c.literals[i][:])
-	}
-	return c
-}
+func newFreshCodec() *freshCodec { return &freshCodec{last: [lastRepeats]int{1, 2, 3, 4}} }
 
 // used moves a distance to the front of the last ones.
 func (c *freshCodec) used(distance int) {
@@ -261,14 +246,14 @@ type freshDecoder struct {
 	length int    // of a repeat that is not read to its end, at the last distance
 }
 
-// newFreshDecoder decodes at most so many bytes, of all sections.
-func newFreshDecoder(most int64) *freshDecoder {
-	most = max(1, min(most, freshWindow))
-	return &freshDecoder{c: newFreshCodec(), window: make([]byte, 1<<bits.Len64(uint64(most-1)))}
-}
+func newFreshDecoder() *freshDecoder { return &freshDecoder{c: newFreshCodec()} }
 
-// section goes on with the code of another section.
-func (f *freshDecoder) section(code []byte, stored bool) {
+// section goes on with the code of another section, which makes n bytes. The window grows with the text: most patches have little of it.
+func (f *freshDecoder) section(code []byte, stored bool, n int) {
+	if most := min(f.at+n, freshWindow); most > len(f.window) {
+		f.window = append(make([]byte, 0, 1<<bits.Len(uint(most-1))), f.window...)
+		f.window = f.window[:cap(f.window)]
+	}
 	f.d, f.stored, f.length = nil, code, 0
 	if !stored {
 		f.d = newRangeDecoder(code)

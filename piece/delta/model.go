@@ -3,26 +3,11 @@ package delta
 import "math/bits"
 
 // numberModel codes numbers from 0 to 2⁶³-1: how many bits there are as a tree of six bits, then the three bits below the highest with what was
-// learned, then the rest, of which only the lowest one is worth learning.
+// learned, then the rest, of which only the lowest one is worth learning. The zero value has learned nothing.
 type numberModel struct {
 	length [64]bit
 	head   [64][8]bit
 	lowest [64]bit
-}
-
-func newNumber() (m numberModel) {
-	fill(m.length[:])
-	for k := range m.head {
-		fill(m.head[k][:])
-	}
-	fill(m.lowest[:])
-	return m
-}
-
-func fill(b []bit) {
-	for i := range b {
-		b[i] = even
-	}
 }
 
 func (m *numberModel) encode(e *rangeEncoder, v uint64) {
@@ -78,29 +63,39 @@ func encodeTree(e *rangeEncoder, nodes []bit, v uint32, n int) {
 	}
 }
 
-// decodeTree is what Apply does most of the time: it is decode in a loop, with the state in registers. nodes has 1<<n bits.
+// decodeTree is what Apply does most of the time. Which bit comes is hardly to be foretold, so nothing branches on it; and what is known of either bit
+// after this one is loaded before this one is known. nodes has 1<<n bits, n is at least 1.
 func decodeTree(d *rangeDecoder, nodes []bit, n int) uint32 {
 	width, code := d.width, d.code
 	nodes = nodes[:1<<n]
 	node := uint32(1)
-	for range n {
-		b := &nodes[node]
-		bound := width >> chanceBits * b.chance()
-		if code < bound {
-			width = bound
-			b.learnOne()
-			node = node<<1 | 1
-		} else {
-			width -= bound
-			code -= bound
-			b.learnZero()
-			node <<= 1
+	b := nodes[1]
+	chance := b.chance()
+	for {
+		var zero, one bit // what follows
+		if n > 1 {
+			zero, one = nodes[node<<1], nodes[node<<1|1]
 		}
+		chanceZero, chanceOne := zero.chance(), one.chance()
+
+		bound := width >> chanceBits * chance
+		rest, is := bits.Sub64(code, bound, 0) // 1 if code < bound
+		mask := -is
+		code = rest + bound&mask
+		width -= bound
+		width += (bound - width) & mask
+		nodes[node] = b.learned(uint32(mask))
+		node = node<<1 | uint32(is)
 		if width < leastWidth {
 			width <<= 32
 			code = code<<32 | d.next()
 		}
+		if n--; n == 0 {
+			break
+		}
+		b = zero ^ (zero^one)&bit(mask)
+		chance = chanceZero ^ (chanceZero^chanceOne)&mask
 	}
 	d.width, d.code = width, code
-	return node - 1<<n
+	return node - uint32(len(nodes))
 }

@@ -27,12 +27,12 @@ const (
 	textParts = 8 // that wait
 )
 
-// start begins to decode at most so many bytes, until ctx is done.
-func (t *newBytes) start(ctx context.Context, most int64) {
+// start begins to decode, until ctx is done.
+func (t *newBytes) start(ctx context.Context) {
 	t.sections, t.parts = make(chan textSection), make(chan textPart, textParts)
 	go func() {
 		defer close(t.parts)
-		d := newFreshDecoder(most)
+		d := newFreshDecoder()
 		var bufs [textParts + 2][]byte // one in use at either end
 		for i := 0; ; {
 			var s textSection
@@ -41,7 +41,7 @@ func (t *newBytes) start(ctx context.Context, most int64) {
 			case <-ctx.Done():
 				return
 			}
-			d.section(s.code, s.stored)
+			d.section(s.code, s.stored, s.n)
 			for ; s.n > 0; i++ {
 				b := &bufs[i%len(bufs)]
 				if *b == nil {
@@ -63,15 +63,15 @@ func (t *newBytes) start(ctx context.Context, most int64) {
 	}()
 }
 
-// section goes on with a section whose code comes next from r, and has so many bytes. All sections from here on make at most so many.
-func (t *newBytes) section(ctx context.Context, r *byteReader, code int, s textSection, most int64) error {
+// section goes on with a section whose code comes next from r, and has so many bytes.
+func (t *newBytes) section(ctx context.Context, r *byteReader, code int, s textSection) error {
 	buf := &t.code[t.turn]
 	t.turn = 1 - t.turn
 	if err := r.fill(buf, code); err != nil {
 		return err
 	}
 	if t.sections == nil {
-		t.start(ctx, most)
+		t.start(ctx)
 	}
 	s.code = *buf
 	select {

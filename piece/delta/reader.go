@@ -29,10 +29,11 @@ type openFile struct {
 }
 
 const (
-	pageSize    = 16 << 10 // with 64 KiB an update of bun, which copies from here and there, reads 676 MB instead of 285
-	pageBytes   = 24 << 20 // kept of all pages: small files are made from about that much at a time (Options.Memory)
-	directBytes = 32 << 10 // what is longer is read past the pages
-	mostOpen    = 16
+	pageSize       = 16 << 10 // with 64 KiB an update of bun, which copies from here and there, reads more than twice as much
+	pageBytes      = 24 << 20 // kept of all pages: small files are made from about that much at a time (Options.Memory)
+	largePageBytes = 4 << 20  // while a large file is read, of which large new ones are made: memory that is touched first costs more than to read again
+	directBytes    = 32 << 10 // what is longer is read past the pages
+	mostOpen       = 16
 )
 
 func newReader(t *Tree, s space) *reader {
@@ -63,7 +64,7 @@ func (r *reader) page(pos int64) (page, error) {
 		r.used.MoveToFront(e)
 		return e.Value.(page), nil
 	}
-	p := page{at, r.room(int(min(pageSize, end-at)))}
+	p := page{at, r.room(int(min(pageSize, end-at)), end-start)}
 	if err := r.readFile(i, p.data, at); err != nil {
 		return page{}, err
 	}
@@ -84,10 +85,14 @@ func (r *reader) readFile(file int, b []byte, pos int64) error {
 	return nil
 }
 
-// room is where n bytes are read to, while pages that were not used for long are given up.
-func (r *reader) room(n int) []byte {
+// room is where n bytes of a file of some length are read to, while pages that were not used for long are given up.
+func (r *reader) room(n int, length int64) []byte {
+	most := pageBytes
+	if length >= smallBytes {
+		most = largePageBytes
+	}
 	var b []byte
-	for r.bytes+n > pageBytes {
+	for r.bytes+n > most {
 		old := r.used.Remove(r.used.Back()).(page)
 		delete(r.pages, old.at)
 		r.bytes -= cap(old.data)

@@ -34,7 +34,7 @@ type sectionEncoder struct {
 }
 
 func newSectionEncoder(w io.Writer, l limits) *sectionEncoder {
-	return &sectionEncoder{w: w, limits: l, codec: newCodec(), ops: newRangeEncoder()}
+	return &sectionEncoder{w: w, limits: l, codec: new(codec), ops: newRangeEncoder()}
 }
 
 // add takes an op of a file of which left bytes are to be made. old are the bytes that it copies, from p, and new those that it makes.
