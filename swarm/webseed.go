@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,7 @@ type webSeed struct {
 	s     *session
 	src   *webfetch.Source
 	url   string
-	host  string // HOST:PORT of url
+	host  string // HOST:PORT of src
 	class atomic.Uint32
 	probe func() // asks once what it is
 	spare int    // 0: asked with the others; else only while those with smaller numbers fail
@@ -64,20 +63,17 @@ func (s *session) startWebSeeds(ctx context.Context) {
 		return
 	}
 	seen := map[string]bool{}
-	add := func(address string, class Class, probe bool, client *http.Client, spare int) {
-		if seen[address] || len(s.webs) >= maxWebSeeds {
+	add := func(url string, class Class, probe bool, client *http.Client, spare int) {
+		if seen[url] || len(s.webs) >= maxWebSeeds {
 			return
 		}
-		seen[address] = true
-		src, err := webfetch.New(webfetch.Config{URL: address, Info: s.torrent.Info, UserAgent: s.t.node.cfg.UserAgent, Client: client})
+		seen[url] = true
+		src, err := webfetch.New(webfetch.Config{URL: url, Info: s.torrent.Info, UserAgent: s.t.node.cfg.UserAgent, Client: client})
 		if err != nil {
-			s.log.Warn("web seed left out", "source", address, "err", err)
+			s.log.Warn("web seed left out", "source", url, "err", err)
 			return
 		}
-		w := &webSeed{s: s, src: src, url: address, spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
-		if u, err := url.Parse(address); err == nil {
-			w.host = u.Host
-		}
+		w := &webSeed{s: s, src: src, url: url, host: src.Addr(), spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
 		w.class.Store(uint32(class))
 		s.webs = append(s.webs, w)
 		if probe {

@@ -53,6 +53,9 @@ func New(c Config) (*Source, error) {
 // URL is the web seed's, without a password.
 func (s *Source) URL() string { return s.base.Redacted() }
 
+// Addr is HOST:PORT of the web seed.
+func (s *Source) Addr() string { return hostPort(s.base) }
+
 // Close lets go of idle connections. A Fetch under way goes on.
 func (s *Source) Close() { s.client.CloseIdleConnections() }
 

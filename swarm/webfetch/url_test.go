@@ -42,3 +42,19 @@ func TestURLsFollowBEP19(t *testing.T) {
 		}
 	}
 }
+
+// A web seed is known by the address that is dialled, as the peer behind the same port is.
+func TestAddr(t *testing.T) {
+	for raw, want := range map[string]string{
+		"http://a.example/": "a.example:80", "https://a.example/x/": "a.example:443",
+		"http://198.18.0.1:7070/content/x/": "198.18.0.1:7070", "http://[2001:db8::1]/": "[2001:db8::1]:80",
+	} {
+		s, err := New(Config{URL: raw, Info: &piece.Info{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Addr(); got != want {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+}
