@@ -37,7 +37,6 @@ type sender struct {
 	i int
 	f *os.File
 
-	atOnce   int64   // bytes for one system call
 	limit    Limiter // nil: none
 	checked  bool    // the file was looked at a moment ago, and nothing sent since
 	taken    int64   // of what was sent, as far as was seen when it went on slowly
@@ -158,14 +157,13 @@ func (s *sender) send(part *io.LimitedReader) (int64, error) {
 	if !ok {
 		return io.Copy(struct{ io.Writer }{s.ResponseWriter}, part)
 	}
-	if s.atOnce == 0 {
-		if s.atOnce = slice; paced(s.r) {
-			s.atOnce = pacedSlice
-		}
+	atOnce := part.N
+	if atOnce > pacedSlice && paced(s.r) {
+		atOnce = pacedSlice
 	}
 	n := int64(0)
 	for n < part.N {
-		step := min(part.N-n, s.atOnce)
+		step := min(part.N-n, atOnce)
 		m, err := rf.ReadFrom(&io.LimitedReader{R: part.R, N: step}) // sendfile, if part.R is the *os.File and the connection a *net.TCPConn
 		if n += m; err != nil || m < step {
 			return n, err

@@ -26,9 +26,15 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
+// connOf is a request's connection, where ConnContext has noted it.
+func connOf(r *http.Request) (c net.Conn, ok bool) {
+	c, ok = r.Context().Value(connKey{}).(net.Conn)
+	return c, ok
+}
+
 // BoundUnsent keeps what lies unsent in the kernel small on a request's connection, for a response that is written as bytes, until the function that it returns is called.
 func BoundUnsent(r *http.Request) (end func()) {
-	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	c, ok := connOf(r)
 	if !ok {
 		return func() {}
 	}
@@ -38,7 +44,7 @@ func BoundUnsent(r *http.Request) (end func()) {
 
 // unsent is how many bytes of a request's connection its client has not acknowledged yet; ok is false where that is not known.
 func unsent(r *http.Request) (n int64, ok bool) {
-	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	c, ok := connOf(r)
 	if !ok {
 		return 0, false
 	}
@@ -47,6 +53,6 @@ func unsent(r *http.Request) (n int64, ok bool) {
 
 // paced says whether the kernel paces what is sent on a request's connection.
 func paced(r *http.Request) bool {
-	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	c, ok := connOf(r)
 	return ok && sock.Paced(c)
 }
