@@ -59,7 +59,7 @@ func (f *fleetService) serves(path string) bool {
 // ServeHTTP is what the public port does for the fleet.
 func (f *fleetService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := f.refresh(r.Context()); err != nil { // who asks, or tells how it went, may have read of a rollout that began a moment ago
-		f.log.Warn("the repository's rollouts cannot be read", "err", err)
+		f.log.Debug("the repository cannot be read", "err", err) // its look each second tells aloud
 	}
 	switch r.URL.Path {
 	case rollout.AcquirePath, rollout.ReleasePath:
