@@ -90,6 +90,14 @@ func (e *Edge) start(c *content) {
 	})
 }
 
+// leave ends a transfer after which another one comes, for which its readers wait.
+func (c *content) leave(t *swarm.Transfer) {
+	c.mu.Lock()
+	c.transfer = nil
+	c.mu.Unlock()
+	t.Close()
+}
+
 // open lets those go on that wait for a content.
 func (c *content) open() {
 	c.mu.Lock()
@@ -218,14 +226,14 @@ func (e *Edge) attempt(ctx context.Context, c *content, spec swarm.Spec, origin 
 			}
 			switch {
 			case origin && led && !e.leads(c.key):
-				t.Close()
+				c.leave(t)
 				return nowFollows, nil
 			case origin:
 			case now.Sub(moved) >= stallTime && (now.Sub(moved) >= slowTime || c.demands() || !e.fetchedElsewhere(ctx, c.key)):
-				t.Close()
+				c.leave(t)
 				return hasStalled, nil
 			case !led && e.leads(c.key):
-				t.Close()
+				c.leave(t)
 				return nowLeads, nil
 			}
 		}
@@ -275,7 +283,7 @@ func (e *Edge) canCome(ctx context.Context, k *known) bool {
 	}
 	_, have := e.holders(ctx, k.key, false)
 	for _, h := range have {
-		if h != holdsNone {
+		if h == holdsWhole || h == holdsFetching {
 			return true
 		}
 	}

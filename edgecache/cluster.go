@@ -55,7 +55,8 @@ func (e *Edge) leads(key string) bool {
 
 // Holds says how far a content is here, for the other edges; query is their question's, see HoldsPath.
 func (e *Edge) Holds(key string, query url.Values) string {
-	if k, _, _ := e.find(key); k != nil && query.Has(wantedQuery) {
+	k, _, _ := e.find(key)
+	if k != nil && query.Has(wantedQuery) {
 		e.mu.Lock()
 		keeps := e.toBeHere(key)
 		e.mu.Unlock()
@@ -72,6 +73,9 @@ func (e *Edge) Holds(key string, query url.Values) string {
 		if t, _, err := c.state(); t != nil && err == nil {
 			return string(holdsFetching)
 		}
+	}
+	if k != nil && e.keeps(k) {
+		return string(holdsSoon)
 	}
 	return string(holdsNone)
 }

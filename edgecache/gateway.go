@@ -127,18 +127,14 @@ func (e *Edge) serveRelease(w http.ResponseWriter, r *http.Request, list []*know
 	e.serve(w, r, k, file)
 }
 
-// serveList is for people: what is in a release.
+// serveList is for people: what is in a release, which its signed description says, wherever its files are.
 func (e *Edge) serveList(w http.ResponseWriter, r *http.Request, k *known) {
-	c, _ := e.obtainFor(w, r, k, k.name)
-	if c == nil {
-		return
-	}
-	defer c.use(-1)
-	t, err := e.torrentOf(c)
+	found, err := k.from.find(r.Context(), k)
 	if err != nil {
-		busy(w, "cannot be read")
+		busy(w, "what is in it cannot be told: its origin does not answer")
 		return
 	}
+	t := found.Torrent
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !t.Dir {
@@ -173,10 +169,10 @@ var errElsewhere = errors.New("it is not kept here")
 func (e *Edge) obtain(ctx context.Context, k *known, demand bool) (c *content, whole bool, err error) {
 	e.mu.Lock()
 	c = e.contents[k.key]
-	keeps := e.toBeHere(k.key) || (e.cfg.PullThrough || k.followed(e.cfg.Apps)) && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
+	keeps := e.keeps(k)
 	e.mu.Unlock()
 	if c == nil {
-		if !keeps || k.from == nil || !demand && !e.mayFill(e.cfg.Now()) {
+		if !keeps || !demand && !e.mayFill(e.cfg.Now()) {
 			return nil, false, errElsewhere
 		}
 		c = e.want(k, demand)
@@ -188,6 +184,15 @@ func (e *Edge) obtain(ctx context.Context, k *known, demand bool) (c *content, w
 		c.use(-1)
 	}
 	return c, whole, err
+}
+
+// keeps says whether a content comes here when somebody asks for it. e.mu is held.
+func (e *Edge) keeps(k *known) bool {
+	if k.from == nil {
+		return false
+	}
+	mayCome := e.cfg.PullThrough || k.followed(e.cfg.Apps)
+	return e.toBeHere(k.key) || mayCome && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
 }
 
 // isEdge says whether another edge asks, by what it says of itself. What it asks for is no demand, and it is led nowhere: it knows the others and the origin itself.
@@ -292,10 +297,11 @@ func (e *Edge) elsewhereFor(w http.ResponseWriter, r *http.Request, k *known, fi
 // whereElse is the URL of a file where this edge does not keep it: at the edge that does, else at the origin.
 func (e *Edge) whereElse(r *http.Request, k *known, file string, err error) string {
 	if e.ring != nil && errors.Is(err, errElsewhere) {
-		if m, ok := e.ring.keeper(r.Context(), k.key); ok {
+		m, ok, silent := e.ring.keeper(r.Context(), k.key)
+		if ok {
 			return (&url.URL{Scheme: "http", Host: m.Addr, Path: "/content/" + k.key + "/" + file}).String()
 		}
-		if strings.Contains(r.URL.Path, "/content/") && e.ring.orphaned(k.key, e.cfg.Now()) { // so machines ask, which come again
+		if silent && strings.Contains(r.URL.Path, "/content/") && e.ring.orphaned(k.key, e.cfg.Now()) { // so machines ask, which come again
 			return ""
 		}
 	}

@@ -67,7 +67,7 @@ type ring struct {
 	mine     meta
 	watchers []chan struct{}
 	orphans  map[string]time.Time // contents of whose keepers none has answered, and since when
-	keys     []string             // that are assigned
+	keys     []string             // that are followed, sorted
 	all      map[string][]Member
 	drained  atomic.Bool
 }
@@ -77,11 +77,12 @@ type meta struct {
 	Port     int              `json:"p"`
 	Zone     string           `json:"z,omitempty"`
 	Draining bool             `json:"d,omitempty"`
+	Pulls    bool             `json:"u,omitempty"` // what is asked for and not followed
 	Versions map[string]int64 `json:"v,omitempty"` // of repositories' timestamps, by the begin of their ids
 }
 
-// newRing is nil for an edge alone.
-func newRing(c Cluster, nudge func(), log *slog.Logger) (*ring, error) {
+// newRing is nil for an edge alone. pulls says that this edge fetches what is asked for and not followed.
+func newRing(c Cluster, pulls bool, nudge func(), log *slog.Logger) (*ring, error) {
 	if c.Gossip == "" {
 		return nil, nil
 	}
@@ -94,8 +95,8 @@ func newRing(c Cluster, nudge func(), log *slog.Logger) (*ring, error) {
 	if c.Replicas == 0 {
 		c.Replicas = defaultReplicas
 	}
-	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone}}
-	r.members = []Member{{Name: c.Name, Zone: c.Zone}}
+	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone, Pulls: pulls}}
+	r.members = []Member{{Name: c.Name, Zone: c.Zone, PullThrough: pulls}}
 	return r, nil
 }
 
@@ -221,7 +222,7 @@ func (r *ring) heard(name string, at netip.AddrPort, m meta, there bool) {
 	defer r.mu.Unlock()
 	r.members = slices.DeleteFunc(slices.Clone(r.members), func(o Member) bool { return o.Name == name })
 	if there {
-		r.members = append(r.members, Member{name, m.Zone, netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), m.Draining})
+		r.members = append(r.members, Member{name, m.Zone, netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), m.Draining, m.Pulls})
 		r.says[name], r.places[name] = m, at
 	} else {
 		delete(r.says, name)
@@ -337,12 +338,14 @@ func (r *ring) assign(keys []string, now time.Time) (mine map[string]bool, ok bo
 	slices.Sort(keys)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !slices.Equal(keys, r.keys) {
+		r.keys, r.all = keys, nil
+	}
 	if r.list == nil || now.Sub(r.moved) < restTime || len(r.members) < 2 && len(r.cfg.Join) > 0 && now.Sub(r.begun) < findTime {
 		return nil, false
 	}
-	if r.all == nil || !slices.Equal(keys, r.keys) {
-		r.keys, r.all = keys, owners(keys, r.members, r.cfg.Replicas)
-		if r.all == nil {
+	if r.all == nil {
+		if r.all = owners(keys, r.members, r.cfg.Replicas); r.all == nil {
 			r.all = map[string][]Member{}
 		}
 	}
@@ -357,14 +360,18 @@ func (r *ring) assign(keys []string, now time.Time) (mine map[string]bool, ok bo
 
 func (r *ring) isSelf(m Member) bool { return m.Name == r.cfg.Name }
 
-// of are the owners of a content, also of one that is not followed.
+// of are the owners of a content: of one that is not followed, among those that fetch such, and none if there are none.
 func (r *ring) of(key string) []Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if own := r.all[key]; own != nil {
 		return own
 	}
-	return owners([]string{key}, r.members, r.cfg.Replicas)[key]
+	members := r.members
+	if _, followed := slices.BinarySearch(r.keys, key); !followed {
+		members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.PullThrough })
+	}
+	return owners([]string{key}, members, r.cfg.Replicas)[key]
 }
 
 // keeps says whether a content that was asked for is to be kept here: by its owners, and where it is hot.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -130,9 +131,9 @@ func (r *ring) ask(ctx context.Context, key string, wanted bool) map[string]hold
 	return have
 }
 
-// keeper is the edge that others are led to for a content: an owner that has it, else one that will, and none that does not answer, even if nobody has found
-// out yet that it is dead.
-func (r *ring) keeper(ctx context.Context, key string) (Member, bool) {
+// keeper is the edge that others are led to for a content: an owner that has it, else one that says that it will, and none that does not answer, even if nobody has found
+// out yet that it is dead. silent says that there is such a one.
+func (r *ring) keeper(ctx context.Context, key string) (keeper Member, ok, silent bool) {
 	var others []Member
 	for _, m := range r.of(key) {
 		if !r.isSelf(m) {
@@ -140,15 +141,15 @@ func (r *ring) keeper(ctx context.Context, key string) (Member, bool) {
 		}
 	}
 	answers := r.asker.lately(ctx, others, key)
-	for _, wanted := range []holding{holdsWhole, holdsFetching, holdsNone} {
+	for _, wanted := range []holding{holdsWhole, holdsFetching, holdsSoon} {
 		for _, m := range others {
 			if x := answers[m.Name]; x.alive && x.holding == wanted {
 				r.found(key)
-				return m, true
+				return m, true, false
 			}
 		}
 	}
-	return Member{}, false
+	return Member{}, false, slices.ContainsFunc(others, func(m Member) bool { return !answers[m.Name].alive })
 }
 
 // orphaned says whether a content of whose keepers none answers will be some other edge's in a moment: the cluster is about to find out that they are dead, and then one

@@ -12,6 +12,8 @@ type Member struct {
 	Zone     string `json:"zone,omitempty"`
 	Addr     string `json:"addr"` // HOST:PORT of its one port
 	Draining bool   `json:"draining,omitempty"`
+	// PullThrough says that it fetches what is asked for and not followed.
+	PullThrough bool `json:"pull_through,omitempty"`
 }
 
 // maxLoad is how much more than the mean an edge may have to keep.
@@ -141,6 +143,7 @@ type holding string
 
 const (
 	holdsNone     holding = ""
+	holdsSoon     holding = "soon" // it is not there yet, and comes when it is asked for
 	holdsFetching holding = "fetching"
 	holdsWhole    holding = "whole"
 )

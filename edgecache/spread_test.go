@@ -13,8 +13,8 @@ import (
 	"shoal/internal/swarmtest"
 )
 
-// runCluster runs edges of one cluster that find each other, each with its web server.
-func runCluster(t *testing.T, o *origin, n int, cfg Config) (edges []*Edge) {
+// runCluster runs edges of one cluster that find each other, each with its web server. but changes what the configuration of one of them is.
+func runCluster(t *testing.T, o *origin, n int, cfg Config, but ...func(i int, cfg *Config)) (edges []*Edge) {
 	t.Helper()
 	var gossip []string
 	for range n {
@@ -26,6 +26,9 @@ func runCluster(t *testing.T, o *origin, n int, cfg Config) (edges []*Edge) {
 		srv := httptest.NewServer(mux)
 		t.Cleanup(srv.Close)
 		cfg.Cluster = Cluster{Name: fmt.Sprint("edge-", i), Port: srv.Listener.Addr().(*net.TCPAddr).Port, Gossip: gossip[i], Join: gossip, Key: "a key of a test", Replicas: 1}
+		for _, change := range but {
+			change(i, &cfg)
+		}
 		e, _ := runEdge(t, o, cfg)
 		mux.Handle("/", e)
 		mux.HandleFunc(HoldsPath, func(w http.ResponseWriter, r *http.Request) {
