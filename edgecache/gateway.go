@@ -213,9 +213,6 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	h, _ := e.shelf.get(k.key)
 	was := h.whole
 	edge := isEdge(r)
-	if !edge {
-		e.count.requests.Add(1)
-	}
 	if r.Method == http.MethodGet && !was && !edge { // counted before it is decided whether to keep it
 		e.shelf.touch(k.key, e.shareOf(k, r, file), e.cfg.Now())
 	}
@@ -230,6 +227,7 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 		case edge:
 			e.count.toEdges.Add(out.n)
 		case !was:
+			e.count.misses.Add(1)
 			e.count.missBytes.Add(out.n)
 		default:
 			e.count.hits.Add(1)
@@ -282,15 +280,21 @@ func (e *Edge) shareOf(k *known, r *http.Request, file string) float64 {
 
 // elsewhereFor answers for what cannot be served here.
 func (e *Edge) elsewhereFor(w http.ResponseWriter, r *http.Request, k *known, file string, err error) {
-	if errors.Is(err, context.Canceled) {
+	if isEdge(r) {
+		busy(w, "it cannot be fetched at the moment")
 		return
 	}
-	if to := e.whereElse(r, k, file, err); to != "" && !isEdge(r) {
+	if errors.Is(err, context.Canceled) {
+		e.count.misses.Add(1)
+		return
+	}
+	if to := e.whereElse(r, k, file, err); to != "" {
 		e.count.redirects.Add(1)
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 		return
 	}
+	e.count.misses.Add(1)
 	busy(w, "it cannot be fetched at the moment")
 }
 

@@ -28,7 +28,6 @@ func (e *Edge) Quick(dst, in []byte, from, _ netip.AddrPort) (answer []byte, use
 
 // hit counts an answer from memory.
 func (e *Edge) hit(x *small) {
-	e.count.requests.Add(1)
 	e.count.hits.Add(1)
 	e.count.hitBytes.Add(x.bytes)
 	e.shelf.touch(x.known.key, float64(x.bytes)/float64(max(x.known.bytes, 1)), e.cfg.Now())

@@ -16,7 +16,7 @@ import (
 
 // counters are written by many goroutines.
 type counters struct {
-	requests, hits, redirects      atomic.Int64 // over HTTP
+	hits, misses, redirects        atomic.Int64 // over HTTP, counted when they end
 	hitBytes, missBytes            atomic.Int64
 	toPeers, toEdges               atomic.Int64
 	filled, failed, mended         atomic.Int64
@@ -69,6 +69,7 @@ type Status struct {
 type Requests struct {
 	All       int64   `json:"all"`
 	Hits      int64   `json:"hits"`
+	Misses    int64   `json:"misses"` // served while they came in, or failed
 	Redirects int64   `json:"redirects"`
 	HitBytes  int64   `json:"hit_bytes"`
 	MissBytes int64   `json:"miss_bytes"` // served while they came in
@@ -142,7 +143,7 @@ func (e *Edge) Status() Status {
 	used, _, kept := e.shelf.usage()
 	c := &e.count
 	st := Status{Quota: e.cfg.Quota, Used: used, Kept: kept, Dropped: map[string]Dropped{}, Origins: []OriginStatus{}, Contents: []ContentStatus{}}
-	st.Requests = Requests{All: c.requests.Load(), Hits: c.hits.Load(), Redirects: c.redirects.Load(), HitBytes: c.hitBytes.Load(), MissBytes: c.missBytes.Load(), PeerBytes: c.toPeers.Load(), EdgeBytes: c.toEdges.Load()}
+	st.Requests = Requests{Hits: c.hits.Load(), Misses: c.misses.Load(), Redirects: c.redirects.Load(), HitBytes: c.hitBytes.Load(), MissBytes: c.missBytes.Load(), PeerBytes: c.toPeers.Load(), EdgeBytes: c.toEdges.Load()}
 	st.Fetched = Fetched{Contents: c.filled.Load(), Failed: c.failed.Load(), Mended: c.mended.Load(), Rotten: c.rotten.Load(), Scrubbed: c.scrubbed.Load(), FromOrigin: c.fromOrigin.Load(), FromEdges: c.fromEdges.Load(), FromPeers: c.fromAny.Load()}
 	c.mu.Lock()
 	for why, d := range c.dropped {
@@ -204,6 +205,7 @@ func (r *Requests) finish(fromOrigin int64) {
 		}
 		return float64(int(1000*float64(a)/float64(b))) / 1000
 	}
+	r.All = r.Hits + r.Misses + r.Redirects
 	r.HitRatio = ratio(r.Hits, r.All)
 	r.ByteRatio = ratio(r.HitBytes, r.HitBytes+r.MissBytes)
 	r.Saved = max(0, r.HitBytes+r.MissBytes+r.PeerBytes+r.EdgeBytes-fromOrigin)

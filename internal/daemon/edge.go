@@ -101,7 +101,7 @@ func (s *Server) edgeMetrics(m *metrics) {
 	m.one("shoal_edge_no_room_bytes", "gauge", "Size of the contents that are followed or pinned and have no room within the quota, in bytes.", float64(cmp.Or(st.NoRoom, &edgecache.Lack{}).Bytes))
 	m.metric("shoal_edge_requests_total", "counter", "Requests for content over HTTP, by what came of them: hit (it was here), miss (served while it came in, or failed), redirect (led elsewhere).")
 	m.value("shoal_edge_requests_total", float64(st.Requests.Hits), "result", "hit")
-	m.value("shoal_edge_requests_total", float64(st.Requests.All-st.Requests.Hits-st.Requests.Redirects), "result", "miss")
+	m.value("shoal_edge_requests_total", float64(st.Requests.Misses), "result", "miss")
 	m.value("shoal_edge_requests_total", float64(st.Requests.Redirects), "result", "redirect")
 	m.metric("shoal_edge_served_bytes_total", "counter", "Bytes of content that were served: over HTTP from what was here (hit) or was coming in (miss), and to peers; to other edges either way.")
 	m.value("shoal_edge_served_bytes_total", float64(st.Requests.HitBytes), "way", "hit")
