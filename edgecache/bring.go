@@ -61,7 +61,11 @@ func (e *Edge) start(c *content) {
 	e.tasks.Go(func() {
 		defer close(c.gone)
 		defer stop()
-		err := e.fetch(ctx, c)
+		bring := e.fetch
+		if c.isFile() {
+			bring = e.fetchFile
+		}
+		err := bring(ctx, c)
 		if err == nil {
 			return
 		}
@@ -257,7 +261,7 @@ func (e *Edge) makeRoom(ctx context.Context, k *known, cost int64) error {
 	}
 	defer func() { <-e.admitting }()
 	for {
-		victims, err := e.shelf.reserve(k.key, k.name, k.bytes, cost, e.status, e.cfg.Now())
+		victims, err := e.shelf.reserve(k.key, held{name: k.name, bytes: k.bytes, cost: cost, file: k.isFile()}, e.status, e.cfg.Now())
 		if err != nil || len(victims) == 0 {
 			return err
 		}
@@ -325,7 +329,7 @@ func (e *Edge) drop(ctx context.Context, key, why string) error {
 		return fmt.Errorf("removing %s: %w", key, err)
 	}
 	if ok {
-		e.count.evicted(why, h.cost)
+		e.count.evicted(why, h)
 		e.cfg.Log.Info("a content was removed", "name", h.name, "infohash", key, "bytes", h.cost, "why", why)
 	}
 	return nil

@@ -18,7 +18,9 @@ type known struct {
 	app, version, platform string   // empty for a content that is no release
 	channels               []string // that have this version
 	published              time.Time
-	artefact               *release.Artefact // what it is of a release: the tree itself, its archive, or a patch to it; nil if it is none
+	artefact               *release.Artefact // what it is of a release: the tree itself, its archive, a patch to it, or the index of its blocks; nil if it is none
+	file                   string            // of the repository, if it is one as well
+	tree                   string            // key of the release's tree, if it is not a content of its own: see isFile
 	from                   source
 }
 
@@ -60,18 +62,31 @@ type catalog struct {
 	version   int64  // of its timestamp
 	byKey     map[string]*known
 	byRef     map[string][]*known // APP@VERSION: one for each platform
-	ways      map[string][]*known // APP@VERSION: archives and patches, which make the same of less
-	patches   map[string]bool     // files of the repository that are patches too small for swarms
+	ways      map[string][]*known // APP@VERSION: archives, patches and indices, with which the same comes of less
+	files     map[string]*known   // by file of the repository: small patches and indices
 	channels  map[string]string   // APP:CHANNEL: the version
 	withdrawn map[string]bool     // by key
 }
 
 func newCatalog(id string, version int64) *catalog {
-	return &catalog{id: id, version: version, byKey: map[string]*known{}, byRef: map[string][]*known{}, ways: map[string][]*known{}, patches: map[string]bool{}, channels: map[string]string{}, withdrawn: map[string]bool{}}
+	return &catalog{id: id, version: version, byKey: map[string]*known{}, byRef: map[string][]*known{}, ways: map[string][]*known{}, files: map[string]*known{}, channels: map[string]string{}, withdrawn: map[string]bool{}}
+}
+
+// contents is how many there are, without files that no swarm has.
+func (c *catalog) contents() (n int) {
+	for _, k := range c.byKey {
+		if !k.isFile() {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *catalog) add(k *known) {
 	c.byKey[k.key] = k
+	if k.file != "" {
+		c.files[k.file] = k
+	}
 	switch {
 	case k.app == "":
 	case k.isTree():

@@ -87,8 +87,7 @@ func (e *Edge) elsewhere(f *feed) (list []release.Files) {
 		return nil
 	}
 	for _, m := range e.ring.peers(*id) {
-		base := &url.URL{Scheme: "http", Host: m.Addr, Path: "/" + *id + "/"}
-		list = append(list, deliver.NewUpstream(base, e.cfg.UserAgent))
+		list = append(list, deliver.NewUpstream(memberBase(m, *id), e.cfg.UserAgent))
 	}
 	return list
 }
@@ -168,7 +167,7 @@ func (e *Edge) left(ctx context.Context) (n int) {
 	all, _ := e.offered()
 	for _, key := range e.shelf.keys() {
 		h, _ := e.shelf.get(key)
-		if k := all[key]; k == nil || !h.whole || !k.followed(e.cfg.Apps) {
+		if k := all[key]; k == nil || h.file || !h.whole || !k.followed(e.cfg.Apps) {
 			continue
 		}
 		own, have := e.holders(ctx, key, false)

@@ -154,7 +154,7 @@ func (e *Edge) serveKey(w http.ResponseWriter, r *http.Request, key, file string
 			k = &known{key: key, name: h.name, bytes: h.bytes}
 		}
 	}
-	if k == nil {
+	if k == nil || k.isFile() {
 		http.NotFound(w, r)
 		return
 	}
@@ -192,7 +192,7 @@ func (e *Edge) keeps(k *known) bool {
 		return false
 	}
 	mayCome := e.cfg.PullThrough || k.followed(e.cfg.Apps)
-	return e.toBeHere(k.key) || mayCome && (e.ring == nil || e.ring.keeps(k.key, e.shelf.heat(k.key).now(e.cfg.Now())))
+	return e.toBeHere(k.key) || mayCome && (e.ring == nil || e.ring.keeps(k.home(), e.shelf.heat(k.key).now(e.cfg.Now())))
 }
 
 // isEdge says whether another edge asks, by what it says of itself. What it asks for is no demand, and it is led nowhere: it knows the others and the origin itself.

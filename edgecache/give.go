@@ -18,6 +18,15 @@ func (e *Edge) restore() {
 		if !h.whole {
 			continue
 		}
+		if h.file {
+			c := newContent(&known{key: key, name: h.name, bytes: h.bytes})
+			c.whole = true
+			close(c.ready)
+			e.mu.Lock()
+			e.contents[key] = c
+			e.mu.Unlock()
+			continue
+		}
 		if err := e.offer(key, h); err != nil {
 			e.cfg.Log.Warn("a content is not what it was", "name", h.name, "infohash", key, "err", err)
 			e.mend(key)

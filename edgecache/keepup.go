@@ -97,7 +97,7 @@ func (e *Edge) place(all map[string]*known, now time.Time) {
 	owned := map[string]bool{}
 	var followed []string
 	for key, k := range all {
-		if k.followed(e.cfg.Apps) {
+		if k.followed(e.cfg.Apps) && !k.isFile() {
 			followed = append(followed, key)
 			owned[key] = true
 		}
@@ -105,6 +105,11 @@ func (e *Edge) place(all map[string]*known, now time.Time) {
 	ok := true
 	if e.ring != nil {
 		owned, ok = e.ring.assign(followed, time.Now())
+	}
+	for key, k := range all {
+		if k.isFile() && owned[k.tree] {
+			owned[key] = true
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -117,7 +122,7 @@ func (e *Edge) place(all map[string]*known, now time.Time) {
 // toBeHere says whether a content is followed by this edge or pinned. e.mu is held.
 func (e *Edge) toBeHere(key string) bool { return e.owned[key] || e.pinned[key] }
 
-// named are the contents that a user means by APP:CHANNEL, APP@VERSION (with its archive and the patches to it), an info hash, or the name of a content.
+// named are the contents that a user means by APP:CHANNEL, APP@VERSION (with its archive, the patches to it and its index), an info hash, or the name of a content.
 func (e *Edge) named(name string) (list []*known) {
 	for _, f := range e.feeds {
 		c, _ := f.state()
@@ -169,6 +174,9 @@ func (e *Edge) fillUp(all map[string]*known, now time.Time) {
 		h, _ := e.shelf.get(key)
 		c := e.contents[key]
 		if h.whole || c != nil && c.demands() || !e.toBeHere(key) || c == nil && time.Now().Before(e.later[key]) {
+			continue
+		}
+		if t, _ := e.shelf.get(k.tree); k.isFile() && !t.whole {
 			continue
 		}
 		missing = append(missing, fill{key: key, heat: e.shelf.heat(key).now(now), pinned: e.pinned[key], published: k.published, running: c != nil})

@@ -56,7 +56,7 @@ func (e *Edge) look(ctx context.Context) {
 			case <-tick.C:
 			}
 			h, ok := e.shelf.get(key)
-			if !ok || !h.whole || h.dropped {
+			if !ok || !h.whole || h.dropped || h.file {
 				continue
 			}
 			if err := e.shelf.unchanged(key); err != nil {

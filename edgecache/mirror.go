@@ -217,7 +217,7 @@ func (p *published) uses(path string, c *catalog) bool {
 	key, metainfo := metainfoKey(path)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.read[path] || c.patches[path] || metainfo && c.byKey[key] != nil
+	return p.read[path] || metainfo && c.byKey[key] != nil
 }
 
 // treeBytes is how much of the disk is taken below a directory, about.

@@ -41,12 +41,17 @@ func readRecord(path string) (*record, error) {
 const (
 	blockBytes  = 4096 // that a file or directory is a multiple of on the disk
 	recordBytes = 160  // of a file's stamp in a record, at most
+	nameBytes   = 256  // of a file's name in its directory, about
 )
+
+func blocks(n int64) int64 { return (n + blockBytes - 1) / blockBytes * blockBytes }
+
+// fileCost is how much of the disk a file takes at most, with its name in its directory.
+func fileCost(n int64) int64 { return blocks(n) + nameBytes }
 
 // costOf is how much of the disk a content takes at most, in bytes, while it is fetched and after: its files in whole blocks, its directories, the hashes
 // of leaves and the journal of its fetch, its metainfo and its record.
 func costOf(t *piece.Torrent) int64 {
-	blocks := func(n int64) int64 { return (n + blockBytes - 1) / blockBytes * blockBytes }
 	pieces := int64(t.NumPieces())
 	cost := blocks(int64(len(t.Files))*recordBytes) + blocks(64*pieces+16<<10) // record, journal
 	cost += blocks(int64(len(t.Bytes)) + 64*pieces + 4096)                     // metainfo with its piece layers

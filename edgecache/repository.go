@@ -24,7 +24,6 @@ type repository struct {
 	trustDir string
 	root     []byte // to pin; nil: what is pinned already, or see firstUse
 	firstUse bool
-	apps     []string    // patterns of those that are followed
 	heard    chan []byte // what peers say of its log
 	before   *catalog    // what was read last; nil: nothing was
 	now      func() time.Time
@@ -38,7 +37,7 @@ func newRepository(base *url.URL, cfg *Config, others func() []release.Files) *r
 	up := deliver.NewUpstream(base, cfg.UserAgent)
 	dir := filepath.Join(cfg.StateDir, "repository", score12(base.String()))
 	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}), trustDir: filepath.Join(cfg.StateDir, "trust"), root: cfg.Root, firstUse: cfg.FirstUse,
-		apps: cfg.Apps, now: cfg.Now, heard: make(chan []byte, 16)}
+		now: cfg.Now, heard: make(chan []byte, 16)}
 }
 
 // readsAtOnce is how many signed files an origin is asked for at once.
@@ -198,20 +197,16 @@ func (r *repository) list(ctx context.Context, t *release.Trust, info *release.A
 		for i := range all {
 			a := &all[i]
 			k := &known{key: a.V2, name: a.Name, bytes: a.Bytes, app: rel.App, version: rel.Version, platform: rel.Platform, channels: has[rel.Version], published: rel.Published, from: r, artefact: a}
-			if a.V2 != "" {
-				c.add(k)
+			if a.IsTarget() {
+				hash := ""
+				if k.file, hash, err = t.BesideFile(ctx, found, a); err != nil {
+					return err
+				}
+				if k.isFile() {
+					k.key, k.tree = hash, rel.Tree().V2
+				}
 			}
-			if !a.IsTarget() {
-				continue
-			}
-			file, err := t.BesideFile(ctx, found, a)
-			if err != nil {
-				return err
-			}
-			c.patches[file] = true
-			if k.followed(r.apps) && r.mirror.bring(ctx, file, release.MaxIndex) != nil && ctx.Err() != nil {
-				return ctx.Err() // without it machines come by another way
-			}
+			c.add(k)
 		}
 	}
 	return nil

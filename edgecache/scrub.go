@@ -61,7 +61,7 @@ func (e *Edge) scrub(ctx context.Context) {
 // longestUnread is the whole content that was not read for longest, and when it was; "": there is none.
 func (e *Edge) longestUnread() (key string, read time.Time) {
 	for _, k := range e.shelf.keys() {
-		if h, ok := e.shelf.get(k); ok && h.whole && !h.dropped && (key == "" || h.read.Before(read)) {
+		if h, ok := e.shelf.get(k); ok && h.whole && !h.dropped && !h.file && (key == "" || h.read.Before(read)) {
 			key, read = k, h.read
 		}
 	}

@@ -23,6 +23,7 @@ import (
 //	content/KEY/           a content, below its own name, or its parts while it is fetched
 //	content/KEY.json       its record, once it is whole
 //	metainfo/KEY.torrent   what describes it
+//	file/KEY               a signed file, see file.go: it is whole if it is there
 //	heat.json, pins.json   demand and pins
 //
 // Room is reserved before anything is written, and given back when it is gone. The files are the truth: a shelf that is opened after kill -9 has what they say.
@@ -46,6 +47,7 @@ type held struct {
 	bytes   int64 // of content
 	cost    int64 // of the disk
 	whole   bool
+	file    bool      // it is a signed file
 	at      time.Time // when it was whole
 	read    time.Time // when it was read and compared last: as it came, or later
 	orphan  bool      // parts that nobody has asked for since the start
@@ -58,7 +60,7 @@ var errNoRoom = errors.New("there is no room for it within the quota")
 // openShelf looks at what is there. What is neither whole nor can go on is removed.
 func openShelf(dir string, quota, floor int64) (*shelf, error) {
 	s := &shelf{dir: dir, quota: quota, floor: floor, free: disk.Free, held: map[string]*held{}, heats: map[string]heat{}, pins: map[string]pin{}}
-	for _, name := range []string{"content", "metainfo"} {
+	for _, name := range []string{"content", "metainfo", "file"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			return nil, err
 		}
@@ -100,7 +102,27 @@ func openShelf(dir string, quota, floor int64) (*shelf, error) {
 			}
 		}
 	}
-	return s, s.tidyMetainfo()
+	return s, errors.Join(s.openFiles(), s.tidyMetainfo())
+}
+
+// openFiles looks at the signed files that are there.
+func (s *shelf) openFiles() error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "file"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if key := e.Name(); validKey(key) && info.Mode().IsRegular() {
+			s.held[key] = &held{name: key, bytes: info.Size(), cost: fileCost(info.Size()), whole: true, file: true, at: info.ModTime()}
+		} else if err := os.RemoveAll(filepath.Join(s.dir, "file", key)); err != nil { // it was being written
+			return err
+		}
+	}
+	return nil
 }
 
 func later(a, b time.Time) time.Time {
@@ -133,6 +155,7 @@ func validKey(s string) bool {
 
 func (s *shelf) contentDir(key string) string { return filepath.Join(s.dir, "content", key) }
 func (s *shelf) recordPath(key string) string { return s.contentDir(key) + ".json" }
+func (s *shelf) filePath(key string) string   { return filepath.Join(s.dir, "file", key) }
 func (s *shelf) torrentPath(key string) string {
 	return filepath.Join(s.dir, "metainfo", key+".torrent")
 }
@@ -153,7 +176,9 @@ func (s *shelf) usage() (used, whole int64, contents int) {
 	for _, h := range s.held {
 		if h.whole {
 			whole += h.cost
-			contents++
+			if !h.file {
+				contents++
+			}
 		}
 	}
 	return s.used(), whole, contents
@@ -206,7 +231,7 @@ func (s *shelf) items(at func(key string) status, without string) (items []item)
 
 // reserve takes room for a content. If something has to go for it first, it says what, and has reserved nothing: it is called again when that is
 // done, by one at a time. An error is errNoRoom, or about the disk. at tells how the contents stand.
-func (s *shelf) reserve(key, name string, bytes, cost int64, at func(key string) status, now time.Time) (victims []string, err error) {
+func (s *shelf) reserve(key string, h held, at func(key string) status, now time.Time) (victims []string, err error) {
 	free, err := s.free(s.dir)
 	if err != nil {
 		return nil, err
@@ -219,13 +244,13 @@ func (s *shelf) reserve(key, name string, bytes, cost int64, at func(key string)
 	if h := s.held[key]; h != nil {
 		mine = h.cost
 	}
-	need := max(s.used()-mine+cost-s.quota, cost-mine+s.floor-free)
-	gone, ok := admit(items, item{key: key, bytes: cost, heat: s.heats[key], pinned: st.pinned, owned: st.owned}, need, now)
+	need := max(s.used()-mine+h.cost-s.quota, h.cost-mine+s.floor-free)
+	gone, ok := admit(items, item{key: key, bytes: h.cost, heat: s.heats[key], pinned: st.pinned, owned: st.owned}, need, now)
 	if !ok {
 		return nil, errNoRoom
 	}
 	if len(gone) == 0 {
-		s.held[key] = &held{name: name, bytes: bytes, cost: cost}
+		s.held[key] = &h
 	}
 	return keysOf(gone), nil
 }
@@ -283,6 +308,21 @@ func (s *shelf) keep(key string, t *piece.Torrent, now time.Time) error {
 	return nil
 }
 
+// keepFile keeps a signed file that has room.
+func (s *shelf) keepFile(key string, b []byte, now time.Time) error {
+	if err := disk.WriteFile(s.filePath(key), b, 0o644); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.held[key]
+	if h == nil {
+		return fmt.Errorf("%s has no room", key)
+	}
+	h.whole, h.at = true, now
+	return nil
+}
+
 // doubt takes back that a content is whole: some of its files have changed.
 func (s *shelf) doubt(key string) error {
 	s.mu.Lock()
@@ -316,7 +356,7 @@ func (s *shelf) remove(key string) error {
 	if err := os.RemoveAll(s.contentDir(key)); err != nil {
 		return err
 	}
-	return s.unlink(s.torrentPath(key))
+	return errors.Join(s.unlink(s.torrentPath(key)), s.unlink(s.filePath(key)))
 }
 
 // unlink removes a file for good, if it is there.

@@ -95,7 +95,7 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 				break
 			}
 			for {
-				victims, err := s.reserve(o.key, o.torrent.Name, o.torrent.Length, costOf(o.torrent), at, now)
+				victims, err := s.reserve(o.key, held{name: o.torrent.Name, bytes: o.torrent.Length, cost: costOf(o.torrent)}, at, now)
 				if errors.Is(err, errNoRoom) {
 					break
 				}
@@ -183,7 +183,7 @@ func TestShelfNoticesChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := tor.Info.Key()
-	if _, err := s.reserve(key, tor.Name, tor.Length, costOf(tor), func(string) status { return status{} }, noon); err != nil {
+	if _, err := s.reserve(key, held{name: tor.Name, bytes: tor.Length, cost: costOf(tor)}, func(string) status { return status{} }, noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.describe(key, tor); err != nil {

@@ -30,7 +30,11 @@ func runCluster(t *testing.T, o *origin, n int, cfg Config, but ...func(i int, c
 			change(i, &cfg)
 		}
 		e, _ := runEdge(t, o, cfg)
-		mux.Handle("/", e)
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			if !e.ServeFile(w, r) {
+				e.ServeHTTP(w, r)
+			}
+		})
 		mux.HandleFunc(HoldsPath, func(w http.ResponseWriter, r *http.Request) {
 			json.NewEncoder(w).Encode(map[string]string{"holds": e.Holds(strings.TrimPrefix(r.URL.Path, HoldsPath), r.URL.Query())})
 		})

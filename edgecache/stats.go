@@ -1,16 +1,12 @@
 package edgecache
 
 import (
-	"context"
 	"errors"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"shoal/internal/release"
 	"shoal/swarm"
 )
 
@@ -33,14 +29,17 @@ type Dropped struct {
 	Bytes    int64 `json:"bytes"`
 }
 
-func (c *counters) evicted(why string, bytes int64) {
+func (c *counters) evicted(why string, h held) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dropped == nil {
 		c.dropped = map[string]Dropped{}
 	}
 	d := c.dropped[why]
-	c.dropped[why] = Dropped{d.Contents + 1, d.Bytes + bytes}
+	if d.Bytes += h.cost; !h.file {
+		d.Contents++
+	}
+	c.dropped[why] = d
 }
 
 // fetched counts what a transfer brought.
@@ -153,6 +152,9 @@ func (e *Edge) Status() Status {
 	all, _ := e.offered()
 	for _, key := range e.shelf.keys() {
 		h, _ := e.shelf.get(key)
+		if h.file { // counted with what is used
+			continue
+		}
 		x := ContentStatus{Name: h.name, Infohash: key, Bytes: h.bytes, Disk: h.cost, State: "parts", Heat: e.shelf.heat(key).now(now)}
 		if k := all[key]; k != nil {
 			x.Name, x.Platform = k.ref(), k.platform
@@ -216,7 +218,7 @@ func (f *feed) status() OriginStatus {
 	defer f.mu.Unlock()
 	st := OriginStatus{URL: f.url.Redacted(), Asked: f.asked.UTC().Truncate(time.Second)}
 	if f.catalog != nil {
-		st.Repository, st.Version, st.Releases = f.catalog.id, f.catalog.version, len(f.catalog.byKey)
+		st.Repository, st.Version, st.Releases = f.catalog.id, f.catalog.version, f.catalog.contents()
 	}
 	if f.err != nil {
 		st.Error = f.err.Error()
@@ -251,7 +253,7 @@ type Pinned struct {
 	Name     string     `json:"name"`
 	Until    *time.Time `json:"until,omitempty"` // nil: until it is taken out
 	Contents []string   `json:"contents"`        // APP@VERSION, or a content's name, each once
-	Bytes    int64      `json:"bytes"`           // of all of them, with archives and patches
+	Bytes    int64      `json:"bytes"`           // of all of them, with archives, patches and indices
 }
 
 // Pin keeps what a name stands for: APP:CHANNEL, also when that has another version, APP@VERSION, an info hash, or a content's name. Zero keeps it until
@@ -283,42 +285,4 @@ func (e *Edge) Unpin(name string) error {
 	}
 	defer e.nudge()
 	return e.shelf.setPin(name, nil)
-}
-
-// Public is the directory of a repository's signed files that a URL's path asks for, and the file's path in it: the first origin's at the top, each also
-// below its id. What of it was not needed until now is got first. elsewhere are the URLs of the timestamp, if that is asked for, at other edges and at the
-// origin.
-func (e *Edge) Public(ctx context.Context, path string) (dir, file string, elsewhere []string, ok bool) {
-	path = strings.TrimPrefix(path, "/")
-	id, below, _ := strings.Cut(path, "/")
-	for _, f := range e.feeds {
-		c, _ := f.state()
-		if c == nil || c.id == "" {
-			continue
-		}
-		file := path
-		if id == c.id {
-			file = below
-		}
-		if key, is := metainfoKey(file); is && c.byKey[key] != nil || c.patches[file] {
-			if err := f.repository.mirror.bring(ctx, file, release.MaxMetainfo); err != nil {
-				continue
-			}
-		}
-		if file == timestampPath {
-			elsewhere = e.duplicates(f, c.id, file)
-		}
-		return f.repository.mirror.dir, file, elsewhere, true
-	}
-	return "", "", nil, false
-}
-
-// metainfoKey is the content that a metainfo's file describes.
-func metainfoKey(file string) (key string, ok bool) {
-	dir, name := filepath.Split(file)
-	parts := strings.Split(name, ".")
-	if dir != "targets/metainfo/" || len(parts) != 4 || !slices.Equal(parts[2:], []string{"torrent", "zst"}) {
-		return "", false
-	}
-	return parts[1], true
 }

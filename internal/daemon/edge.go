@@ -42,6 +42,9 @@ func (s *Server) edgePublic(w http.ResponseWriter, r *http.Request) {
 	}
 	id, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if seeder.RepositoryPath(path) || seeder.RepositoryPath("/"+below) && len(id) == 32 {
+		if s.edge.ServeFile(w, r) {
+			return
+		}
 		dir, file, elsewhere, ok := s.edge.Public(r.Context(), path)
 		if !ok {
 			http.NotFound(w, r)

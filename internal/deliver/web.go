@@ -77,7 +77,8 @@ func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]
 		return nil, "", w.failed(ctx, u, err)
 	}
 	defer resp.Body.Close()
-	if server := resp.Header.Get("Server"); strings.HasPrefix(server, "Shoal/") {
+	// An edge leads to others for what it does not keep: these speak for themselves alone.
+	if server := resp.Header.Get("Server"); strings.HasPrefix(server, "Shoal/") && resp.Request.URL.Host == u.Host {
 		w.shoal.Store(true)
 		w.edge.Store(strings.HasSuffix(server, EdgeServer))
 		w.hearDuplicates(resp.Header, path)

@@ -224,3 +224,25 @@ func TestValidator(t *testing.T) {
 		}
 	}
 }
+
+// An edge leads to its origin for a file that it does not keep: it is no origin for that.
+func TestServerIsNotWhereItLeadsTo(t *testing.T) {
+	origin := webOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Server", "Shoal/test")
+		io.WriteString(w, "file")
+	})
+	edge := webOf(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", "Shoal/test"+EdgeServer)
+		if r.URL.Path == "/file" {
+			http.Redirect(w, r, origin.base.JoinPath("file").String(), http.StatusTemporaryRedirect)
+		}
+	})
+	for _, path := range []string{"timestamp", "file"} {
+		if _, _, err := edge.Get(t.Context(), path, 100, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !edge.edge.Load() || edge.trackers() != nil {
+		t.Error("an edge is taken for an origin")
+	}
+}

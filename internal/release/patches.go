@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -217,13 +218,13 @@ func (t *Trust) Beside(ctx context.Context, found *Found, a *Artefact) ([]byte, 
 	return t.target(ctx, path, f, targetLimit(path), "")
 }
 
-// BesideFile is the file of the repository that Beside reads, for who keeps it for others.
-func (t *Trust) BesideFile(ctx context.Context, found *Found, a *Artefact) (string, error) {
+// BesideFile is the file of the repository that Beside reads, and its SHA-256 in hex, for who keeps it for others.
+func (t *Trust) BesideFile(ctx context.Context, found *Found, a *Artefact) (file, hash string, err error) {
 	path, f, err := t.beside(ctx, found, a)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return hashedFile(path, f), nil
+	return hashedFile(path, f), hex.EncodeToString(f.Hashes["sha256"]), nil
 }
 
 func (t *Trust) beside(ctx context.Context, found *Found, a *Artefact) (path string, f *metadata.TargetFiles, err error) {

@@ -1,0 +1,220 @@
+package edgecache
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"shoal/internal/deliver"
+	"shoal/internal/release"
+)
+
+// Two kinds of signed files are no metadata, and may be as large as contents: patches below release.MaxSmallPatch, and indices of blocks. A patch is a torrent as well, and
+// what is kept of it is that. An index has a place on the shelf of its own, by its SHA-256, and is what a content is: it has a demand, and is fetched once for all who wait for
+// it. It is to be where its release is, and comes after that.
+
+// isFile says whether it is a file that no swarm has.
+func (k *known) isFile() bool { return k.artefact != nil && k.artefact.V2 == "" }
+
+// home is the content by which the ring decides who keeps it.
+func (k *known) home() string { return cmp.Or(k.tree, k.key) }
+
+// ServeFile serves a patch or an index that a URL's path asks for as a file of a repository; false: it asks for something else. What is not here is fetched, or the client is
+// led to an edge that keeps it, or to the origin.
+func (e *Edge) ServeFile(w http.ResponseWriter, r *http.Request) bool {
+	f, file := e.repositoryFile(r.URL.Path)
+	if f == nil {
+		return false
+	}
+	c, _ := f.state()
+	k := c.files[file]
+	if k == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	switch {
+	case !e.begun.Load():
+		busy(w, "the edge has only just begun")
+	case k.isFile():
+		e.serveFile(w, r, k)
+	case !e.serveSmall(w, r):
+		e.serve(w, r, k, k.name)
+	}
+	return true
+}
+
+func (e *Edge) serveFile(w http.ResponseWriter, r *http.Request, k *known) {
+	h, _ := e.shelf.get(k.key)
+	was, edge := h.whole, isEdge(r)
+	if !edge {
+		e.shelf.touch(k.key, 1, e.cfg.Now()) // counted before it is decided whether to keep it
+	}
+	c, _, err := e.obtain(r.Context(), k, !edge)
+	if err != nil {
+		e.fileElsewhere(w, r, k, err)
+		return
+	}
+	defer c.use(-1)
+	f, err := e.openFile(c)
+	if err != nil {
+		e.fileElsewhere(w, r, k, err)
+		return
+	}
+	defer f.Close()
+	out := &counted{ResponseWriter: w}
+	w.Header().Set("ETag", `"`+k.key+`"`)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Header().Set("Content-Type", "application/octet-stream")
+	http.ServeContent(&patient{out, e, r}, r, "", time.Time{}, f)
+	switch {
+	case edge:
+		e.count.toEdges.Add(out.n)
+	case was:
+		e.count.hits.Add(1)
+		e.count.hitBytes.Add(out.n)
+	default:
+		e.count.misses.Add(1)
+		e.count.missBytes.Add(out.n)
+	}
+}
+
+// openFile opens a file that is here, if it still is what its key says. Else it is removed, and fetched again by whoever asks next.
+func (e *Edge) openFile(c *content) (*os.File, error) {
+	f, err := os.Open(e.shelf.filePath(c.key))
+	if err == nil {
+		h := sha256.New()
+		if _, err = f.WriteTo(h); err == nil && fmt.Sprintf("%x", h.Sum(nil)) == c.key {
+			_, err = f.Seek(0, 0)
+			return f, err
+		}
+		f.Close()
+		err = errChanged
+	}
+	return nil, errors.Join(err, e.mendFile(c, err))
+}
+
+// mendFile removes a file that is another than it was, once, and says so.
+func (e *Edge) mendFile(c *content, why error) error {
+	e.mending.Lock()
+	defer e.mending.Unlock()
+	e.mu.Lock()
+	here := e.contents[c.key] == c
+	e.mu.Unlock()
+	if !here { // somebody else has noticed
+		return nil
+	}
+	e.cfg.Log.Warn("a signed file has changed on disk, and is fetched again", "sha256", c.key, "err", why)
+	e.count.mended.Add(1)
+	defer e.forget(c)
+	return e.shelf.drop(c.key)
+}
+
+// fileElsewhere leads to where else a file is: to the edge that keeps its release, else to the origin.
+func (e *Edge) fileElsewhere(w http.ResponseWriter, r *http.Request, k *known, err error) {
+	if isEdge(r) {
+		busy(w, "it cannot be fetched at the moment")
+		return
+	}
+	if errors.Is(err, context.Canceled) {
+		e.count.misses.Add(1)
+		return
+	}
+	from := k.from.(*repository)
+	to := withoutUser(from.base).JoinPath(k.file).String()
+	if id := from.id.Load(); e.ring != nil && id != nil && errors.Is(err, errElsewhere) {
+		if m, ok, _ := e.ring.keeper(r.Context(), k.home()); ok {
+			to = memberBase(m, *id).JoinPath(k.file).String()
+		}
+	}
+	e.count.redirects.Add(1)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+}
+
+// memberBase is where an edge has a repository.
+func memberBase(m Member, id string) *url.URL {
+	return &url.URL{Scheme: "http", Host: m.Addr, Path: "/" + id + "/"}
+}
+
+// fetchFile brings a file, and returns when it is here.
+func (e *Edge) fetchFile(ctx context.Context, c *content) (err error) {
+	if err := e.makeRoom(ctx, c.known, fileCost(c.bytes)); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.shelf.drop(c.key))
+		}
+	}()
+	for _, n := range []int{int(c.bytes), 1} { // the second waits until the first is due: it comes at once then
+		if err := c.pace.WaitN(ctx, n); err != nil {
+			return err
+		}
+	}
+	b, err := e.findFile(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := e.shelf.keepFile(c.key, b, e.cfg.Now()); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.whole, c.since = true, time.Now()
+	c.mu.Unlock()
+	c.open()
+	return nil
+}
+
+// findFile gets a file from an edge that has it, or from its origin if it is for this edge to do that, or if nothing comes from the others.
+func (e *Edge) findFile(ctx context.Context, c *content) ([]byte, error) {
+	from := c.from.(*repository)
+	for begin := time.Now(); ; {
+		waited := time.Since(begin)
+		stalled := waited >= stallTime && (c.demands() || waited >= slowTime)
+		var own []Member
+		var have map[string]holding
+		if e.ring != nil {
+			own, have = e.ring.of(c.home()), e.ring.ask(ctx, c.key, c.demands())
+		}
+		edges, origin := sources(e.self(), own, have, e.members(), stalled)
+		for _, m := range edges {
+			if have[m.Name] != holdsWhole {
+				continue
+			}
+			up := deliver.NewUpstream(memberBase(m, *from.id.Load()), e.cfg.UserAgent)
+			b, err := c.get(ctx, up)
+			up.Close()
+			if err == nil {
+				e.count.fromEdges.Add(c.bytes)
+				return b, nil
+			}
+			e.cfg.Log.Debug("a signed file from another edge", "edge", m.Name, "err", err)
+		}
+		if origin {
+			b, err := c.get(ctx, from.up)
+			if err == nil {
+				e.count.fromOrigin.Add(c.bytes)
+			}
+			return b, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(watchTime):
+		}
+	}
+}
+
+// get reads a file, and makes sure that it is the one.
+func (k *known) get(ctx context.Context, from release.Files) ([]byte, error) {
+	b, _, err := from.Get(ctx, k.file, k.bytes, "")
+	if err == nil && fmt.Sprintf("%x", sha256.Sum256(b)) != k.key {
+		err = fmt.Errorf("%s: %w", k.file, errChanged)
+	}
+	return b, err
+}
