@@ -70,6 +70,7 @@ type ring struct {
 	keys     []string             // that are followed, sorted
 	all      map[string][]Member
 	drained  atomic.Bool
+	stranger sync.Once // tells of somebody with another key
 }
 
 // meta is what members say of themselves, as JSON within memberlist.MetaMaxSize.
@@ -117,7 +118,7 @@ func (r *ring) run(ctx context.Context) error {
 		c.BindAddr = "0.0.0.0"
 	}
 	c.Delegate, c.Events = delegate{r}, events{r}
-	c.Logger = log.New(logWriter{r.log}, "", 0)
+	c.Logger = log.New(gossipLog{r}, "", 0)
 	c.DeadNodeReclaimTime = time.Second // an edge that comes back from another address is the same
 	list, err := memberlist.Create(c)
 	if err != nil {
@@ -128,8 +129,9 @@ func (r *ring) run(ctx context.Context) error {
 	r.mu.Unlock()
 	tick := time.NewTicker(rejoinTime)
 	defer tick.Stop()
+	told := map[string]bool{}
 	for {
-		r.rejoin(list)
+		r.rejoin(list, told)
 		select {
 		case <-tick.C:
 			continue
@@ -138,45 +140,6 @@ func (r *ring) run(ctx context.Context) error {
 		list.Leave(time.Second) // a member that says nothing is found out, only later
 		return list.Shutdown()
 	}
-}
-
-// rejoin speaks with those that were to be there from the beginning, and are not.
-func (r *ring) rejoin(list *memberlist.Memberlist) {
-	if r.drained.Load() {
-		return
-	}
-	var missing []string
-	for _, addr := range r.cfg.Join {
-		if !r.isAt(addr) {
-			missing = append(missing, addr)
-		}
-	}
-	if len(missing) == 0 {
-		return
-	}
-	if _, err := list.Join(missing); err != nil {
-		r.log.Debug("edges that are not there", "addrs", missing, "err", err)
-	}
-}
-
-// isAt says whether a member gossips at HOST:PORT.
-func (r *ring) isAt(addr string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, at := range r.places {
-		if at.String() == addr {
-			return true
-		}
-	}
-	return false
-}
-
-// logWriter is where memberlist's own log goes.
-type logWriter struct{ log *slog.Logger }
-
-func (w logWriter) Write(b []byte) (int, error) {
-	w.log.Debug("gossip", "text", strings.TrimSpace(string(b)))
-	return len(b), nil
 }
 
 // delegate tells others of this edge.
@@ -211,15 +174,26 @@ func (e events) told(n *memberlist.Node, there bool) {
 	if there && json.Unmarshal(n.Meta, &m) != nil {
 		return
 	}
-	if addr, ok := netip.AddrFromSlice(n.Addr); ok {
-		e.r.heard(n.Name, netip.AddrPortFrom(addr.Unmap(), n.Port), m, there)
+	addr, ok := netip.AddrFromSlice(n.Addr)
+	if !ok {
+		return
+	}
+	at := netip.AddrPortFrom(addr.Unmap(), n.Port)
+	before, now := e.r.heard(n.Name, at, m, there)
+	switch {
+	case n.Name == e.r.cfg.Name || before == now:
+	case there:
+		e.r.log.Info("an edge has joined the cluster", "edge", n.Name, "zone", m.Zone, "gossip", at, "members", now)
+	default: // memberlist does not say whether it has said good-bye
+		e.r.log.Info("an edge is gone from the cluster", "edge", n.Name, "members", now)
 	}
 }
 
-// heard takes what a member, who gossips at a place, says of itself, or that it is gone.
-func (r *ring) heard(name string, at netip.AddrPort, m meta, there bool) {
+// heard takes what a member, who gossips at a place, says of itself, or that it is gone. It returns how many members there were, and are.
+func (r *ring) heard(name string, at netip.AddrPort, m meta, there bool) (before, now int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before = len(r.members)
 	r.members = slices.DeleteFunc(slices.Clone(r.members), func(o Member) bool { return o.Name == name })
 	if there {
 		r.members = append(r.members, Member{name, m.Zone, netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), m.Draining, m.Pulls})
@@ -236,6 +210,7 @@ func (r *ring) heard(name string, at netip.AddrPort, m meta, there bool) {
 		}
 	}
 	r.nudge()
+	return before, len(r.members)
 }
 
 // wake has origins asked: somebody knows of something newer. r.mu is held.

@@ -43,7 +43,7 @@ func edgeCommand() *command {
 			{name: "fill", kind: kindRates, value: "RATES", usage: "fetch ahead only then, and so fast: 02:00-06:00=50M"},
 			{name: "join", kind: kindList, value: "HOST:PORT", usage: "another edge of the cluster, by its gossip; may be repeated", check: checkListen},
 			{name: "gossip", value: "HOST:PORT", usage: "where to speak with the other edges, TCP and UDP", def: ":7071", check: checkListen},
-			{name: "cluster-key", value: "KEY", usage: "what the cluster's edges share, and encrypt what they say with", secret: true},
+			{name: "cluster-key", value: "KEY", usage: "what the cluster's edges share, and encrypt what they say with: 12 characters at least", secret: true, check: checkClusterKey},
 			{name: "replicas", kind: kindInt, value: "N", usage: "how many edges of the cluster keep each release", def: "2"},
 			{name: "zone", value: "NAME", usage: "where this edge stands: replicas go to different zones"},
 			{name: "name", value: "NAME", usage: "what this edge is called in the cluster (default: host name and port)"},

@@ -24,12 +24,16 @@ func peerOptions() []option {
 	}
 }
 
-// minSiteKey is how short a site's key may be, in bytes: it can be guessed at offline by who hears a proof.
-const minSiteKey = 12
+// minKey is how short a key that many share may be, in bytes: it can be guessed at offline by who hears a proof, or something encrypted with it.
+const minKey = 12
 
-func checkSiteKey(text string) error {
-	if n := len(text); n > 0 && n < minSiteKey {
-		return fmt.Errorf("a site's key has %d characters at least, this one %d", minSiteKey, n)
+func checkSiteKey(text string) error { return checkKey("a site's key", text) }
+
+func checkClusterKey(text string) error { return checkKey("a cluster's key", text) }
+
+func checkKey(what, text string) error {
+	if n := len(text); n > 0 && n < minKey {
+		return fmt.Errorf("%s has %d characters at least, this one %d", what, minKey, n)
 	}
 	return nil
 }
