@@ -3,6 +3,7 @@ package swarmtest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -64,15 +65,19 @@ func (h *Host) FreePort() int {
 	return FreePort(h.t)
 }
 
-// FreePort returns a port of the loopback that nobody listened at a moment ago, over TCP.
+// FreePort returns a port of the loopback that nobody listened at a moment ago, over TCP, and that no system gives to who asks for any: those are from 32768 on, and one of them
+// would be somebody's before the test has it.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 16384 + rand.IntN(16384)
+		if ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			ln.Close()
+			return port
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // Start runs shoal with --json in the background.
