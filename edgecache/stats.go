@@ -1,8 +1,6 @@
 package edgecache
 
 import (
-	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -243,46 +241,4 @@ func (r *ring) status() *RingStatus {
 		st.Members = append(st.Members, MemberStatus{m, owns[m.Name]})
 	}
 	return st
-}
-
-// errNobody says that a name stands for nothing.
-var errNobody = errors.New("no origin has anything of that name")
-
-// Pinned is what a pin keeps at the moment.
-type Pinned struct {
-	Name     string     `json:"name"`
-	Until    *time.Time `json:"until,omitempty"` // nil: until it is taken out
-	Contents []string   `json:"contents"`        // APP@VERSION, or a content's name, each once
-	Bytes    int64      `json:"bytes"`           // of all of them, with archives, patches and indices
-}
-
-// Pin keeps what a name stands for: APP:CHANNEL, also when that has another version, APP@VERSION, an info hash, or a content's name. Zero keeps it until
-// Unpin.
-func (e *Edge) Pin(name string, d time.Duration) (x Pinned, err error) {
-	list := e.named(name)
-	if len(list) == 0 {
-		return x, errNobody
-	}
-	x.Name = name
-	for _, k := range list {
-		if x.Bytes += k.bytes; !slices.Contains(x.Contents, k.ref()) {
-			x.Contents = append(x.Contents, k.ref())
-		}
-	}
-	p := &pin{}
-	if d > 0 {
-		p.Until = e.cfg.Now().Add(d).UTC().Truncate(time.Second)
-		x.Until = &p.Until
-	}
-	defer e.nudge()
-	return x, e.shelf.setPin(name, p)
-}
-
-// Unpin takes a pin out.
-func (e *Edge) Unpin(name string) error {
-	if _, ok := e.shelf.pinned(e.cfg.Now())[name]; !ok {
-		return errors.New("nothing of that name is pinned")
-	}
-	defer e.nudge()
-	return e.shelf.setPin(name, nil)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -265,6 +266,9 @@ func (e *env) edgePin(ctx context.Context, name string, d time.Duration) error {
 	return nil
 }
 
+// errNoRoom says that an edge's quota is too small for something.
+var errNoRoom = errors.New("no room within the quota")
+
 // edgeUnpin takes a pin out.
 func (e *env) edgeUnpin(ctx context.Context, name string) error {
 	if _, err := e.edgeChange(ctx, "unpin", name, 0); err != nil {
@@ -295,6 +299,13 @@ func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration
 		return nil, err
 	case resp.StatusCode == http.StatusNotFound:
 		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: "the node of this machine is no edge"}
+	case resp.StatusCode == http.StatusInsufficientStorage:
+		var x edgecache.TooLargeError
+		if err := json.Unmarshal(answer, &x); err != nil {
+			return nil, err
+		}
+		return nil, &deliver.Error{Kind: errNoRoom, Hint: "give the edge a larger --quota, or take another pin out: shoal edge ls shows them",
+			Message: fmt.Sprintf("%s cannot be pinned: it takes %s, and of the quota of %s there are %s beside metadata and what is pinned", name, formatBytes(x.Need), formatBytes(x.Quota), formatBytes(x.Room))}
 	case resp.StatusCode != http.StatusOK:
 		return nil, usagef("shoal edge ls shows what there is", "%s", bytes.TrimSpace(answer))
 	}

@@ -79,6 +79,15 @@ func TestEdgeKeepsItsQuota(t *testing.T) {
 		}
 	}
 	h.Run("edge", "pin", "none:stable").Fail(exitUsage)
+	for _, app := range []string{"a", "c"} { // three of these have room
+		h.Run("edge", "pin", app+"@1.0").Succeed()
+	}
+	h.Run("edge", "pin", "b@1.0").Succeed() // it is pinned by another name
+	p := h.Run("edge", "pin", "d@1.0").Fail(exitLocal)
+	if e := p.Expect("error"); e.String("rule") != "no-room" || !strings.Contains(e.String("message"), "2.0 MiB") || e.String("hint") == "" {
+		t.Errorf("%v: want to be told how much it is and what to do", e)
+	}
+	h.Run("edge", "unpin", "d@1.0").Fail(exitUsage)
 	h.Run("edge", "unpin", "b:stable").Succeed()
 	h.Run("edge", "drain").Fail(exitUsage)
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 )
 
 // EdgePath is where the control socket of an edge takes changes, as POST with a JSON object: pin (name, seconds; 0: for good; the answer is an edgecache.Pinned), unpin
-// (name), drain. 400 and a line of text if it cannot be.
+// (name), drain. 400 and a line of text if it cannot be, 507 and an edgecache.TooLargeError if there is no room for it.
 const EdgePath = "/api/v1/edge/"
 
 // graceTime is how long responses that are under way may take when the node is to stop.
@@ -69,6 +70,7 @@ func (s *Server) edgeControl(mux *http.ServeMux) {
 			Seconds float64 `json:"seconds"`
 		}
 		var answer any = struct{}{}
+		var tooLarge *edgecache.TooLargeError
 		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&x)
 		switch what := r.PathValue("what"); {
 		case err != nil:
@@ -82,11 +84,15 @@ func (s *Server) edgeControl(mux *http.ServeMux) {
 			http.NotFound(w, r)
 			return
 		}
-		if err != nil {
+		switch {
+		case errors.As(err, &tooLarge):
+			w.WriteHeader(http.StatusInsufficientStorage)
+			writeJSON(w, tooLarge)
+		case err != nil:
 			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		default:
+			writeJSON(w, answer)
 		}
-		writeJSON(w, answer)
 	})
 }
 
