@@ -2,11 +2,9 @@ package edgecache
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net/url"
 	"slices"
-	"time"
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
@@ -123,61 +121,4 @@ func withoutUser(u *url.URL) *url.URL {
 	c := *u
 	c.User = nil
 	return &c
-}
-
-// Drain has the other edges take over what this one keeps, and leaves the cluster when they have. It goes on serving what it has.
-func (e *Edge) Drain() error {
-	if e.ring == nil {
-		return errors.New("the edge is alone: nobody can take over what it keeps")
-	}
-	if !slices.ContainsFunc(e.members(), func(m Member) bool { return m.Name != e.self() && !m.Draining }) {
-		return errors.New("there is no other edge in the cluster that could take over what this one keeps")
-	}
-	e.ring.drain()
-	e.spawn(e.handOver)
-	return nil
-}
-
-// drainTime is how often it is looked whether everything was taken over.
-const drainTime = time.Second
-
-// handOver waits until what is here is where it is to be now.
-func (e *Edge) handOver() {
-	e.mu.Lock()
-	ctx := e.running
-	e.mu.Unlock()
-	if ctx == nil {
-		return
-	}
-	tick := time.NewTicker(drainTime)
-	defer tick.Stop()
-	for e.left(ctx) > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-	e.ring.leave()
-	e.cfg.Log.Info("the others have taken over what was kept here")
-}
-
-// left is how many contents are here, and not yet at all those that are to keep them.
-func (e *Edge) left(ctx context.Context) (n int) {
-	all, _ := e.offered()
-	for _, key := range e.shelf.keys() {
-		h, _ := e.shelf.get(key)
-		if k := all[key]; k == nil || h.file || !h.whole || !k.followed(e.cfg.Apps) {
-			continue
-		}
-		own, have := e.holders(ctx, key, false)
-		taken := len(own) > 0 // else they have gone meanwhile that were to have it
-		for _, m := range own {
-			taken = taken && (m.Name == e.self() || have[m.Name] == holdsWhole)
-		}
-		if !taken {
-			n++
-		}
-	}
-	return n
 }

@@ -70,6 +70,7 @@ type ring struct {
 	keys     []string             // that are followed, sorted
 	all      map[string][]Member
 	drained  atomic.Bool
+	onlyHere *Lack     // what was pinned here and not taken over, once drained
 	stranger sync.Once // tells of somebody with another key
 }
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Lack is what is followed or pinned and has no room within the quota.
+// Lack is what is missing somewhere.
 type Lack struct {
 	Contents int      `json:"contents"`
 	Bytes    int64    `json:"bytes"`
@@ -45,12 +45,17 @@ func (e *Edge) fewerLack() {
 func (e *Edge) lack() *Lack {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.lacking) == 0 {
+	return lackOf(e.lacking)
+}
+
+// lackOf says how much contents are together; nil: there are none.
+func lackOf(contents map[string]*known) *Lack {
+	if len(contents) == 0 {
 		return nil
 	}
 	var list []*known
 	l := new(Lack)
-	for _, k := range e.lacking {
+	for _, k := range contents {
 		list = append(list, k)
 		l.Contents++
 		l.Bytes += k.bytes

@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +59,7 @@ type Status struct {
 	Dropped  map[string]Dropped `json:"dropped"` // by reason: room, quota, withdrawn, gone
 	Origins  []OriginStatus     `json:"origins"`
 	Contents []ContentStatus    `json:"contents"`
-	NoRoom   *Lack              `json:"no_room,omitempty"`
+	NoRoom   *Lack              `json:"no_room,omitempty"` // that is followed or pinned
 	Ring     *RingStatus        `json:"ring,omitempty"`
 }
 
@@ -125,6 +126,7 @@ type RingStatus struct {
 	Replicas int            `json:"replicas"`
 	Draining bool           `json:"draining"`
 	Drained  bool           `json:"drained"`
+	OnlyHere *Lack          `json:"only_here,omitempty"` // once drained: what is pinned here, and no other edge has
 	Members  []MemberStatus `json:"members"`
 }
 
@@ -230,7 +232,7 @@ func (f *feed) status() OriginStatus {
 func (r *ring) status() *RingStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	st := &RingStatus{Self: r.cfg.Name, Replicas: r.cfg.Replicas, Draining: r.mine.Draining, Drained: r.drained.Load()}
+	st := &RingStatus{Self: r.cfg.Name, Replicas: r.cfg.Replicas, Draining: r.mine.Draining, Drained: r.drained.Load(), OnlyHere: r.onlyHere}
 	owns := map[string]int{}
 	for _, own := range r.all {
 		for _, m := range own {
@@ -239,6 +241,9 @@ func (r *ring) status() *RingStatus {
 	}
 	for _, m := range r.members {
 		st.Members = append(st.Members, MemberStatus{m, owns[m.Name]})
+	}
+	if !slices.ContainsFunc(r.members, r.isSelf) { // it has left
+		st.Members = append(st.Members, MemberStatus{Member: Member{Name: r.cfg.Name, Zone: r.cfg.Zone, Draining: true}})
 	}
 	return st
 }

@@ -262,6 +262,46 @@ func TestClusterSharesOut(t *testing.T) {
 	waitUntil(t, "what was drained is elsewhere", c.replicated(apps+1))
 }
 
+// What is only pinned at an edge nobody takes over: who drains it is told what that is, until another edge has it. A restart undoes the drain.
+func TestDrainTellsWhatOnlyThisEdgeHas(t *testing.T) {
+	t.Parallel()
+	const size = 300_000
+	o, dir, origin, _ := newOrigin(t, size, "app")
+	publish(t, o, dir, "app", "2.0", size+1) // so 1.0 is on no channel
+	c := newCluster(t, origin, filepath.Join(dir, "root.json"), 2)
+	waitUntil(t, "both have the newest", c.replicated(1))
+	whole := func(i int) func() bool {
+		return func() bool {
+			text := fmt.Sprint(edgeState(t, c.urls[i])["contents"])
+			return strings.Count(text, "state:whole") == 2
+		}
+	}
+	pin := func(i int) {
+		c.hosts[i].Run("edge", "pin", "app@1.0").Succeed()
+		waitUntil(t, "it is here", whole(i))
+	}
+	pin(0)
+	drain := c.hosts[0].Run("edge", "drain").Fail(exitHeld)
+	if e := drain.Expect("error"); e.String("rule") != "only-here" || !strings.Contains(e.String("message"), "no other edge has app@1.0,") {
+		t.Errorf("%v: want to be told what only this edge has", e)
+	}
+	state := func() (drained bool, text string) {
+		ring := c.hosts[0].Run("edge", "ring").Succeed().Expect("edge")["ring"].(map[string]any)
+		return ring["drained"].(bool), fmt.Sprint(ring)
+	}
+	if drained, text := state(); !drained || !strings.Contains(text, "names:[app@1.0]") || !strings.Contains(text, "name:edge-0") {
+		t.Errorf("%s: want it to be drained, among all, and to say what only it has", text)
+	}
+	pin(1)
+	c.hosts[0].Run("edge", "drain").Succeed()
+	c.edges[0].Stop()
+	c.start(0)
+	waitUntil(t, "it is of the cluster again", func() bool { return c.members(0) == 2 && c.members(1) == 2 })
+	if drained, text := state(); drained || strings.Contains(text, "draining:true") {
+		t.Errorf("after a restart: %s", text)
+	}
+}
+
 // fromOrigin says how much of a release edges and machines had from its origin, for who looks into a failure.
 func (c *cluster) fromOrigin(ref string, machines []*swarmtest.Process) string {
 	var text strings.Builder

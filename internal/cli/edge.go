@@ -238,7 +238,10 @@ func writeRing(w io.Writer, st *edgecache.Status) {
 		if m.Name == st.Ring.Self {
 			note = "this one"
 		}
-		if m.Draining {
+		switch {
+		case m.Name == st.Ring.Self && st.Ring.Drained:
+			note += ", drained until it is started again"
+		case m.Draining:
 			note = strings.TrimPrefix(note+", drains", ", ")
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", clean(m.Name), clean(m.Zone), clean(m.Addr), m.Owns, note)
@@ -312,6 +315,18 @@ func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration
 	return answer, nil
 }
 
+// errOnlyHere says that an edge that is drained has something that no other one has.
+var errOnlyHere = errors.New("no other edge has it")
+
+// pinnedOnly is the error about what is pinned at an edge that is to go; nil: nothing is.
+func pinnedOnly(l *edgecache.Lack) error {
+	if l == nil {
+		return nil
+	}
+	return &deliver.Error{Kind: errOnlyHere, Hint: "pin it at another edge (shoal edge pin, there) and drain again, or let it go: it comes from its origin then",
+		Message: fmt.Sprintf("a pin is its own edge's: no other edge has %s, %s", clean(strings.Join(l.Names, ", ")), formatBytes(l.Bytes))}
+}
+
 // drain waits until the others have taken over.
 func (e *env) drain(ctx context.Context) error {
 	if _, err := e.edgeChange(ctx, "drain", "", 0); err != nil {
@@ -329,8 +344,15 @@ func (e *env) drain(ctx context.Context) error {
 			return err
 		}
 		if st.Edge != nil && st.Edge.Ring != nil && st.Edge.Ring.Drained {
-			e.report.Result("drained", st.Edge.Ring, func(w io.Writer) { fmt.Fprintln(w, "drained: it can be stopped") })
-			return nil
+			only := st.Edge.Ring.OnlyHere
+			e.report.Result("drained", st.Edge.Ring, func(w io.Writer) {
+				if only == nil {
+					fmt.Fprintln(w, "drained: it can be stopped")
+				} else {
+					fmt.Fprintln(w, "drained: the others have all that is followed")
+				}
+			})
+			return pinnedOnly(only)
 		}
 		select {
 		case <-ctx.Done():

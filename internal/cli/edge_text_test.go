@@ -15,12 +15,16 @@ func TestEdgeTablesHaveHeadings(t *testing.T) {
 		NoRoom:   &edgecache.Lack{Contents: 2, Bytes: 5 << 20, Names: []string{"big@1.0"}},
 		Ring:     &edgecache.RingStatus{Self: "x", Members: []edgecache.MemberStatus{{Member: edgecache.Member{Name: "x", Draining: true}}}},
 	}
-	var kept, ring strings.Builder
+	drained := *st
+	drained.Ring = &edgecache.RingStatus{Self: "x", Draining: true, Drained: true, Members: st.Ring.Members}
+	var kept, ring, left strings.Builder
 	writeKept(&kept, st)
 	writeRing(&ring, st)
+	writeRing(&left, &drained)
 	for text, want := range map[string]map[string]string{
 		kept.String(): {"WHY": "pinned, followed"},
 		ring.String(): {"NOTE": "this one, drains"},
+		left.String(): {"NOTE": "this one, drained until it is started again"},
 	} {
 		lines := strings.Split(text, "\n")
 		for head, cell := range want {
