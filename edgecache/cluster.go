@@ -94,8 +94,8 @@ func (e *Edge) elsewhere(f *feed) (list []release.Files) {
 const maxSpares = 3
 
 // duplicates are the URLs of a signed file of an origin at other edges, those of the same zone first and else in any order, and at the origin itself. An
-// edge that is draining is none.
-func (e *Edge) duplicates(f *feed, id, file string) (urls []string) {
+// edge that is draining is none. secure says that who asks speaks TLS.
+func (e *Edge) duplicates(f *feed, id, file string, secure bool) (urls []string) {
 	var others []Member
 	for _, m := range e.members() {
 		if m.Name != e.self() && !m.Draining {
@@ -111,7 +111,7 @@ func (e *Edge) duplicates(f *feed, id, file string) (urls []string) {
 	}
 	slices.SortStableFunc(others, func(a, b Member) int { return far(a) - far(b) })
 	for _, m := range others[:min(len(others), maxSpares)] {
-		urls = append(urls, (&url.URL{Scheme: "http", Host: m.Addr, Path: "/" + id + "/" + file}).String())
+		urls = append(urls, m.forClients("/"+id+"/"+file, secure))
 	}
 	return append(urls, withoutUser(f.url).JoinPath(file).String())
 }

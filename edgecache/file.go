@@ -128,7 +128,7 @@ func (e *Edge) fileElsewhere(w http.ResponseWriter, r *http.Request, k *known, e
 	to := withoutUser(from.base).JoinPath(k.file).String()
 	if id := from.id.Load(); e.ring != nil && id != nil && errors.Is(err, errElsewhere) {
 		if m, ok, _ := e.ring.keeper(r.Context(), k.home()); ok {
-			to = memberBase(m, *id).JoinPath(k.file).String()
+			to = m.forClients("/"+*id+"/"+k.file, r.TLS != nil)
 		}
 	}
 	e.count.redirects.Add(1)
@@ -136,7 +136,7 @@ func (e *Edge) fileElsewhere(w http.ResponseWriter, r *http.Request, k *known, e
 	http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 }
 
-// memberBase is where an edge has a repository.
+// memberBase is where an edge has a repository, for other edges: what they get is held against signatures and hashes, and needs no TLS.
 func memberBase(m Member, id string) *url.URL {
 	return &url.URL{Scheme: "http", Host: m.Addr, Path: "/" + id + "/"}
 }

@@ -303,7 +303,7 @@ func (e *Edge) whereElse(r *http.Request, k *known, file string, err error) stri
 	if e.ring != nil && errors.Is(err, errElsewhere) {
 		m, ok, silent := e.ring.keeper(r.Context(), k.key)
 		if ok {
-			return (&url.URL{Scheme: "http", Host: m.Addr, Path: "/content/" + k.key + "/" + file}).String()
+			return m.forClients("/content/"+k.key+"/"+file, r.TLS != nil)
 		}
 		if silent && strings.Contains(r.URL.Path, "/content/") && e.ring.orphaned(k.key, e.cfg.Now()) { // so machines ask, which come again
 			return ""

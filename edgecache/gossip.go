@@ -26,6 +26,9 @@ type Cluster struct {
 	// Name is the edge's, Zone where it stands, and Port that of its one port.
 	Name, Zone string
 	Port       int
+	// TLS says that the port speaks that as well, and PublicURL how clients reach it, if not by its address.
+	TLS       bool
+	PublicURL string
 	// Gossip is where it speaks with the others, HOST:PORT; empty: there are no others.
 	Gossip string
 	// Join are others to begin with, HOST:PORT of their gossip.
@@ -80,6 +83,8 @@ type meta struct {
 	Zone     string           `json:"z,omitempty"`
 	Draining bool             `json:"d,omitempty"`
 	Pulls    bool             `json:"u,omitempty"` // what is asked for and not followed
+	TLS      bool             `json:"t,omitempty"`
+	URL      string           `json:"h,omitempty"`
 	Versions map[string]int64 `json:"v,omitempty"` // of repositories' timestamps, by the begin of their ids
 }
 
@@ -94,10 +99,13 @@ func newRing(c Cluster, pulls bool, nudge func(), log *slog.Logger) (*ring, erro
 	if len(c.Zone) > 64 {
 		return nil, errors.New("the name of a zone has 64 characters at most")
 	}
+	if len(c.PublicURL) > 128 {
+		return nil, errors.New("the public URL of an edge has 128 characters at most")
+	}
 	if c.Replicas == 0 {
 		c.Replicas = defaultReplicas
 	}
-	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone, Pulls: pulls}}
+	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone, Pulls: pulls, TLS: c.TLS, URL: c.PublicURL}}
 	r.members = []Member{{Name: c.Name, Zone: c.Zone, PullThrough: pulls}}
 	return r, nil
 }
@@ -197,7 +205,7 @@ func (r *ring) heard(name string, at netip.AddrPort, m meta, there bool) (before
 	before = len(r.members)
 	r.members = slices.DeleteFunc(slices.Clone(r.members), func(o Member) bool { return o.Name == name })
 	if there {
-		r.members = append(r.members, Member{name, m.Zone, netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), m.Draining, m.Pulls})
+		r.members = append(r.members, Member{Name: name, Zone: m.Zone, Addr: netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), Draining: m.Draining, TLS: m.TLS, URL: m.URL, PullThrough: m.Pulls})
 		r.says[name], r.places[name] = m, at
 	} else {
 		delete(r.says, name)

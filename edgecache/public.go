@@ -1,7 +1,7 @@
 package edgecache
 
 import (
-	"context"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,19 +11,19 @@ import (
 
 // Public is the directory of a repository's signed files that a URL's path asks for, and the file's path in it. What of it was not needed until now is got first.
 // elsewhere are the URLs of the timestamp, if that is asked for, at other edges and at the origin.
-func (e *Edge) Public(ctx context.Context, path string) (dir, file string, elsewhere []string, ok bool) {
-	f, file := e.repositoryFile(path)
+func (e *Edge) Public(r *http.Request) (dir, file string, elsewhere []string, ok bool) {
+	f, file := e.repositoryFile(r.URL.Path)
 	if f == nil {
 		return "", "", nil, false
 	}
 	c, _ := f.state()
 	if key, is := metainfoKey(file); is && c.byKey[key] != nil {
-		if err := f.repository.mirror.bring(ctx, file, release.MaxMetainfo); err != nil {
+		if err := f.repository.mirror.bring(r.Context(), file, release.MaxMetainfo); err != nil {
 			return "", "", nil, false
 		}
 	}
 	if file == timestampPath {
-		elsewhere = e.duplicates(f, c.id, file)
+		elsewhere = e.duplicates(f, c.id, file, r.TLS != nil)
 	}
 	return f.repository.mirror.dir, file, elsewhere, true
 }

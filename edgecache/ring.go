@@ -3,7 +3,9 @@ package edgecache
 import (
 	"cmp"
 	"math"
+	"net/url"
 	"slices"
+	"strings"
 )
 
 // Member is an edge of the cluster.
@@ -12,8 +14,24 @@ type Member struct {
 	Zone     string `json:"zone,omitempty"`
 	Addr     string `json:"addr"` // HOST:PORT of its one port
 	Draining bool   `json:"draining,omitempty"`
+	// TLS says that its port speaks that as well, and URL where its operator says that clients reach it; empty: at Addr.
+	TLS bool   `json:"tls,omitempty"`
+	URL string `json:"url,omitempty"`
 	// PullThrough says that it fetches what is asked for and not followed.
 	PullThrough bool `json:"pull_through,omitempty"`
+}
+
+// forClients is where clients are led to for a path: as its operator says, else at its address, over TLS if it speaks that and the client does.
+func (m Member) forClients(path string, secure bool) string {
+	if u, err := url.Parse(m.URL); err == nil && u.Host != "" {
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/")+path, ""
+		return u.String()
+	}
+	u := url.URL{Scheme: "http", Host: m.Addr, Path: path}
+	if secure && m.TLS {
+		u.Scheme = "https"
+	}
+	return u.String()
 }
 
 // maxLoad is how much more than the mean an edge may have to keep.

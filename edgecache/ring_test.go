@@ -29,6 +29,26 @@ func someKeys(t *rapid.T, n int) []string {
 }
 
 // No edge has more than 1.25 times the mean, each content has its replicas, and no two in one zone while there are enough.
+func TestWhereClientsAreLed(t *testing.T) {
+	plain, secure := Member{Addr: "10.0.0.1:7070"}, Member{Addr: "10.0.0.1:7070", TLS: true}
+	named := Member{Addr: "10.0.0.1:7070", TLS: true, URL: "https://edge.example/below/"}
+	for _, x := range []struct {
+		m    Member
+		tls  bool
+		want string
+	}{
+		{plain, false, "http://10.0.0.1:7070/a%20b%25"},
+		{plain, true, "http://10.0.0.1:7070/a%20b%25"},
+		{secure, false, "http://10.0.0.1:7070/a%20b%25"},
+		{secure, true, "https://10.0.0.1:7070/a%20b%25"},
+		{named, false, "https://edge.example/below/a%20b%25"},
+	} {
+		if got := x.m.forClients("/a b%", x.tls); got != x.want {
+			t.Errorf("%+v for a client with TLS %v: %s, want %s", x.m, x.tls, got, x.want)
+		}
+	}
+}
+
 func TestOwnersAreManyAndEven(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, replicas := rapid.IntRange(1, 12).Draw(t, "n"), rapid.IntRange(1, 3).Draw(t, "replicas")

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,12 +20,13 @@ type cluster struct {
 	gossip []string
 	hosts  []*swarmtest.Host
 	edges  []*swarmtest.Process
-	urls   []string
+	urls   []string // over HTTP
+	args   []string // that each edge has beside
 }
 
-func newCluster(t *testing.T, origin, root string, n int) *cluster {
+func newCluster(t *testing.T, origin, root string, n int, args ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, origin: origin, root: root, edges: make([]*swarmtest.Process, n), urls: make([]string, n)}
+	c := &cluster{t: t, origin: origin, root: root, args: args, edges: make([]*swarmtest.Process, n), urls: make([]string, n)}
 	for range n {
 		h := swarmtest.Local(t)
 		c.hosts = append(c.hosts, h)
@@ -46,13 +48,15 @@ func newCluster(t *testing.T, origin, root string, n int) *cluster {
 
 // start runs edge i, in zone i modulo 3.
 func (c *cluster) start(i int) {
-	args := []string{"--quota", "1G", "--name", fmt.Sprint("edge-", i), "--zone", fmt.Sprint("zone-", i%3), "--cluster-key", "a key of a test", "--gossip", c.gossip[i], "--root", c.root}
+	args := append(slices.Clone(c.args), "--quota", "1G", "--name", fmt.Sprint("edge-", i), "--zone", fmt.Sprint("zone-", i%3), "--cluster-key", "a key of a test", "--gossip", c.gossip[i], "--root", c.root)
 	for j, addr := range c.gossip {
 		if j != i {
 			args = append(args, "--join", addr)
 		}
 	}
-	c.edges[i], c.urls[i] = node(c.hosts[i], c.origin, args...)
+	p, url := node(c.hosts[i], c.origin, args...)
+	_, rest, _ := strings.Cut(url, "://")
+	c.edges[i], c.urls[i] = p, "http://"+rest
 }
 
 // members is how many members edge i sees.

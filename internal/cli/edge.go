@@ -48,6 +48,7 @@ func edgeCommand() *command {
 			{name: "replicas", kind: kindInt, value: "N", usage: "how many edges of the cluster keep each release", def: "2"},
 			{name: "zone", value: "NAME", usage: "where this edge stands: replicas go to different zones"},
 			{name: "name", value: "NAME", usage: "what this edge is called in the cluster (default: host name and port)"},
+			{name: "public-url", value: "URL", usage: "where the cluster's other edges lead clients to this one, such as https://edge1.example:7070 (default: its address)", check: checkPublicURL},
 		}, releaseOptions()[1:3], tlsOptions(), swarmOptions(":7070"), peerOptions(), dhtOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs: 1, maxArgs: anyArgs,
 		run: func(ctx context.Context, e *env, args []string) error { return e.edge(ctx, args) },
@@ -137,7 +138,7 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 	for _, u := range c.Origins {
 		hosts = append(hosts, u.Hostname())
 	}
-	config := daemon.ServeConfig{Listen: s.String("listen"), StateDir: state, Edge: &c, Limits: s.limits(), Swarm: node, DHT: e.dht(false, hosts...), Around: around,
+	config := daemon.ServeConfig{Listen: s.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(s.String("public-url"), "/"), Edge: &c, Limits: s.limits(), Swarm: node, DHT: e.dht(false, hosts...), Around: around,
 		Version: readVersion().Version, Log: e.log}
 	if err := e.setTLS(&config); err != nil {
 		return err
@@ -148,12 +149,19 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 	}
 	return e.runServer(ctx, server, func(context.Context) error {
 		e.explainPort(server)
+		base := "http://" + hostPort(server) + "/"
+		switch {
+		case config.PublicURL != "":
+			base = config.PublicURL + "/"
+		case config.TLSCert != "":
+			base = "https://" + hostPort(server) + "/"
+		}
 		e.report.Result("ready", struct {
 			Port  int    `json:"port"`
 			URL   string `json:"url"`
 			Quota int64  `json:"quota_bytes"`
-		}{server.Port(), "http://" + hostPort(server) + "/", c.Quota}, func(w io.Writer) {
-			fmt.Fprintf(w, "edge at http://%s/, %s of the disk at most\n", hostPort(server), formatBytes(c.Quota))
+		}{server.Port(), base, c.Quota}, func(w io.Writer) {
+			fmt.Fprintf(w, "edge at %s, %s of the disk at most\n", base, formatBytes(c.Quota))
 		})
 		return nil
 	})

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,10 +28,10 @@ func TestEdgeSpeaksHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert, key, pool := swarmtest.Certificate(t)
-	_, plain := node(swarmtest.Local(t), origin, "--quota", "40M", "--tls-cert", cert, "--tls-key", key)
-	waitUntil(t, "it is there", func() bool { return edgeState(t, plain).Int("contents_kept") == 1 })
-	_, _, port := cutURL(plain)
-	url := "https://127.0.0.1:" + port + "/game:stable/game.bin"
+	_, url := node(swarmtest.Local(t), origin, "--quota", "40M", "--tls-cert", cert, "--tls-key", key)
+	_, _, port := cutURL(url)
+	waitUntil(t, "it is there", func() bool { return edgeState(t, "http://127.0.0.1:"+port).Int("contents_kept") == 1 })
+	url += "/game:stable/game.bin"
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	ask := func(method string, header ...string) (*http.Response, []byte) {
@@ -85,6 +86,58 @@ func TestEdgeSpeaksHTTP2(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(out); string(said) != "2 206" || !bytes.Equal(got, want[5000:10000]) {
 		t.Errorf("curl: %s, %d bytes; want 206 over HTTP/2, and the range", said, len(got))
+	}
+}
+
+// Edges of a cluster that speak TLS lead a client that does to each other over TLS, another one without; they get releases from each other all the same.
+func TestClusterSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	const size = 300_000
+	o, dir, origin, _ := newOrigin(t, size, "game")
+	want, err := os.ReadFile(o.Path("in", "game-1.0", "game.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, pool := swarmtest.Certificate(t)
+	c := newCluster(t, origin, filepath.Join(dir, "root.json"), 3, "--tls-cert", cert, "--tls-key", key)
+	waitUntil(t, "it has two copies", c.replicated(1))
+	if n := sentOfEach(t, origin)["game.bin"]; n > maxCopies {
+		t.Errorf("the origin has sent %.2f copies: edges do not get it from each other", n)
+	}
+	other := ""
+	waitUntil(t, "one edge has none", func() bool {
+		for _, url := range c.urls {
+			if edgeState(t, url).Int("contents_kept") == 0 {
+				other = strings.TrimPrefix(url, "http://")
+			}
+		}
+		return other != ""
+	})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	defer client.CloseIdleConnections()
+	for _, scheme := range []string{"https", "http"} { // and no third request, which would make it hot there
+		resp, err := client.Get(scheme + "://" + other + "/game:stable/game.bin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if at := resp.Request.URL; err != nil || !bytes.Equal(body, want) || at.Scheme != scheme || at.Host == other || strings.HasSuffix(origin, at.Host) {
+			t.Errorf("by %s: %s, %d bytes from %s, %v; want all from another edge by the same", scheme, resp.Status, len(body), at, err)
+		}
+		resp, err = client.Get(scheme + "://" + other + "/metadata/timestamp.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if links := resp.Header["Link"]; len(links) != 3 || !strings.HasPrefix(links[0], "<"+scheme+"://127.0.0.1:") || !strings.HasPrefix(links[1], "<"+scheme+"://127.0.0.1:") {
+			t.Errorf("by %s it is also at %q: want the two others by the same, and the origin", scheme, links)
+		}
+	}
+	m := swarmtest.Local(t)
+	m.Setenv("SSL_CERT_FILE", cert)
+	if got := m.Run("get", "https://"+other+"/game:stable", "-o", m.Path("out"), "--trust-on-first-use").Succeed().Expect("done"); got.Int("bytes") != size {
+		t.Errorf("a machine: %v", got)
 	}
 }
 

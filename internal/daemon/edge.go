@@ -27,6 +27,7 @@ func (s *Server) newEdge() (err error) {
 	}
 	c := *s.cfg.Edge
 	c.Node, c.StateDir, c.Log, c.Cluster.Port, c.Items = s.node, s.cfg.StateDir, s.cfg.Log, s.Port(), s.items
+	c.Cluster.TLS, c.Cluster.PublicURL = s.cfg.TLSCert != "", s.cfg.PublicURL
 	s.edge, err = edgecache.New(c)
 	return err
 }
@@ -46,7 +47,7 @@ func (s *Server) edgePublic(w http.ResponseWriter, r *http.Request) {
 		if s.edge.ServeFile(w, r) {
 			return
 		}
-		dir, file, elsewhere, ok := s.edge.Public(r.Context(), path)
+		dir, file, elsewhere, ok := s.edge.Public(r)
 		if !ok {
 			http.NotFound(w, r)
 			return
