@@ -23,6 +23,7 @@ type conn struct {
 	addr    netip.AddrPort // the connection's far end
 	id      [20]byte
 	claim   uint64 // its claim to pieces of its site
+	gate    bool   // content comes into its place through it
 	inbound bool
 	fast    bool // BEP 6
 	ext     bool // BEP 10

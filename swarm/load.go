@@ -50,7 +50,7 @@ func (s *session) moveQueue(c *conn, to lane) {
 
 // tellLoad tells c of our load if it is beyond the border and it is time.
 func (s *session) tellLoad(c *conn, now time.Time, along bool) {
-	if c.theirShoal == 0 || !c.introduced || !s.crosses(c) || now.Sub(c.toldLoad) < borderTime {
+	if c.theirShoal == 0 || !c.introduced || !s.crosses(c) || now.Sub(c.toldLoad) < s.newsTime(c) {
 		return
 	}
 	l := s.ours(c)

@@ -348,6 +348,7 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 		c.shoal = c.theirShoal != 0
 		c.role, _ = ParseRole(h.Shoal.Role)
 		c.site = h.Shoal.Site
+		s.lanStale = true
 		s.proveSite(c, h.Shoal.Nonce)
 	}
 	s.tellNote(c)

@@ -34,6 +34,7 @@ type session struct {
 	fetch       ledger // store, when it is a fetch
 	leaves      *leafStore
 	me          uint64 // our claim to pieces of the site
+	gate        bool   // content comes into the site through us
 	wanted      bitset // pieces that are wanted
 	have        bitset // pieces that are verified and here
 	v1ok        bitset // hybrids: those of them whose SHA-1 was checked too
@@ -66,9 +67,10 @@ type session struct {
 	computed    leafCache
 	rnd         *rand.Rand
 
-	fresh        []int // verified since the last HAVEs went out
-	inside       []int // of those before, what was not told beyond the site's border
-	toldAcross   time.Time
+	fresh        []int     // verified since the last HAVEs went out
+	inside       []int     // of those before, what was not told beyond the site's border
+	toldGates    time.Time // of what is in inside, gates beyond it
+	toldAll      time.Time // everybody
 	haveSince    time.Time // since when some of them wait; zero: none do
 	haveDue      time.Time // when they go out
 	owed         []int     // pieces of a hybrid whose SHA-1 is still to be checked

@@ -13,8 +13,8 @@ import (
 
 // Inside a site a piece crosses the border once: what a neighbour has, or says that it is
 // fetching, is not asked outside. Otherwise only the piece's owner asks: the machine of the site
-// that comes first in rendezvous order (HRW, Thaler & Ravishankar 1998); the next one follows
-// when nothing has happened for a while.
+// that comes first in rendezvous order (HRW, Thaler & Ravishankar 1998), the site's gates (gate.go) before
+// all others; the next one follows when nothing has happened for a while.
 
 const (
 	// ownerTime is how long each further machine in a piece's order waits.
@@ -29,7 +29,8 @@ const (
 	// only lies in queues, where it can be neither given to another source nor left to a neighbour. leastAcross is asked
 	// at any rate.
 	borderDelay = 400 * time.Millisecond
-	leastAcross = 128 << 10
+	leastAcross = 64 << 10
+	firstAcross = 128 << 10 // while it is not known
 )
 
 // siteAllows says whether c may be asked for piece p by the site's rule.
@@ -38,7 +39,7 @@ func (s *session) siteAllows(c *conn, p int) bool {
 		return true
 	}
 	now := s.now()
-	rank, mine := 0, weight(s.me, p)
+	rank, mine := 0, turn{s.gate, weight(s.me, p)}
 	// Several may have begun with a piece, of a lease or because the first one took long: the first of them in its
 	// order goes on. If each left it to the others nobody would, for as long as their words hold.
 	ours := s.fetches(p, now)
@@ -49,10 +50,10 @@ func (s *session) siteAllows(c *conn, p int) bool {
 			}
 			continue
 		}
-		if at, ok := o.fetching[p]; ok && now.Sub(at) < fetchingTime && (!ours || weight(o.claim, p) > mine) {
+		if at, ok := o.fetching[p]; ok && now.Sub(at) < fetchingTime && (!ours || o.turn(p).before(mine)) {
 			return false
 		}
-		if !o.seed && o.theirShoal != 0 && weight(o.claim, p) > mine { // others do not know the rule
+		if !o.seed && o.theirShoal != 0 && o.turn(p).before(mine) { // others do not know the rule
 			rank++
 		}
 	}
@@ -83,6 +84,9 @@ func (s *session) mayCross(c *conn) bool {
 	if !s.crosses(c) || c.leases() && !c.seed {
 		return true
 	}
+	if s.acrossRate == 0 {
+		return s.across < firstAcross
+	}
 	return s.across < max(int64(s.acrossRate*borderDelay.Seconds()), leastAcross)
 }
 
@@ -97,6 +101,7 @@ func (s *session) findNeighbours() {
 	}
 	if len(s.lan) > 0 {
 		s.me = claim(s.t.node.cfg.PeerID)
+		s.findGates()
 	}
 }
 

@@ -48,6 +48,9 @@ func TestEachPieceHasOneOwner(t *testing.T) {
 	const n = 5
 	x := newSite(t, n, tor, want)
 	owned := make([]int, n)
+	for i, b := range x.machines {
+		b.crosses(x.outside[i]) // has it look for its gates
+	}
 	for p := range pieces {
 		may := 0
 		for i, b := range x.machines {
@@ -60,10 +63,19 @@ func TestEachPieceHasOneOwner(t *testing.T) {
 			t.Fatalf("%d machines may ask for piece %d outside, want one", may, p)
 		}
 	}
+	found := 0
 	for i, k := range owned {
-		if k < pieces/n/2 || k > pieces*2/n {
-			t.Errorf("machine %d owns %d of %d pieces, want about %d", i, k, pieces, pieces/n)
+		switch b := x.machines[i]; {
+		case !b.gate && k > 0:
+			t.Errorf("machine %d owns %d pieces though it is no gate", i, k)
+		case b.gate && (k < pieces/gates*3/4 || k > pieces/gates*5/4):
+			t.Errorf("gate %d owns %d of %d pieces, want about %d", i, k, pieces, pieces/gates)
+		case b.gate:
+			found++
 		}
+	}
+	if found != gates {
+		t.Errorf("the site has %d gates, want %d", found, gates)
 	}
 	for i, b := range x.machines { // everybody has waited for long enough
 		b.siteWait.start = b.siteWait.start.Add(-time.Duration(n) * ownerTime)

@@ -10,10 +10,10 @@ import (
 // connection: in a crowd that is more than all that is asked. So new pieces are collected for a moment, and many at
 // once are told by a bitfield. Beyond the border of our site, where the machines of each place decide among
 // themselves who fetches a piece (site.go), what only we have is told at once to the one that is to fetch it, and all
-// else now and then.
+// else now and then: by gates to gates (gate.go), by and to others seldom.
 
-// borderTime is for how long what machines beyond the border need not know at once is collected.
-const borderTime = 400 * time.Millisecond
+// borderTime is for how long what gates beyond the border need not know at once is collected.
+const borderTime = 300 * time.Millisecond
 
 // bitfieldTime is how far bitfields are apart at least: who sends more than maxBitfields a second is taken for a flood.
 const bitfieldTime = 5 * time.Second / (4 * maxBitfields)
@@ -71,18 +71,25 @@ func (s *session) collectHaves() (in time.Duration, soon bool) {
 func (s *session) flushHaves() {
 	s.haveSince, s.haveDue = time.Time{}, time.Time{}
 	now := s.now()
-	across := len(s.lan) == 0 || s.complete() || now.Sub(s.toldAcross) >= borderTime
-	if len(s.fresh) == 0 && (len(s.inside) == 0 || !across) {
+	if s.lanStale {
+		s.findNeighbours()
+	}
+	all := len(s.lan) == 0 || s.complete() || now.Sub(s.toldAll) >= slowBorderTime
+	gates := all || s.gate && now.Sub(s.toldGates) >= borderTime
+	if len(s.fresh) == 0 && (len(s.inside) == 0 || !gates) {
 		return
 	}
 	s.inside = append(s.inside, s.fresh...)
 	for _, c := range s.conns {
-		if c.introduced && (across || !s.crosses(c)) {
+		if c.introduced && (all || !s.crosses(c) || gates && (c.gate || c.foreign())) {
 			s.tell(c, s.inside, now)
 		}
 	}
-	if across {
-		s.inside, s.toldAcross = s.inside[:0], now
+	if gates {
+		s.toldGates = now
+	}
+	if all {
+		s.inside, s.toldAll = s.inside[:0], now
 	} else {
 		s.tellFetchers(now)
 	}
@@ -118,7 +125,7 @@ func (s *session) tellFetchers(now time.Time) {
 				continue
 			}
 			place := c.place()
-			if o := first[place]; o == nil || weight(c.claim, p) > weight(o.claim, p) {
+			if o := first[place]; o == nil || c.turn(p).before(o.turn(p)) {
 				first[place] = c
 			}
 		}
@@ -128,20 +135,6 @@ func (s *session) tellFetchers(now time.Time) {
 			}
 		}
 	}
-}
-
-// place is what a peer's site can be told by from outside: its name, or the network that its address is of. Both are
-// hints: who is taken to be of a place where he is not hears of a piece a little later.
-func (c *conn) place() string {
-	if c.site != "" {
-		return c.site
-	}
-	bits := 24
-	if c.addr.Addr().Is6() {
-		bits = 48
-	}
-	network, _ := c.addr.Addr().Prefix(bits)
-	return network.String()
 }
 
 // mayShow says whether c may be told that we have p: a v1 peer only what passed SHA-1 too.

@@ -45,59 +45,74 @@ func TestManyNewPiecesAreToldByABitfield(t *testing.T) {
 	}
 }
 
-// Beyond the border one machine of each place is told at once of what nobody else has; the others, and of the rest
-// all, a moment later.
+// Beyond the border one machine of each place is told at once of what nobody else has, a gate of it; the other gates, and
+// of the rest all, a moment later, and machines that are no gates later still.
 func TestOneOfEachPlaceIsToldAtOnce(t *testing.T) {
 	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
-	b := newSite(t, 2, tor, want).machines[0]
-	var near, far []*conn
-	for i := range byte(4) { // places that are told apart by an address, and by a name
-		c := b.peer(10 + i)
-		c.addr, c.claim = netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113 + i/2, i}), 7070), uint64(i)*0x1234567
-		far = append(far, c)
-	}
-	for i := range byte(3) {
-		c := b.peer(20 + i)
-		c.site, c.claim = "a", uint64(i)*0x7654321
-		far = append(far, c)
-	}
-	near = b.lan
-	b.toldAcross = b.now()
-	only, common := 0, 1
-	b.pick.gained(common)
-	for _, p := range []int{only, common} {
-		b.have.add(p)
-		b.v1ok.add(p)
-	}
-	b.fresh = []int{only, common}
-	b.flushHaves()
-	for i, c := range near {
-		if n, _ := told(c); n != 2 {
-			t.Errorf("neighbour %d was told of %d pieces, want 2", i, n)
-		}
-	}
-	for at, place := range [][]*conn{far[:2], far[2:4], far[4:]} {
-		n, rest := 0, 0
-		for _, c := range place {
-			if c.revealed.has(only) {
-				n++
-			}
-			if c.revealed.has(common) {
-				rest++
+	for _, b := range newSite(t, 3, tor, want).machines { // with 2 gates one of them is none
+		var far []*conn
+		add := func(n byte, place func(c *conn, i byte)) {
+			for i := range n {
+				c := b.peer(byte(10 + len(far)))
+				c.shoal, c.theirShoal, c.claim = true, 2, uint64(len(far)+1)*0x1234567
+				place(c, i)
+				far = append(far, c)
 			}
 		}
-		if n != 1 || rest != 0 {
-			t.Errorf("of place %d %d machines were told at once of what only we have, want 1, and %d of what others have, want 0", at, n, rest)
+		add(4, func(c *conn, i byte) { // places that are told apart by an address
+			c.addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113 + i/2, i}), 7070)
+		})
+		add(3, func(c *conn, _ byte) { c.site = "a" }) // and by a name
+		b.lanStale = true
+		b.findNeighbours()
+		near := b.lan
+		b.toldGates, b.toldAll = b.now(), b.now()
+		only, common := 0, 1
+		b.pick.gained(common)
+		for _, p := range []int{only, common} {
+			b.have.add(p)
+			b.v1ok.add(p)
 		}
-	}
-	b.toldAcross = b.now().Add(-borderTime)
-	b.flushHaves()
-	for i, c := range far {
-		if n, _ := told(c); n != 2 {
-			t.Errorf("machine %d beyond the border was told of %d pieces in the end, want 2", i, n)
+		b.fresh = []int{only, common}
+		b.flushHaves()
+		for i, c := range near {
+			if n, _ := told(c); n != 2 {
+				t.Errorf("neighbour %d was told of %d pieces, want 2", i, n)
+			}
 		}
-	}
-	if !b.haveDue.IsZero() || len(b.inside) > 0 {
-		t.Errorf("%d pieces are still to be told of", len(b.inside))
+		for at, place := range [][]*conn{far[:2], far[2:4], far[4:]} {
+			n, rest := 0, 0
+			for _, c := range place {
+				if c.revealed.has(only) {
+					n++
+					if !c.gate {
+						t.Errorf("of place %d one that is no gate was told at once", at)
+					}
+				}
+				if c.revealed.has(common) {
+					rest++
+				}
+			}
+			if n != 1 || rest != 0 {
+				t.Errorf("of place %d %d machines were told at once of what only we have, want 1, and %d of what others have, want 0", at, n, rest)
+			}
+		}
+		b.toldGates = b.now().Add(-borderTime)
+		b.flushHaves()
+		for i, c := range far {
+			if got := c.revealed.has(common); got != (b.gate && c.gate) {
+				t.Errorf("machine %d beyond the border knows of what others have: %v; we are a gate: %v, so is it: %v", i, got, b.gate, c.gate)
+			}
+		}
+		b.toldAll = b.now().Add(-slowBorderTime)
+		b.flushHaves()
+		for i, c := range far {
+			if n, _ := told(c); n != 2 {
+				t.Errorf("machine %d beyond the border was told of %d pieces in the end, want 2", i, n)
+			}
+		}
+		if !b.haveDue.IsZero() || len(b.inside) > 0 {
+			t.Errorf("%d pieces are still to be told of", len(b.inside))
+		}
 	}
 }
