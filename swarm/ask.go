@@ -74,7 +74,7 @@ func (s *session) fillAll() {
 
 // canAsk says whether c can be asked for anything now.
 func (s *session) canAsk(c *conn) bool {
-	if c.gone || c.choked && len(c.allowed) == 0 || !c.introduced || c.useful == 0 || s.failed != nil {
+	if c.gone || c.lost || c.choked && len(c.allowed) == 0 || !c.introduced || c.useful == 0 || s.failed != nil {
 		return false
 	}
 	if c.snubbed && s.now().Sub(c.askedAt) < snubTime {
@@ -214,7 +214,7 @@ func (s *session) ask(c *conn, op *openPiece) {
 
 // send asks c for blocks [first, end) of op.
 func (s *session) send(c *conn, op *openPiece, first, end int) {
-	q := &request{op: op, of: c, lane: c.lane.Load(), across: s.crosses(c), begin: int64(first) * piece.BlockSize, at: s.now()}
+	q := &request{op: op, of: c, lane: c.lane.Load(), across: s.crosses(c) && !c.snubbed, begin: int64(first) * piece.BlockSize, at: s.now()}
 	for b := first; b < end; b++ {
 		if op.asked[b] == 0 && !op.got[b] {
 			op.free--

@@ -172,6 +172,10 @@ func (s *session) dropSilent(now time.Time) {
 		if now.Sub(c.gaugedAt) >= ackTime {
 			c.look(now)
 		}
+		if lost := c.deaf() > deafTime; lost != c.lost {
+			c.lost, s.lanStale = lost, true
+			s.stays(c)
+		}
 		switch {
 		case done && c.seed && now.Sub(c.joined) > time.Second:
 			s.end(c, errors.New("both have everything"))

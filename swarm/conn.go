@@ -24,6 +24,7 @@ type conn struct {
 	id      [20]byte
 	claim   uint64 // its claim to pieces of its site
 	gate    bool   // content comes into its place through it
+	lost    bool   // it has acknowledged nothing for a while, and may be gone
 	inbound bool
 	fast    bool // BEP 6
 	ext     bool // BEP 10

@@ -22,7 +22,7 @@ const (
 func (s *session) findGates() {
 	claims := map[string][]uint64{"": {s.me}} // "" is our site
 	for _, c := range s.conns {
-		if c.theirShoal != 0 {
+		if c.theirShoal != 0 && !c.lost {
 			at := s.placeOf(c)
 			claims[at] = append(claims[at], c.claim)
 		}
@@ -33,7 +33,7 @@ func (s *session) findGates() {
 		least[at] = l[max(0, len(l)-gates)]
 	}
 	for _, c := range s.conns {
-		c.gate = c.theirShoal != 0 && c.claim >= least[s.placeOf(c)]
+		c.gate = c.theirShoal != 0 && !c.lost && c.claim >= least[s.placeOf(c)]
 	}
 	s.gate = s.me >= least[""]
 }

@@ -90,12 +90,24 @@ func (s *session) mayCross(c *conn) bool {
 	return s.across < max(int64(s.acrossRate*borderDelay.Seconds()), leastAcross)
 }
 
-// findNeighbours lists the connections to machines of our site, its edges among them: what such a one has is not asked outside.
+// stays has what c was asked for not count as being on its way over the border: c is silent, and others are to be asked for
+// it.
+func (s *session) stays(c *conn) {
+	for _, q := range c.order {
+		if q.across && !q.done {
+			q.across = false
+			s.across -= q.length
+		}
+	}
+}
+
+// findNeighbours lists the connections to machines of our site, its edges among them: what such a one has is not asked outside. One
+// that may be gone is none: what it alone has of the site would not be asked for until its connection ends.
 func (s *session) findNeighbours() {
 	s.lanStale = false
 	s.lan = s.lan[:0]
 	for _, c := range s.conns {
-		if (c.class == LAN || c.home && c.role == RoleEdge) && c.introduced {
+		if (c.class == LAN || c.home && c.role == RoleEdge) && c.introduced && !c.lost {
 			s.lan = append(s.lan, c)
 		}
 	}

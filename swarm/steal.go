@@ -90,6 +90,7 @@ func (s *session) snub(now time.Time) {
 		}
 		c.snubbed = true
 		c.window = minWindow
+		s.stays(c)
 		for _, q := range c.order {
 			if q.op.owner == c {
 				q.op.owner = nil

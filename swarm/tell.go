@@ -121,7 +121,7 @@ func (s *session) tellFetchers(now time.Time) {
 		}
 		first := make(map[string]*conn)
 		for _, c := range s.conns {
-			if !c.introduced || c.seed || c.have.has(p) || !s.crosses(c) {
+			if !c.introduced || c.lost || c.seed || c.have.has(p) || !s.crosses(c) {
 				continue
 			}
 			place := c.place()

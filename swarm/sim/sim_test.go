@@ -117,6 +117,29 @@ func TestSameSeedSameResult(t *testing.T) {
 	}
 }
 
+// Who goes without a word leaves requests behind that nobody answers, and its site left to it what it has. Others
+// are asked within seconds, not when connections end after half a minute.
+func TestSitesLoseMachines(t *testing.T) {
+	s := Scenario{Name: "sites", Size: 16 << 20, PieceLength: 64 << 10, Sites: map[string]Pipe{}, Hosts: []Host{{Up: 20e6, Origin: true}}}
+	for _, name := range []string{"a", "b"} {
+		s.Sites[name] = Pipe{20e6, 20e6}
+		s.Hosts = append(s.Hosts, Host{Count: 6, Up: 200e6, Down: 200e6, Site: name, Vanish: 0.34})
+	}
+	var slow int
+	for seed := range uint64(8) {
+		x := simulate(t, s, seed)
+		if x.Hung > 0 {
+			t.Errorf("seed %d: %d machines have not finished", seed, x.Hung)
+		}
+		if x.Slowest > 2*s.Least() {
+			slow++
+		}
+	}
+	if slow > 0 {
+		t.Errorf("in %d of 8 runs a machine took more than twice as long as any could: the last to go does so before that", slow)
+	}
+}
+
 func TestNothingBadIsKept(t *testing.T) {
 	s := crowd(6)
 	s.Hosts = append(s.Hosts, Host{Up: 100e6, Down: 100e6, Liar: true})
