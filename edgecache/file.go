@@ -60,6 +60,11 @@ func (e *Edge) serveFile(w http.ResponseWriter, r *http.Request, k *known) {
 		return
 	}
 	defer c.use(-1)
+	end, ok := e.web.Begin(w, r)
+	if !ok {
+		return
+	}
+	defer end()
 	f, err := e.openFile(c)
 	if err != nil {
 		e.fileElsewhere(w, r, k, err)

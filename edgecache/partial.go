@@ -19,6 +19,11 @@ import (
 
 // servePartial serves a file that is still coming: the range that is asked for is fetched before the rest.
 func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, name string) {
+	end, ok := e.web.Begin(w, r)
+	if !ok {
+		return
+	}
+	defer end()
 	t, err := e.torrentOf(c)
 	if err != nil {
 		busy(w, "cannot be read")

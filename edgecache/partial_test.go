@@ -2,6 +2,9 @@ package edgecache
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -43,6 +46,30 @@ func TestNothingComesAnyMore(t *testing.T) {
 			t.Error("who has gone is told that nothing comes")
 		}
 	})
+}
+
+// Who gets what is still coming takes a place as who gets what is here: one client leaves some for others.
+func TestOneClientLeavesRoomForOthersAlsoOnAMiss(t *testing.T) {
+	t.Parallel()
+	base, _, _, _ := newRepositoryOrigin(t, "app", 100_000)
+	e, _ := runEdge(t, &origin{urls: []*url.URL{base}}, Config{FirstUse: true, Apps: []string{"none"}, PullThrough: true})
+	e.web.Responses = 4
+	request := func(from string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/app@1.0/app.bin", nil)
+		r.RemoteAddr = from + ":1"
+		return r
+	}
+	for range 3 {
+		if _, ok := e.web.Begin(httptest.NewRecorder(), request("10.0.0.1")); !ok {
+			t.Fatal("there is no room for three of four")
+		}
+	}
+	for from, want := range map[string]int{"10.0.0.1": http.StatusServiceUnavailable, "10.0.0.2": http.StatusOK} {
+		w := httptest.NewRecorder()
+		if e.ServeHTTP(w, request(from)); w.Code != want {
+			t.Errorf("%s: status %d, want %d", from, w.Code, want)
+		}
+	}
 }
 
 func TestRangeStart(t *testing.T) {

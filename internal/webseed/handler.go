@@ -130,12 +130,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	client := ClientOf(r)
-	if !h.sending.enter(client, h.Responses) {
-		busy(w)
+	end, ok := h.Begin(w, r)
+	if !ok {
 		return
 	}
-	defer h.sending.leave(client)
+	defer end()
 	f, fi, err := e.open(i)
 	if errors.Is(err, errBusy) {
 		busy(w)
@@ -168,6 +167,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.end(); s.err != nil {
 		panic(http.ErrAbortHandler) // the other side must not take it for whole
 	}
+}
+
+// Begin takes room for a response, until end: of as many as Responses says, for one client as room says. Not ok: there is none, and that is answered.
+func (h *Handler) Begin(w http.ResponseWriter, r *http.Request) (end func(), ok bool) {
+	client := ClientOf(r)
+	if !h.sending.enter(client, h.Responses) {
+		busy(w)
+		return nil, false
+	}
+	return func() { h.sending.leave(client) }, true
 }
 
 // busy answers that there are too many requests at the moment.
