@@ -59,13 +59,27 @@ func TestClusterIsSplitAndHeals(t *testing.T) {
 	}
 	away := hosts[0]
 	net.Cut(away)
-	publish(t, o, dir, "a", "2.0", size)
+	publish(t, o, dir, "a", "2.0", size+1)
 	o.Run("withdraw", "a@1.0", "--repo", dir, "--reason", "broken").Succeed()
 	for _, h := range hosts[1:] {
 		waitUntil(t, "the others have the new one", func() bool { return has(h, "a@2.0", "a@1.0") })
 	}
 	if !has(away, "a@1.0", "a@2.0") || !has(away, "b@1.0", "") {
 		t.Errorf("the edge that is cut off has %s", contents(away))
+	}
+	// Machines in both halves are served: each what its half knows to be the newest.
+	for i, want := range map[int]string{0: "1.0", 1: "2.0", 2: "2.0"} {
+		h := hosts[i]
+		base := fmt.Sprintf("http://%s:7070/", h.Addr)
+		for app, version := range map[string]string{"a": want, "b": "1.0"} {
+			out := h.Path(app + "-" + version)
+			done := h.Run("get", base+app+":stable", "-o", out, "--state-dir", h.Path("machine"), "--trust-on-first-use", "--no-lan").Succeed().Expect("done")
+			file, err := os.ReadFile(filepath.Join(out, app+".bin"))
+			in, _ := os.ReadFile(o.Path("in", app+"-"+version, app+".bin"))
+			if err != nil || sum256(file) != sum256(in) || done.Int("from.origin") > 0 {
+				t.Errorf("in edge %d's half %s@%s: %d bytes, %v, %v; want the %d that were published, from an edge", i, app, version, len(file), err, done["from"], len(in))
+			}
+		}
 	}
 	serve.Stop() // what it has missed, it can only learn from the others
 	net.Mend(away)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -257,26 +258,91 @@ func TestEdgeMendsWhatHasChangedOnDisk(t *testing.T) {
 	waitUntil(t, "it is right again after a restart", right)
 }
 
-// A stop that is asked for lets responses end.
+// A stop that is asked for lets responses end: of what is here, and of what is still coming.
 func TestEdgeFinishesResponses(t *testing.T) {
 	needsSignals(t)
 	t.Parallel()
 	const size = 3 << 20
+	finish := func(t *testing.T, edge *swarmtest.Process, url string) {
+		t.Helper()
+		resp, err := http.Get(url + "/game@1.0/game.bin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
+			t.Fatal(err)
+		}
+		edge.Signal(syscall.SIGTERM)
+		if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size-1000 {
+			t.Errorf("after SIGTERM %d bytes more came, %v; want %d", n, err, size-1000)
+		}
+		edge.Fail(0)
+	}
+	t.Run("hit", func(t *testing.T) {
+		t.Parallel()
+		_, _, origin, _ := newOrigin(t, size, "game")
+		edge, url := node(swarmtest.Local(t), origin, "--limit-up", "3Mi", "--quota", "40M")
+		waitUntil(t, "it is there", func() bool { return edgeState(t, url).Int("contents_kept") == 1 })
+		finish(t, edge, url)
+	})
+	t.Run("miss", func(t *testing.T) {
+		t.Parallel()
+		o, _, origin, _ := newOrigin(t, size, "game")
+		o.Run("limit", "--limit-up", "2Mi").Succeed()
+		edge, url := node(swarmtest.Local(t), origin, "--app", "none", "--pull-through", "--quota", "40M")
+		waitUntil(t, "the origin is known", func() bool {
+			resp, _ := fetchURL(t, url+"/game@1.0")
+			return resp.StatusCode == http.StatusOK
+		})
+		finish(t, edge, url)
+	})
+}
+
+// What an edge says of itself is what has happened: with known traffic every count is known, in the status and in the metrics.
+func TestEdgeCountsWhatHappens(t *testing.T) {
+	t.Parallel()
+	const size, part = 300_000, 1000
 	_, _, origin, _ := newOrigin(t, size, "game")
-	h := swarmtest.Local(t)
-	edge, url := node(h, origin, "--limit-up", "3Mi", "--quota", "40M")
-	waitUntil(t, "it is there", func() bool { return edgeState(t, url).Int("contents_kept") == 1 })
-	resp, err := http.Get(url + "/game:stable/game.bin")
-	if err != nil {
-		t.Fatal(err)
+	_, _, other, _ := newOrigin(t, 2*size, "tool")
+	_, url := node(swarmtest.Local(t), origin, other, "--app", "game", "--pull-through", "--quota", "40M")
+	waitUntil(t, "what is followed is here, and the other origin known", func() bool {
+		resp, _ := fetchURL(t, url+"/tool@1.0")
+		return resp.StatusCode == http.StatusOK && edgeState(t, url).Int("contents_kept") == 1
+	})
+	get := func(path string, want int, header ...string) {
+		t.Helper()
+		if _, body := fetchURL(t, url+path, header...); len(body) != want {
+			t.Errorf("%s: %d bytes, want %d", path, len(body), want)
+		}
 	}
-	defer resp.Body.Close()
-	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
-		t.Fatal(err)
+	get("/tool@1.0/tool.bin", 2*size)
+	waitUntil(t, "both are here", func() bool { return edgeState(t, url).Int("contents_kept") == 2 })
+	get("/game@1.0/game.bin", size)
+	get("/game:stable/game.bin", size)
+	get("/game@1.0/game.bin", part, "Range", fmt.Sprintf("bytes=5-%d", 5+part-1))
+	get("/tool@1.0", len("tool.bin\n"))
+	waitUntil(t, "all four are counted", func() bool { return edgeState(t, url).Int("requests.all") == 4 })
+	const hit, miss, got = 2*size + part, 2 * size, 3 * size
+	st := edgeState(t, url)
+	for key, want := range map[string]int64{"requests.hits": 3, "requests.misses": 1, "requests.redirects": 0, "requests.hit_bytes": hit, "requests.miss_bytes": miss, "requests.peer_bytes": 0, "requests.edge_bytes": 0,
+		"requests.saved_bytes": hit + miss - got, "fetched.contents": 2, "fetched.failed": 0, "fetched.from_origin_bytes": got, "fetched.from_edges_bytes": 0, "contents_fetching": 0} {
+		if n := st.Int(key); n != want {
+			t.Errorf("%s is %d, want %d", key, n, want)
+		}
 	}
-	edge.Signal(syscall.SIGTERM)
-	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size-1000 {
-		t.Errorf("after SIGTERM %d bytes more came, %v; want %d", n, err, size-1000)
+	ratios := st["requests"].(map[string]any)
+	if ratios["hit_ratio"] != 0.75 || ratios["byte_hit_ratio"] != 0.5 { // 601000 of 1201000, to three places
+		t.Errorf("hit ratios %v of requests, %v of bytes; want 0.75 and 0.5", ratios["hit_ratio"], ratios["byte_hit_ratio"])
 	}
-	edge.Fail(0)
+	_, text := fetchURL(t, url+"/metrics")
+	for line, want := range map[string]float64{`shoal_edge_requests_total{result="hit"}`: 3, `shoal_edge_requests_total{result="miss"}`: 1, `shoal_edge_requests_total{result="redirect"}`: 0,
+		`shoal_edge_served_bytes_total{way="hit"}`: hit, `shoal_edge_served_bytes_total{way="miss"}`: miss, `shoal_edge_saved_bytes_total`: hit + miss - got,
+		`shoal_edge_fetched_bytes_total{from="origin"}`: got, `shoal_edge_fills_total{result="whole"}`: 2, `shoal_edge_hit_ratio{of="requests"}`: 0.75, `shoal_edge_hit_ratio{of="bytes"}`: 0.5} {
+		_, after, found := strings.Cut(string(text), "\n"+line+" ")
+		value, _, _ := strings.Cut(after, "\n")
+		if n, err := strconv.ParseFloat(value, 64); !found || err != nil || n != want {
+			t.Errorf("%s is %q, want %v", line, value, want)
+		}
+	}
 }
