@@ -299,7 +299,14 @@ func (e *Edge) status(key string) status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := e.contents[key]
-	return status{pinned: e.pinned[key], owned: e.owned[key], busy: c != nil && c.busy()}
+	st := status{pinned: e.pinned[key], owned: e.owned[key], busy: c != nil && c.busy()}
+	if c != nil {
+		t, whole, err := c.state()
+		if st.coming = !whole && err == nil; t != nil && st.coming {
+			st.have = t.Stats().Have
+		}
+	}
+	return st
 }
 
 // drop removes a content: it leaves its swarm, then the web, then the disk. why is counted.

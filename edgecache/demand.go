@@ -52,9 +52,13 @@ func (s *shelf) setPin(name string, p *pin) error {
 	} else {
 		pins[name] = *p
 	}
+	path := filepath.Join(s.dir, "pins.json")
 	b, err := json.Marshal(pins)
 	if err == nil {
-		err = disk.WriteFile(filepath.Join(s.dir, "pins.json"), b, 0o644)
+		err = s.replaces(path, b)
+	}
+	if err == nil {
+		err = disk.WriteFile(path, b, 0o644)
 	}
 	if err == nil {
 		s.pins = pins
@@ -73,11 +77,15 @@ func (s *shelf) pinned(now time.Time) map[string]pin {
 
 // saveHeats keeps demand for the next run; what is lost with a crash is a minute of it.
 func (s *shelf) saveHeats() error {
+	path := filepath.Join(s.dir, "heat.json")
 	s.mu.Lock()
 	b, err := json.Marshal(s.heats)
+	if err == nil {
+		err = s.replaces(path, b)
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return disk.ReplaceFile(filepath.Join(s.dir, "heat.json"), b, 0o644)
+	return disk.ReplaceFile(path, b, 0o644)
 }

@@ -151,14 +151,16 @@ func New(cfg Config) (*Edge, error) {
 	}
 	for _, u := range cfg.Origins {
 		f := &feed{url: u, single: single{url: u.String(), userAgent: cfg.UserAgent}, news: make(chan struct{}, 1)}
-		f.repository = newRepository(u, &e.cfg, func() []release.Files { return e.elsewhere(f) })
+		f.repository = newRepository(u, &e.cfg, func() []release.Files { return e.elsewhere(f) }, e.metadataRoom)
 		e.feeds = append(e.feeds, f)
 	}
 	e.web.Responses = min(disk.Descriptors()/4, maxResponses)
 	e.web.Limit = func(r *http.Request) webseed.Limiter {
 		return e.fair.client(webseed.ClientOf(r), cfg.Node.UploadPace(webseed.Remote(r)))
 	}
-	e.measure()
+	if e.measure(); e.shelf.meta > cfg.Quota {
+		return nil, fmt.Errorf("%s has %d bytes that are no content, and the quota is %d: it takes a larger one, or another state directory", cfg.StateDir, e.shelf.meta, cfg.Quota)
+	}
 	return e, nil
 }
 
@@ -218,15 +220,6 @@ func (e *Edge) nudge() {
 	case e.poke <- struct{}{}:
 	default:
 	}
-}
-
-// measure tells the shelf how much metadata there is, with room for what may come before the next time.
-func (e *Edge) measure() {
-	n := int64(1 << 20)
-	for _, name := range []string{"repository", "trust", "dht", "state"} {
-		n += treeBytes(e.cfg.StateDir + "/" + name)
-	}
-	e.shelf.setExtra(n + n/4)
 }
 
 // feed is an origin and what it has on offer.
@@ -289,6 +282,9 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 		if ctx.Err() != nil {
 			return
 		}
+		if c != nil || e.shelf.hasGrown() {
+			e.measure()
+		}
 		if err == nil {
 			e.reached.Store(true)
 		}
@@ -303,7 +299,6 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 		if c != nil {
 			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", c.contents(), "version", c.version)
 			e.smalls.forget("") // what they are called may be another content now
-			e.measure()
 			e.tellCheckpoint(f.repository)
 			if e.ring != nil {
 				e.ring.tell(c.id, c.version)

@@ -33,6 +33,9 @@ func (e *Edge) ServeFile(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	c, _ := f.state()
+	if key, is := metainfoKey(file); is && c.byKey[key] != nil {
+		return !e.describe(w, r, f.repository, file)
+	}
 	k := c.files[file]
 	if k == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -46,6 +49,21 @@ func (e *Edge) ServeFile(w http.ResponseWriter, r *http.Request) bool {
 		e.serve(w, r, k, k.name)
 	}
 	return true
+}
+
+// describe has a content's description here for who asks for it, as far as there is spare room: nothing goes for what is not kept. If there is none it leads to the origin.
+func (e *Edge) describe(w http.ResponseWriter, r *http.Request, from *repository, file string) (here bool) {
+	err := from.mirror.bring(r.Context(), file, release.MaxMetainfo, e.spareRoom)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errNoMetadataRoom) && !isEdge(r):
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, withoutUser(from.base).JoinPath(file).String(), http.StatusTemporaryRedirect)
+	default:
+		http.NotFound(w, r)
+	}
+	return false
 }
 
 func (e *Edge) serveFile(w http.ResponseWriter, r *http.Request, k *known) {

@@ -53,12 +53,7 @@ func (e *Edge) step(ctx context.Context, now time.Time) {
 	e.place(all, now)
 	e.leaveOut(ctx, all, sure)
 	e.fillUp(all, now)
-	for _, key := range e.shelf.over(e.status, now) {
-		if err := e.drop(ctx, key, "quota"); err != nil {
-			e.cfg.Log.Error("the quota cannot be kept", "err", err)
-			break
-		}
-	}
+	e.lighten(ctx, now)
 	e.mu.Lock()
 	list := slices.Collect(maps.Values(e.contents))
 	e.mu.Unlock()

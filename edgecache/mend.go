@@ -29,8 +29,7 @@ func (e *Edge) mend(key string) {
 		}
 	}
 	e.shut(key)
-	used, _, _ := e.shelf.usage()
-	if err := e.clearChanged(key, e.cfg.Quota-used); err != nil {
+	if err := e.clearChanged(key, e.shelf.left()); err != nil {
 		e.cfg.Log.Warn("mending a content", "infohash", key, "err", err)
 	}
 	if err := e.shelf.doubt(key); err != nil {

@@ -25,8 +25,9 @@ const (
 // mirror is a copy of a repository's signed files, from which others can be served when its origin is down. Files that never change are kept as they come;
 // those that do are put aside and take effect together, when everything they lead to is here: it is a release.Files that remembers.
 type mirror struct {
-	dir string
-	up  release.Files
+	dir  string
+	up   release.Files
+	room room // of what is read as metadata
 	// offline has only what is here read, while that is gone through.
 	offline atomic.Bool
 
@@ -36,8 +37,11 @@ type mirror struct {
 	old   map[string]time.Time // files that no state has a use for, and since when as far as this run knows
 }
 
-func newMirror(dir string, up release.Files) *mirror {
-	return &mirror{dir: dir, up: up, aside: map[string][]byte{}, old: map[string]time.Time{}}
+// room finds room for n bytes before they are written. Nil: there is any.
+type room func(ctx context.Context, n int64) error
+
+func newMirror(dir string, up release.Files, room room) *mirror {
+	return &mirror{dir: dir, up: up, room: room, aside: map[string][]byte{}, old: map[string]time.Time{}}
 }
 
 // changes says whether a file is replaced now and then.
@@ -56,6 +60,9 @@ func (m *mirror) Get(ctx context.Context, path string, limit int64, tag string) 
 		return nil, "", release.ErrAbsent
 	}
 	b, newTag, err := m.up.Get(ctx, path, limit, tag)
+	if err == nil {
+		err = m.reserve(ctx, path, b, m.room) // also for what is put aside: who publishes it cannot wait
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -70,21 +77,33 @@ func (m *mirror) Get(ctx context.Context, path string, limit int64, tag string) 
 }
 
 // bring has a file here that never changes, if it is not yet. Whether it is what was signed is for whoever reads it to find out, and forget takes it back.
-func (m *mirror) bring(ctx context.Context, path string, limit int64) error {
-	if _, err := os.Stat(filepath.Join(m.dir, filepath.FromSlash(path))); err == nil {
+func (m *mirror) bring(ctx context.Context, path string, limit int64, room room) error {
+	if _, err := os.Stat(m.path(path)); err == nil {
 		return nil
 	}
 	b, _, err := m.up.Get(ctx, path, limit, "")
+	if err == nil {
+		err = m.reserve(ctx, path, b, room)
+	}
 	if err != nil {
 		return err
 	}
 	return m.write(path, b)
 }
 
-func (m *mirror) forget(path string) { os.Remove(filepath.Join(m.dir, filepath.FromSlash(path))) }
+func (m *mirror) reserve(ctx context.Context, path string, b []byte, room room) error {
+	if n := growth(m.path(path), int64(len(b))); n > 0 && room != nil {
+		return room(ctx, n)
+	}
+	return nil
+}
+
+func (m *mirror) path(path string) string { return filepath.Join(m.dir, filepath.FromSlash(path)) }
+
+func (m *mirror) forget(path string) { os.Remove(m.path(path)) }
 
 func (m *mirror) write(path string, b []byte) error {
-	to := filepath.Join(m.dir, filepath.FromSlash(path))
+	to := m.path(path)
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
@@ -170,6 +189,19 @@ func (m *mirror) tidy(now time.Time) {
 	}
 }
 
+// forgetMetainfo removes descriptions of contents that nobody keeps; whether there were any.
+func (m *mirror) forgetMetainfo(kept func(key string) bool) (forgotten bool) {
+	const dir = "targets/metainfo"
+	entries, _ := os.ReadDir(m.path(dir))
+	for _, e := range entries {
+		if key, ok := metainfoKey(dir + "/" + e.Name()); ok && !kept(key) {
+			m.forget(dir + "/" + e.Name())
+			forgotten = true
+		}
+	}
+	return forgotten
+}
+
 // published is the mirror as others see it, with what was put aside where that is newer.
 type published struct {
 	m     *mirror
@@ -220,17 +252,25 @@ func (p *published) uses(path string, c *catalog) bool {
 	return p.read[path] || metainfo && c.byKey[key] != nil
 }
 
-// treeBytes is how much of the disk is taken below a directory, about.
-func treeBytes(dir string) (n int64) {
-	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		n += blockBytes
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			n += info.Size()
+// treeBytes is how much of the disk is taken by a file or a directory with all that is in it, about.
+func treeBytes(path string) (n int64) {
+	filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			n += sizeOf(path)
 		}
 		return nil
 	})
 	return n
+}
+
+// sizeOf is how much of the disk is taken by a file, or a directory without what is in it.
+func sizeOf(path string) int64 {
+	fi, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return 0
+	case fi.IsDir():
+		return max(blocks(fi.Size()), blockBytes)
+	}
+	return fileCost(fi.Size())
 }

@@ -67,7 +67,7 @@ func (s *shelf) room() (int64, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(s.quota-s.extra, free-s.floor+s.used()-s.extra), nil
+	return min(s.quota-s.meta-s.spare(), free-s.floor+s.taken()-s.meta), nil
 }
 
 // Pin keeps what a name stands for: APP:CHANNEL, also when that has another version, APP@VERSION, an info hash, or a content's name. Zero keeps it until

@@ -5,11 +5,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"shoal/internal/release"
 )
 
-// Public is the directory of a repository's signed files that a URL's path asks for, and the file's path in it. What of it was not needed until now is got first.
+// Public is the directory of a repository's signed files that a URL's path asks for, and the file's path in it.
 // elsewhere are the URLs of the timestamp, if that is asked for, at other edges and at the origin.
 func (e *Edge) Public(r *http.Request) (dir, file string, elsewhere []string, ok bool) {
 	f, file := e.repositoryFile(r.URL.Path)
@@ -17,11 +15,6 @@ func (e *Edge) Public(r *http.Request) (dir, file string, elsewhere []string, ok
 		return "", "", nil, false
 	}
 	c, _ := f.state()
-	if key, is := metainfoKey(file); is && c.byKey[key] != nil {
-		if err := f.repository.mirror.bring(r.Context(), file, release.MaxMetainfo); err != nil {
-			return "", "", nil, false
-		}
-	}
 	if file == timestampPath {
 		elsewhere = e.duplicates(f, c.id, file, r.TLS != nil)
 	}

@@ -44,6 +44,7 @@ const (
 	nameBytes   = 256  // of a file's name in its directory, about
 )
 
+// blocks is how much of the disk n bytes of a file take.
 func blocks(n int64) int64 { return (n + blockBytes - 1) / blockBytes * blockBytes }
 
 // fileCost is how much of the disk a file takes at most, with its name in its directory.

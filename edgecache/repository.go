@@ -22,7 +22,8 @@ type repository struct {
 	up       deliver.Upstream
 	mirror   *mirror
 	trustDir string
-	root     []byte // to pin; nil: what is pinned already, or see firstUse
+	roomFor  func(key string) room // for what a content needs, which does not go for it
+	root     []byte                // to pin; nil: what is pinned already, or see firstUse
 	firstUse bool
 	heard    chan []byte // what peers say of its log
 	before   *catalog    // what was read last; nil: nothing was
@@ -33,10 +34,10 @@ type repository struct {
 	walk *release.Trust // of the state that is published; nil: of none
 }
 
-func newRepository(base *url.URL, cfg *Config, others func() []release.Files) *repository {
+func newRepository(base *url.URL, cfg *Config, others func() []release.Files, roomFor func(key string) room) *repository {
 	up := deliver.NewUpstream(base, cfg.UserAgent)
 	dir := filepath.Join(cfg.StateDir, "repository", score12(base.String()))
-	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}), trustDir: filepath.Join(cfg.StateDir, "trust"), root: cfg.Root, firstUse: cfg.FirstUse,
+	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}, roomFor("")), trustDir: filepath.Join(cfg.StateDir, "trust"), roomFor: roomFor, root: cfg.Root, firstUse: cfg.FirstUse,
 		now: cfg.Now, heard: make(chan []byte, 16)}
 }
 
@@ -218,7 +219,7 @@ func (r *repository) find(ctx context.Context, k *known) (*deliver.Found, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.mirror.bring(ctx, file, release.MaxMetainfo); err != nil {
+	if err := r.mirror.bring(ctx, file, release.MaxMetainfo, r.roomFor(k.key)); err != nil {
 		return nil, err
 	}
 	packed, err := r.metainfo(ctx, k)

@@ -38,7 +38,10 @@ type shelf struct {
 	held  map[string]*held
 	heats map[string]heat // of what is here and of what was only asked for
 	pins  map[string]pin  // by what was pinned: APP:CHANNEL, APP@VERSION or an info hash
-	extra int64           // bytes of metadata beside contents, with room to grow
+	// See metadata.go; all in bytes.
+	meta     int64 // of metadata beside contents
+	grown    int64 // that it has grown by, ever
+	measured int64 // grown when it was measured last
 }
 
 // held is a content that has room on the shelf.
@@ -46,6 +49,7 @@ type held struct {
 	name    string
 	bytes   int64 // of content
 	cost    int64 // of the disk
+	written int64 // of the disk that it took when its fetch began
 	whole   bool
 	file    bool      // it is a signed file
 	at      time.Time // when it was whole
@@ -160,16 +164,7 @@ func (s *shelf) torrentPath(key string) string {
 	return filepath.Join(s.dir, "metainfo", key+".torrent")
 }
 
-// used is how much of the quota is taken or promised. s.mu is held.
-func (s *shelf) used() int64 {
-	n := s.extra
-	for _, h := range s.held {
-		n += h.cost
-	}
-	return n
-}
-
-// usage is the same, and what is whole of it.
+// usage is how much of the quota is taken or promised, and what is whole of it.
 func (s *shelf) usage() (used, whole int64, contents int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,14 +176,14 @@ func (s *shelf) usage() (used, whole int64, contents int) {
 			}
 		}
 	}
-	return s.used(), whole, contents
+	return s.taken(), whole, contents
 }
 
-// setExtra says how many bytes of metadata there are.
-func (s *shelf) setExtra(n int64) {
+// left is how much more of the quota contents may take.
+func (s *shelf) left() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.extra = n
+	return s.quota - s.used()
 }
 
 // get is what the shelf knows of a content.
@@ -210,10 +205,15 @@ func (s *shelf) keys() []string {
 }
 
 // status says of a content what the policy does not find on the shelf.
-type status struct{ pinned, owned, busy bool }
+type status struct {
+	pinned, owned, busy bool
+	coming              bool  // it is being fetched,
+	have                int64 // and that many bytes of it have come
+}
 
-// items are the contents as the policy sees them, without one. at tells how they stand; it is not called with the shelf's lock held.
-func (s *shelf) items(at func(key string) status, without string) (items []item) {
+// items are the contents as the policy sees them, without one, and coming is how much of the disk those of them will take that are being fetched, and have not yet. at
+// tells how they stand; it is not called with the shelf's lock held.
+func (s *shelf) items(at func(key string) status, without string) (items []item, coming int64) {
 	for _, key := range s.keys() {
 		st := at(key)
 		s.mu.Lock()
@@ -223,10 +223,13 @@ func (s *shelf) items(at func(key string) status, without string) (items []item)
 				i.heat, i.owned = heat{}, false
 			}
 			items = append(items, i)
+			if st.coming && !h.whole {
+				coming += max(0, h.cost-max(h.written, st.have))
+			}
 		}
 		s.mu.Unlock()
 	}
-	return items
+	return items, coming
 }
 
 // reserve takes room for a content. If something has to go for it first, it says what, and has reserved nothing: it is called again when that is
@@ -237,14 +240,15 @@ func (s *shelf) reserve(key string, h held, at func(key string) status, now time
 		return nil, err
 	}
 	st := at(key)
-	items := s.items(at, key)
+	items, coming := s.items(at, key)
+	h.written = min(h.cost, s.written(key))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mine := int64(0)
 	if h := s.held[key]; h != nil {
 		mine = h.cost
 	}
-	need := max(s.used()-mine+h.cost-s.quota, h.cost-mine+s.floor-free)
+	need := max(s.used()-mine+h.cost-s.quota, h.cost-h.written+coming+s.floor-free)
 	gone, ok := admit(items, item{key: key, bytes: h.cost, heat: s.heats[key], pinned: st.pinned, owned: st.owned}, need, now)
 	if !ok {
 		return nil, errNoRoom
@@ -255,19 +259,36 @@ func (s *shelf) reserve(key string, h held, at func(key string) status, now time
 	return keysOf(gone), nil
 }
 
-// over is what has to go because there is too much.
-func (s *shelf) over(at func(key string) status, now time.Time) (victims []string) {
+// written is how much of the disk the files of a content take that is not whole.
+func (s *shelf) written(key string) (n int64) {
+	filepath.WalkDir(s.contentDir(key), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if f, err := os.Open(path); err == nil {
+			n += disk.Allocated(f)
+			f.Close()
+		}
+		return nil
+	})
+	return n
+}
+
+// short is how much there is too much of, in bytes; 0 or less: nothing.
+func (s *shelf) short() int64 {
 	free, err := s.free(s.dir)
 	if err != nil {
-		return nil
+		return 0
 	}
 	s.mu.Lock()
-	need := max(s.used()-s.quota, s.floor-free)
-	s.mu.Unlock()
-	if need <= 0 {
-		return nil
-	}
-	gone, _ := evict(s.items(at, ""), need, now)
+	defer s.mu.Unlock()
+	return max(s.used()-s.quota, s.floor-free)
+}
+
+// over is what has to go because there is too much.
+func (s *shelf) over(at func(key string) status, now time.Time) (victims []string) {
+	items, _ := s.items(at, "")
+	gone, _ := evict(items, s.short(), now)
 	return keysOf(gone)
 }
 

@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"shoal/internal/disk"
 	"shoal/internal/swarmtest"
 	"shoal/piece"
 )
@@ -35,9 +37,9 @@ func taken(t *testing.T, dir string) (n int64) {
 }
 
 // The quota holds at every moment of a long life of fetches that begin, go on, end and are given up, of demand, pins and evictions, and of deaths in
-// between, after which the shelf has what lies on the disk.
+// between, after which the shelf has what lies on the disk; of signed files that come beside, small and large, and of metadata that grows, changes and goes.
 func TestQuotaHoldsAtEveryMoment(t *testing.T) {
-	steps := 400
+	steps := 800
 	if swarmtest.Required("long") {
 		steps = 10_000
 	}
@@ -61,14 +63,16 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 		}
 		offers = append(offers, offer{tor.Info.Key(), tor, body})
 	}
-	const quota = 1 << 20
+	const quota = 5 << 19 // of which some is spare
 	dir := t.TempDir()
+	e := &Edge{cfg: Config{StateDir: dir}}
 	open := func() *shelf {
 		s, err := openShelf(dir, quota, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.setExtra(64 << 10)
+		e.shelf = s
+		e.measure()
 		return s
 	}
 	s := open()
@@ -84,11 +88,21 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 		_, busy := coming[key]
 		return status{pinned: s.pinned(now)[key] != (pin{}), busy: busy}
 	}
-	most := int64(0)
+	drop := func(step int, victims []string) {
+		t.Helper()
+		for _, key := range victims {
+			if at(key).pinned {
+				t.Fatalf("step %d: a pinned content goes", step)
+			}
+			must(s.drop(key))
+			delete(coming, key)
+		}
+	}
+	most, refused, grew := int64(0), 0, 0
 	for step := range steps {
 		now = now.Add(time.Duration(r.IntN(3600)) * time.Second)
 		o := &offers[min(r.IntN(len(offers)), r.IntN(len(offers)))]
-		switch n := r.IntN(20); {
+		switch n := r.IntN(30); {
 		case n < 8: // somebody asks
 			s.touch(o.key, r.Float64(), now)
 			if h, ok := s.get(o.key); ok && (h.whole || coming[o.key] > 0) {
@@ -106,13 +120,7 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 					coming[o.key] = 1
 					break
 				}
-				for _, key := range victims {
-					if at(key).pinned {
-						t.Fatalf("step %d: a pinned content goes", step)
-					}
-					must(s.drop(key))
-					delete(coming, key)
-				}
+				drop(step, victims)
 			}
 		case n < 16: // more comes of what is being fetched
 			for i := range offers {
@@ -136,6 +144,50 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 		case n < 18: // withdrawn
 			must(s.drop(o.key))
 			delete(coming, o.key)
+		case n < 25: // metadata: more, another, or less
+			path := filepath.Join(dir, "repository", fmt.Sprint("dir-", r.IntN(4)), fmt.Sprint("file-", r.IntN(20)))
+			if r.IntN(4) == 0 {
+				os.Remove(path)
+				if r.IntN(2) == 0 {
+					e.measure()
+				}
+				break
+			}
+			b := make([]byte, r.IntN([]int{60_000, 60_000, 60_000, 900_000}[r.IntN(4)]))
+			for {
+				victims, err := s.grow(max(0, growth(path, int64(len(b)))), "", at, now)
+				if errors.Is(err, errNoMetadataRoom) {
+					refused++
+					break
+				}
+				must(err)
+				if len(victims) == 0 {
+					must(os.MkdirAll(filepath.Dir(path), 0o755))
+					must(disk.ReplaceFile(path, b, 0o644))
+					break
+				}
+				grew++
+				drop(step, victims)
+			}
+		case n < 28: // a signed file
+			body := o.body[:min(len(o.body), 60_000)]
+			key := fmt.Sprintf("%x", sha256.Sum256(body))
+			s.touch(key, 1, now)
+			if _, ok := s.get(key); ok {
+				break
+			}
+			for {
+				victims, err := s.reserve(key, held{name: "file", bytes: int64(len(body)), cost: fileCost(int64(len(body))), file: true}, at, now)
+				if errors.Is(err, errNoRoom) {
+					break
+				}
+				must(err)
+				if len(victims) == 0 {
+					must(s.keepFile(key, body, now))
+					break
+				}
+				drop(step, victims)
+			}
 		default: // kill -9, at any moment of a removal as well
 			if r.IntN(2) == 0 {
 				os.Remove(s.recordPath(o.key))
@@ -146,6 +198,9 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 				if _, err := os.Stat(s.recordPath(key)); err == nil {
 					before[key] = true
 				}
+				if h, _ := s.get(key); h.file {
+					before[key] = true
+				}
 			}
 			clear(coming)
 			s = open()
@@ -154,7 +209,9 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 				if !ok || !h.whole {
 					t.Fatalf("step %d: a whole content is lost", step)
 				}
-				must(s.unchanged(key))
+				if !h.file {
+					must(s.unchanged(key))
+				}
 			}
 		}
 		n := taken(t, dir)
@@ -165,8 +222,8 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 			t.Fatalf("step %d: %d bytes are counted, and %d on the disk; the quota is %d", step, used, n, quota)
 		}
 	}
-	if most < quota/2 {
-		t.Errorf("never more than %d of %d bytes were used: this shows nothing", most, quota)
+	if most < quota/2 || grew == 0 || refused == 0 {
+		t.Errorf("never more than %d of %d bytes were used, contents went %d times for metadata, which had no room %d times: this shows nothing", most, quota, grew, refused)
 	}
 }
 

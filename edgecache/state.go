@@ -28,6 +28,9 @@ func (e *Edge) keepState(ctx context.Context, f *feed) {
 	s.KeepState(ctx, deliver.StateKeeping{
 		Keys: f.repository.items,
 		Dir:  filepath.Join(e.cfg.StateDir, "state", c.id),
+		Room: func(ctx context.Context, n int64) error {
+			return e.metadataRoom("")(ctx, n+n/16+64<<10) // with the journal of its fetch
+		},
 		Version: func() int64 {
 			now, _ := f.state()
 			return now.version

@@ -33,6 +33,8 @@ type StateKeeping struct {
 	Keys func() []string
 	// Dir is a directory for nothing else. What is in it is given again by who keeps the state there next, with nobody else left to ask.
 	Dir string
+	// Room finds room for a state of so many bytes before it is fetched. Nil: there is any.
+	Room func(ctx context.Context, bytes int64) error
 	// Version answers which version of the timestamp is known to exist: an older state is not enough. Nil: nothing is known.
 	Version func() int64
 	// News has it looked at once, as when Version has changed. Nil: nobody knows of news.
@@ -118,7 +120,7 @@ func (s *Swarm) newerState(ctx context.Context, k *StateKeeping, have *State) (*
 		return nil, older(item.Seq, known)
 	case have == nil || item.Seq > have.Item.Seq:
 		s.mu.Lock()
-		next, err := s.fetchState(ctx, item, k.content(item.Seq))
+		next, err := s.fetchState(ctx, item, k.content(item.Seq), k.Room)
 		if err == nil {
 			s.kept = next
 		}
@@ -240,5 +242,5 @@ func (s *Swarm) readState(ctx context.Context, k *StateKeeping, seq int64) (*Sta
 	if t.V1 != ih || !slices.Contains(k.Keys(), fmt.Sprintf("%x", []byte(kept.Item.Key))) {
 		return nil, fmt.Errorf("version %d is not what the repository's item points to", seq)
 	}
-	return s.addState(ctx, kept.Item, swarm.Spec{Torrent: t, Dir: k.content(seq), Peers: s.Peers})
+	return s.addState(ctx, kept.Item, swarm.Spec{Torrent: t, Dir: k.content(seq), Peers: s.Peers}, nil)
 }

@@ -67,27 +67,27 @@ func (s *Swarm) FetchState(ctx context.Context, keys []string, salt []byte, dir 
 	if s.kept != nil && bytes.Equal(s.kept.Item.Value, item.Value) {
 		return &State{Path: s.kept.Path, Item: item}, nil
 	}
-	return s.fetchState(ctx, item, dir)
+	return s.fetchState(ctx, item, dir, nil)
 }
 
 // fetchState fetches what an item that was checked points to.
-func (s *Swarm) fetchState(ctx context.Context, item *release.Item, dir string) (*State, error) {
+func (s *Swarm) fetchState(ctx context.Context, item *release.Item, dir string, room func(context.Context, int64) error) (*State, error) {
 	ih, err := item.InfoHash()
 	if err != nil {
 		return nil, err
 	}
-	return s.addState(ctx, item, swarm.Spec{V1: ih, HasV1: true, Dir: dir, Peers: s.Peers})
+	return s.addState(ctx, item, swarm.Spec{V1: ih, HasV1: true, Dir: dir, Peers: s.Peers}, room)
 }
 
 // addState has the node fetch what a spec describes, and waits until it is here.
-func (s *Swarm) addState(ctx context.Context, item *release.Item, spec swarm.Spec) (*State, error) {
+func (s *Swarm) addState(ctx context.Context, item *release.Item, spec swarm.Spec, room func(context.Context, int64) error) (*State, error) {
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()
 	t, err := s.Node.Add(spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := waitState(ctx, t); err != nil {
+	if err := waitState(ctx, t, room); err != nil {
 		t.Close()
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (s *Swarm) newestItem(ctx context.Context, keys []string, salt []byte) (*re
 }
 
 // waitState waits until a state is here.
-func waitState(ctx context.Context, t *swarm.Transfer) error {
+func waitState(ctx context.Context, t *swarm.Transfer, room func(context.Context, int64) error) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	known := t.Known()
@@ -128,6 +128,11 @@ func waitState(ctx context.Context, t *swarm.Transfer) error {
 			known = nil
 			if x := t.Torrent(); x.Dir || x.Length > release.MaxState {
 				return &release.Refusal{Rule: release.RuleEndless, Message: fmt.Sprintf("the DHT's item leads to %d bytes that are no state of a repository", x.Length)}
+			}
+			if room != nil {
+				if err := room(ctx, t.Torrent().Length); err != nil {
+					return err
+				}
 			}
 		case <-t.Done():
 			return t.Err()
