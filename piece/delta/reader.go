@@ -14,6 +14,9 @@ type reader struct {
 	pages map[int64]*list.Element // by position; their values are pages
 	used  list.List               // of the pages, the one that was used last in front
 	bytes int                     // that they take
+	most  int                     // that they may take
+	back  int                     // pages that were read again soon after they were given up
+	gone  recent                  // pages that were given up
 	files []openFile              // the one that was used last in front
 }
 
@@ -29,15 +32,16 @@ type openFile struct {
 }
 
 const (
-	pageSize       = 16 << 10 // with 64 KiB an update of bun, which copies from here and there, reads more than twice as much
-	pageBytes      = 24 << 20 // kept of all pages: small files are made from about that much at a time (Options.Memory)
-	largePageBytes = 4 << 20  // while a large file is read, of which large new ones are made: memory that is touched first costs more than to read again
-	directBytes    = 32 << 10 // what is longer is read past the pages
-	mostOpen       = 16
+	pageSize    = 16 << 10 // with 64 KiB an update of bun, which copies from here and there, reads more than twice as much
+	fewPages    = 4 << 20  // bytes kept at first: memory that is touched first costs more than to read what is hardly wanted again
+	backPerPage = 16       // so many pages have to come back before one more is kept
+	mostPages   = 24 << 20 // bytes kept at most: small files are made from about that much at a time (Options.Memory)
+	directBytes = 32 << 10 // what is longer is read past the pages
+	mostOpen    = 16
 )
 
 func newReader(t *Tree, s space) *reader {
-	return &reader{tree: t, space: s, pages: make(map[int64]*list.Element)}
+	return &reader{tree: t, space: s, pages: make(map[int64]*list.Element), most: fewPages}
 }
 
 // read fills b from pos on. The range must be in the space. What is long is hardly wanted again, and not kept.
@@ -64,7 +68,11 @@ func (r *reader) page(pos int64) (page, error) {
 		r.used.MoveToFront(e)
 		return e.Value.(page), nil
 	}
-	p := page{at, r.room(int(min(pageSize, end-at)), end-start)}
+	if r.gone.has(at) {
+		r.back++
+		r.most = min(fewPages+r.back/backPerPage*pageSize, mostPages)
+	}
+	p := page{at, r.room(int(min(pageSize, end-at)))}
 	if err := r.readFile(i, p.data, at); err != nil {
 		return page{}, err
 	}
@@ -85,16 +93,13 @@ func (r *reader) readFile(file int, b []byte, pos int64) error {
 	return nil
 }
 
-// room is where n bytes of a file of some length are read to, while pages that were not used for long are given up.
-func (r *reader) room(n int, length int64) []byte {
-	most := pageBytes
-	if length >= smallBytes {
-		most = largePageBytes
-	}
+// room is where n bytes are read to, while pages that were not used for long are given up.
+func (r *reader) room(n int) []byte {
 	var b []byte
-	for r.bytes+n > most {
+	for r.bytes+n > r.most {
 		old := r.used.Remove(r.used.Back()).(page)
 		delete(r.pages, old.at)
+		r.gone.add(old.at)
 		r.bytes -= cap(old.data)
 		if cap(old.data) >= n {
 			b = old.data[:n]
@@ -104,6 +109,35 @@ func (r *reader) room(n int, length int64) []byte {
 		b = make([]byte, n)
 	}
 	return b
+}
+
+// recent knows the pages that were given up last, as many as may be kept at most. Those before would be gone however many are kept.
+type recent struct {
+	pages map[int64]struct{}
+	order []int64 // a ring
+	next  int
+}
+
+func (r *recent) has(at int64) bool {
+	_, ok := r.pages[at]
+	return ok
+}
+
+func (r *recent) add(at int64) {
+	if r.pages == nil {
+		r.pages = make(map[int64]struct{})
+	}
+	if r.has(at) {
+		return
+	}
+	r.pages[at] = struct{}{}
+	if len(r.order) < mostPages/pageSize {
+		r.order = append(r.order, at)
+		return
+	}
+	delete(r.pages, r.order[r.next])
+	r.order[r.next] = at
+	r.next = (r.next + 1) % len(r.order)
 }
 
 func (r *reader) open(file int) (Source, error) {
