@@ -39,7 +39,7 @@ func publishCommand() *command {
 			{name: "patch-from", kind: kindList, value: "VERSION", usage: "make a patch from this version as well as from the three newest of the channel, or else of the app; may be repeated", check: checkVersion},
 			{name: "patches-first", kind: kindBool, usage: "have the channel point to it when its patches are there, so that no machine fetches the archive meanwhile"},
 			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files"},
-			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take (default: 17 times the largest file, from 128Mi to 2Gi)"},
+			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take (default: 14 times the largest file, from 84Mi to 2Gi)"},
 			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
 		}, keyOptions(), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",

@@ -18,7 +18,7 @@ import (
 
 // Options say how to make a patch. The zero value is usable.
 type Options struct {
-	// Memory bounds, in bytes, what Diff takes. Where an old file needs more than that (12 bytes for each of its own), it is looked at in parts. Zero
+	// Memory bounds, in bytes, what Diff takes. Where an old file needs more than that (7 bytes for each of its own), it is looked at in parts. Zero
 	// means DefaultMemory; less than 64 MiB is refused.
 	Memory int64
 	// Workers is how many goroutines look for old bytes. Zero means GOMAXPROCS.
@@ -31,12 +31,12 @@ type Options struct {
 
 const (
 	minMemory     = 64 << 20
-	leastMemory   = 128 << 20 // unasked: with 93 MiB the patch of a tree of many small files (next 16.4.5 to 16.4.6) is 510 KB instead of 16
-	mostMemory    = 2 << 30   // unasked
-	memoryPerByte = 17        // of the largest file: its index, parts of several new files, and what the collector has not found yet
+	leastMemory   = 84 << 20 // unasked: with 64 MiB the patch of a tree of many small files (next 16.4.5 to 16.4.6) is 124 KB instead of 15
+	mostMemory    = 2 << 30  // unasked
+	memoryPerByte = 14       // of the largest file: its index, parts of several new files, and what the collector has not found yet
 )
 
-// DefaultMemory is what a patch may take where nothing else is said, in bytes: 17 for each of the largest file of either version, 128 MiB at least and 2 GiB at most.
+// DefaultMemory is what a patch may take where nothing else is said, in bytes: 14 for each of the largest file of either version, 84 MiB at least and 2 GiB at most.
 func DefaultMemory(old, new *piece.Info) int64 {
 	var largest int64
 	for _, in := range []*piece.Info{old, new} {

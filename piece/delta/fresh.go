@@ -3,7 +3,6 @@ package delta
 import (
 	"encoding/binary"
 	"math/bits"
-	"slices"
 )
 
 // The new bytes of all sections follow each other as one text, and are coded as literals and as repeats of what came before in this text, like in LZMA
@@ -97,7 +96,7 @@ func (f *freshEncoder) flush() (code []byte, stored bool) {
 	if len(f.text) > maxText {
 		f.text = append(f.text[:0], f.text[max(0, f.coded-freshWindow):]...)
 		f.coded = min(f.coded, freshWindow)
-		f.finder = repeatFinder{}
+		f.finder.forget()
 	}
 	f.finder.grow(f.text)
 	before := *f.codec
@@ -160,7 +159,7 @@ type repeatFinder struct {
 	entered int // places before this one can be found
 	three   []int32
 	four    []int32
-	before  []int32 // the place before with the same hash of four bytes; places count from 1, 0 is none
+	before  []int32 // a ring by place: the place before with the same hash of four bytes; places count from 1, 0 is none
 }
 
 const (
@@ -172,10 +171,21 @@ const (
 func (f *repeatFinder) grow(b []byte) {
 	f.b = b
 	if log := min(max(bits.Len(uint(len(b))), 8), 20); len(f.three) < 1<<log {
-		*f = repeatFinder{b: b, shift: 32 - log, three: make([]int32, 1<<log), four: make([]int32, 1<<log)}
+		*f = repeatFinder{b: b, shift: 32 - log, three: make([]int32, 1<<log), four: make([]int32, 1<<log), before: f.before}
 	}
-	f.before = slices.Grow(f.before, len(b)-len(f.before))[:len(b)]
+	if ring := min(1<<bits.Len(uint(len(b))), freshWindow); len(f.before) < ring {
+		f.before = append(make([]int32, 0, ring), f.before...)[:ring]
+	}
 }
+
+// forget empties it for another text.
+func (f *repeatFinder) forget() {
+	clear(f.three)
+	clear(f.four)
+	f.entered = 0
+}
+
+func (f *repeatFinder) chain(place int) *int32 { return &f.before[place&(len(f.before)-1)] }
 
 func (f *repeatFinder) hashThree(b []byte) uint32 {
 	return (uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16) * 506832829 >> f.shift
@@ -191,7 +201,7 @@ func (f *repeatFinder) advance(at int) {
 		b := f.b[f.entered:]
 		f.three[f.hashThree(b)] = int32(f.entered + 1)
 		h := f.hashFour(b)
-		f.before[f.entered] = f.four[h]
+		*f.chain(f.entered) = f.four[h]
 		f.four[h] = int32(f.entered + 1)
 	}
 }
@@ -226,7 +236,7 @@ func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 		if n := max(best.length, 3); n < len(b) && binary.LittleEndian.Uint32(f.b[p+n-3:]) == binary.LittleEndian.Uint32(b[n-3:]) { // what is longer has these as well
 			try(p, distancePrice(at-p))
 		}
-		p = int(f.before[p]) - 1
+		p = int(*f.chain(p)) - 1
 	}
 	return best
 }
