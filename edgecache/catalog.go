@@ -72,10 +72,11 @@ func newCatalog(id string, version int64) *catalog {
 	return &catalog{id: id, version: version, byKey: map[string]*known{}, byRef: map[string][]*known{}, ways: map[string][]*known{}, files: map[string]*known{}, channels: map[string]string{}, withdrawn: map[string]bool{}}
 }
 
-// contents is how many there are, without files that no swarm has.
-func (c *catalog) contents() (n int) {
+// releases is how many there are, each of all its platforms, archives and patches, and contents that are none.
+func (c *catalog) releases() int {
+	n := len(c.byRef)
 	for _, k := range c.byKey {
-		if !k.isFile() {
+		if k.app == "" {
 			n++
 		}
 	}

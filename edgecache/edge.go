@@ -297,7 +297,7 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 			e.cfg.Log.Warn("an origin cannot be followed", about...)
 		}
 		if c != nil {
-			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", c.contents(), "version", c.version)
+			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", c.releases(), "version", c.version)
 			e.smalls.forget("") // what they are called may be another content now
 			e.tellCheckpoint(f.repository)
 			if e.ring != nil {

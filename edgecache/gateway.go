@@ -59,7 +59,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serveRelease(w, r, list, rest)
 		return
 	}
-	http.NotFound(w, r)
+	http.Error(w, "there is nothing here: an edge has /APP@VERSION, /APP:CHANNEL and /content/HASH", http.StatusNotFound)
 }
 
 // repositoryWith says whether one of the origins is the repository that has an id.
@@ -91,7 +91,8 @@ func (e *Edge) unknown(w http.ResponseWriter, r *http.Request) {
 		busy(w, "an origin has not answered yet")
 		return
 	}
-	http.NotFound(w, r)
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	http.Error(w, "no origin of this edge has "+name, http.StatusNotFound)
 }
 
 func busy(w http.ResponseWriter, why string) {
@@ -154,8 +155,12 @@ func (e *Edge) serveKey(w http.ResponseWriter, r *http.Request, key, file string
 			k = &known{key: key, name: h.name, bytes: h.bytes}
 		}
 	}
-	if k == nil || k.isFile() {
-		http.NotFound(w, r)
+	switch {
+	case withdrawn:
+		http.Error(w, "its publisher has withdrawn this content", http.StatusNotFound)
+		return
+	case k == nil || k.isFile():
+		http.Error(w, "no origin of this edge has a content of this hash", http.StatusNotFound)
 		return
 	}
 	e.serve(w, r, k, file)

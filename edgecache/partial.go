@@ -31,7 +31,7 @@ func (e *Edge) servePartial(w http.ResponseWriter, r *http.Request, c *content, 
 	}
 	f := fileNamed(t, name)
 	if f == nil {
-		http.NotFound(w, r)
+		http.Error(w, "there is no such file in this content", http.StatusNotFound)
 		return
 	}
 	h := w.Header()

@@ -218,7 +218,7 @@ func (f *feed) status() OriginStatus {
 	defer f.mu.Unlock()
 	st := OriginStatus{URL: f.url.Redacted(), Asked: f.asked.UTC().Truncate(time.Second)}
 	if f.catalog != nil {
-		st.Repository, st.Version, st.Releases = f.catalog.id, f.catalog.version, f.catalog.contents()
+		st.Repository, st.Version, st.Releases = f.catalog.id, f.catalog.version, f.catalog.releases()
 	}
 	if f.err != nil {
 		st.Error = f.err.Error()

@@ -42,8 +42,11 @@ func (e *env) controlClient() (client *http.Client, url string, err error) {
 			}
 		}
 		return nil, fmt.Errorf("no node runs with the state directory %s any more", dir) // it was killed
-	}}}, "http://node", nil
+	}}}, controlURL, nil
 }
+
+// controlURL is what HTTP needs for a URL of a control socket.
+const controlURL = "http://node"
 
 // controlSockets are those that a node may answer at, the first one that does is meant.
 func (e *env) controlSockets(dir string) (sockets []string, err error) {

@@ -58,7 +58,10 @@ func edgeCommand() *command {
 				run: func(ctx context.Context, e *env, _ []string) error { return e.edgeStatus(ctx, writeKept) },
 			},
 			{
-				name: "ring", usage: "show the cluster that a running edge is of", examples: []string{"shoal edge ring"}, options: control,
+				name: "ring", usage: "show the cluster that a running edge is of",
+				long: "KEEPS is how many contents an edge is to keep, as this one sees it: a release is one, its archive and each patch to it as well. What is\n" +
+					"pinned, hot or was asked for comes on top; shoal edge ls shows what there is.",
+				examples: []string{"shoal edge ring"}, options: control,
 				run: func(ctx context.Context, e *env, _ []string) error { return e.edgeStatus(ctx, writeRing) },
 			},
 			{
@@ -85,6 +88,9 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 	var c edgecache.Config
 	for _, text := range origins {
 		if err := checkURL("http", "https")(text); err != nil {
+			if near := nearest(text, []string{"ls", "ring", "pin", "unpin", "drain"}); near != "" {
+				return usagef("did you mean shoal edge "+near+"?", "shoal edge has no command %q", text)
+			}
 			return usagef("an origin is a URL, such as https://origin.example", "%s", err)
 		}
 		u, err := url.Parse(text)

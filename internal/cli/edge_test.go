@@ -144,8 +144,11 @@ func TestEdgeFollowsServesAndOutlivesItsOrigin(t *testing.T) {
 	if resp, _ = fetchURL(t, url+"/game@1.0/game.bin", "If-None-Match", tag); resp.StatusCode != http.StatusNotModified {
 		t.Errorf("If-None-Match: %s", resp.Status)
 	}
-	if resp, _ = fetchURL(t, url+"/http://example.com/x"); resp.StatusCode != http.StatusNotFound {
-		t.Errorf("as a proxy: %s, want 404", resp.Status)
+	for path, why := range map[string]string{"/http://example.com/x": "there is nothing here", "/game@9/game.bin": "no origin of this edge has game@9", "/game:beta": "no origin of this edge has game:beta",
+		"/game@1.0/other.bin": "no such file", "/content/" + strings.Repeat("0", 64) + "/x": "no origin of this edge has a content of this hash"} {
+		if resp, body := fetchURL(t, url+path); resp.StatusCode != http.StatusNotFound || !strings.Contains(string(body), why) {
+			t.Errorf("%s: %s, %q; want 404, and %q", path, resp.Status, body, why)
+		}
 	}
 
 	// Many ask at once for what is not here: one fetch.
@@ -253,6 +256,9 @@ func TestEdgeMendsWhatHasChangedOnDisk(t *testing.T) {
 	damage() // while it runs
 	waitUntil(t, "it is right again", right)
 	edge.Kill()
+	if e := h.Run("edge", "ls").Fail(exitNoSource).Expect("error"); !strings.HasPrefix(e.String("message"), "no node runs with the state directory") {
+		t.Errorf("asked when it was killed: %v", e)
+	}
 	damage() // while it does not
 	_, url = node(h, origin, "--quota", "40M")
 	waitUntil(t, "it is right again after a restart", right)

@@ -186,8 +186,8 @@ func askStatusOf(ctx context.Context, client *http.Client, url string) (st daemo
 }
 
 // askNode sends a request to a node. The answer's body is the caller's to close.
-func askNode(ctx context.Context, client *http.Client, method, url string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func askNode(ctx context.Context, client *http.Client, method, at string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body))
 	if err != nil {
 		return nil, usagef("", "%s", err)
 	}
@@ -195,6 +195,9 @@ func askNode(ctx context.Context, client *http.Client, method, url string, body 
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
+		}
+		if of := new(url.Error); strings.HasPrefix(at, controlURL) && errors.As(err, &of) {
+			err = of.Err // its URL is none that anybody knows
 		}
 		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: err.Error(), Hint: "does the node run?"}
 	}

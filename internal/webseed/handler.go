@@ -127,7 +127,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e, i, ok := h.find(r.URL.Path)
 	if !ok {
-		http.NotFound(w, r)
+		http.Error(w, "there is no such content here, or no such file in it", http.StatusNotFound)
 		return
 	}
 	end, ok := h.Begin(w, r)
