@@ -24,6 +24,7 @@ type conn struct {
 	id      [20]byte
 	claim   uint64 // its claim to pieces of its site
 	gate    bool   // content comes into its place through it
+	met     bool   // its extended handshake has come, so that we know its role
 	lost    bool   // it has acknowledged nothing for a while, and may be gone
 	inbound bool
 	fast    bool // BEP 6

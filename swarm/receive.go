@@ -328,7 +328,7 @@ func (s *session) handleExtended(c *conn, m *wire.Message) error {
 
 // met takes the extended handshake.
 func (s *session) met(c *conn, h wire.ExtHandshake) {
-	c.client = h.Client
+	c.met, c.client = true, h.Client
 	c.theirMetadata = byte(h.M[wire.NameMetadata])
 	c.metadataSize = h.MetadataSize
 	c.pex.id, c.theirDontHave = byte(h.M[wire.NamePex]), byte(h.M[wire.NameDontHave])

@@ -498,7 +498,7 @@ func TestSparesAreLetGo(t *testing.T) {
 	}
 }
 
-// The web server of an origin that is being dialled waits for the handshake; that of one that cannot be dialled, and any other, does not.
+// The web server of an origin that is being dialled waits for the handshakes; that of one that cannot be dialled, and any other, does not.
 func TestOtherDoorOfAPeer(t *testing.T) {
 	const host = "198.18.0.1:7070"
 	for _, c := range []struct {
@@ -510,6 +510,8 @@ func TestOtherDoorOfAPeer(t *testing.T) {
 		{"it is being dialled", entry{dialing: true}, nil, true},
 		{"it has not shaken hands", entry{conn: true}, []*conn{{pin: host}}, true},
 		{"it has", entry{conn: true}, []*conn{{pin: host, introduced: true}}, false},
+		{"it has not said what it is", entry{conn: true}, []*conn{{pin: host, introduced: true, ext: true}}, true},
+		{"it has", entry{conn: true}, []*conn{{pin: host, introduced: true, ext: true, met: true}}, false},
 		{"others have", entry{dialing: true}, []*conn{{introduced: true}}, true},
 		{"it could not be dialled", entry{fails: 1}, nil, false},
 	} {
