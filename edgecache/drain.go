@@ -14,8 +14,8 @@ func (e *Edge) Drain() error {
 	if e.ring == nil {
 		return errors.New("the edge is alone: nobody can take over what it keeps")
 	}
-	if !slices.ContainsFunc(e.members(), func(m Member) bool { return m.Name != e.self() && !m.Draining }) {
-		return errors.New("there is no other edge in the cluster that could take over what this one keeps")
+	if !slices.ContainsFunc(e.ring.alike(), func(m Member) bool { return m.Name != e.self() && !m.Draining }) {
+		return errors.New("there is no other edge in the cluster that follows the same apps, and could take over what this one keeps")
 	}
 	if e.ring.drained.Load() {
 		e.mu.Lock()

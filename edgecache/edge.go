@@ -146,7 +146,7 @@ func New(cfg Config) (*Edge, error) {
 		}
 		e.cfg.Cluster.Name = fmt.Sprintf("%s:%d", host, cfg.Cluster.Port)
 	}
-	if e.ring, err = newRing(e.cfg.Cluster, cfg.PullThrough, e.nudge, cfg.Log); err != nil {
+	if e.ring, err = newRing(e.cfg.Cluster, cfg.Apps, cfg.PullThrough, e.nudge, cfg.Log); err != nil {
 		return nil, err
 	}
 	for _, u := range cfg.Origins {

@@ -83,13 +83,14 @@ type meta struct {
 	Zone     string           `json:"z,omitempty"`
 	Draining bool             `json:"d,omitempty"`
 	Pulls    bool             `json:"u,omitempty"` // what is asked for and not followed
+	Follows  string           `json:"a,omitempty"`
 	TLS      bool             `json:"t,omitempty"`
 	URL      string           `json:"h,omitempty"`
 	Versions map[string]int64 `json:"v,omitempty"` // of repositories' timestamps, by the begin of their ids
 }
 
-// newRing is nil for an edge alone. pulls says that this edge fetches what is asked for and not followed.
-func newRing(c Cluster, pulls bool, nudge func(), log *slog.Logger) (*ring, error) {
+// newRing is nil for an edge alone. apps are the patterns of those that this edge follows, and pulls says that it fetches what is asked for beside.
+func newRing(c Cluster, apps []string, pulls bool, nudge func(), log *slog.Logger) (*ring, error) {
 	if c.Gossip == "" {
 		return nil, nil
 	}
@@ -105,8 +106,12 @@ func newRing(c Cluster, pulls bool, nudge func(), log *slog.Logger) (*ring, erro
 	if c.Replicas == 0 {
 		c.Replicas = defaultReplicas
 	}
-	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone, Pulls: pulls, TLS: c.TLS, URL: c.PublicURL}}
-	r.members = []Member{{Name: c.Name, Zone: c.Zone, PullThrough: pulls}}
+	follows := ""
+	if len(apps) > 0 {
+		follows = score12(strings.Join(slices.Compact(slices.Sorted(slices.Values(apps))), "\n"))
+	}
+	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone, Pulls: pulls, Follows: follows, TLS: c.TLS, URL: c.PublicURL}}
+	r.members = []Member{{Name: c.Name, Zone: c.Zone, Follows: follows, PullThrough: pulls}}
 	return r, nil
 }
 
@@ -190,7 +195,7 @@ func (e events) told(n *memberlist.Node, there bool) {
 	at := netip.AddrPortFrom(addr.Unmap(), n.Port)
 	before, now := e.r.heard(n.Name, at, m, there)
 	switch {
-	case n.Name == e.r.cfg.Name || before == now:
+	case n.Name == e.r.cfg.Name || before == now || !slices.ContainsFunc(e.r.everybody(), e.r.isSelf): // it is this one that goes
 	case there:
 		e.r.log.Info("an edge has joined the cluster", "edge", n.Name, "zone", m.Zone, "gossip", at, "members", now)
 	default: // memberlist does not say whether it has said good-bye
@@ -205,7 +210,7 @@ func (r *ring) heard(name string, at netip.AddrPort, m meta, there bool) (before
 	before = len(r.members)
 	r.members = slices.DeleteFunc(slices.Clone(r.members), func(o Member) bool { return o.Name == name })
 	if there {
-		r.members = append(r.members, Member{Name: name, Zone: m.Zone, Addr: netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), Draining: m.Draining, TLS: m.TLS, URL: m.URL, PullThrough: m.Pulls})
+		r.members = append(r.members, Member{Name: name, Zone: m.Zone, Addr: netip.AddrPortFrom(at.Addr(), uint16(m.Port)).String(), Draining: m.Draining, TLS: m.TLS, URL: m.URL, Follows: m.Follows, PullThrough: m.Pulls})
 		r.says[name], r.places[name] = m, at
 	} else {
 		delete(r.says, name)
@@ -316,6 +321,13 @@ func (r *ring) everybody() []Member {
 	return slices.Clone(r.members)
 }
 
+// alike are those that follow what this one does.
+func (r *ring) alike() []Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.followers()
+}
+
 // assign decides who keeps what is followed, and returns this edge's part. ok is false while it is still coming out who there is: edges that begin together
 // must not each get everything from the origin.
 func (r *ring) assign(keys []string, now time.Time) (mine map[string]bool, ok bool) {
@@ -329,7 +341,7 @@ func (r *ring) assign(keys []string, now time.Time) (mine map[string]bool, ok bo
 		return nil, false
 	}
 	if r.all == nil {
-		if r.all = owners(keys, r.members, r.cfg.Replicas); r.all == nil {
+		if r.all = owners(keys, r.followers(), r.cfg.Replicas); r.all == nil {
 			r.all = map[string][]Member{}
 		}
 	}
@@ -344,6 +356,11 @@ func (r *ring) assign(keys []string, now time.Time) (mine map[string]bool, ok bo
 
 func (r *ring) isSelf(m Member) bool { return m.Name == r.cfg.Name }
 
+// followers are the members that follow what this one does. r.mu is held.
+func (r *ring) followers() []Member {
+	return slices.DeleteFunc(slices.Clone(r.members), func(m Member) bool { return m.Follows != r.mine.Follows })
+}
+
 // of are the owners of a content: of one that is not followed, among those that fetch such, and none if there are none.
 func (r *ring) of(key string) []Member {
 	r.mu.Lock()
@@ -351,9 +368,9 @@ func (r *ring) of(key string) []Member {
 	if own := r.all[key]; own != nil {
 		return own
 	}
-	members := r.members
+	members := r.followers()
 	if _, followed := slices.BinarySearch(r.keys, key); !followed {
-		members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return !m.PullThrough })
+		members = slices.DeleteFunc(slices.Clone(r.members), func(m Member) bool { return !m.PullThrough })
 	}
 	return owners([]string{key}, members, r.cfg.Replicas)[key]
 }

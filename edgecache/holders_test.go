@@ -14,6 +14,7 @@ func leaveTo(e *Edge, other Member) {
 	e.ring.drain()
 	e.ring.mu.Lock()
 	defer e.ring.mu.Unlock()
+	other.Follows = e.ring.mine.Follows
 	e.ring.members = []Member{{Name: e.self(), Draining: true}, other}
 }
 

@@ -61,7 +61,7 @@ func TestTheEdgeThatPullsThroughIsTheOneToAsk(t *testing.T) {
 
 // What none of a cluster follows or pulls through has no owner: an edge where it is pinned need not wait for one, and asks the origin itself.
 func TestWhatIsPinnedAloneHasNoOwner(t *testing.T) {
-	r, err := newRing(Cluster{Name: "a", Gossip: "127.0.0.1:0", Key: "a key of a test"}, false, func() {}, nil)
+	r, err := newRing(Cluster{Name: "a", Gossip: "127.0.0.1:0", Key: "a key of a test"}, nil, false, func() {}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +76,25 @@ func TestWhatIsPinnedAloneHasNoOwner(t *testing.T) {
 	e := &Edge{ring: r}
 	if !e.leads("pinned") {
 		t.Error("the edge where it is pinned does not ask the origin")
+	}
+}
+
+// An edge that follows other apps, or none, owns nothing of what the others follow: they would wait for it in vain.
+func TestThoseThatFollowTheSameShareItOut(t *testing.T) {
+	t.Parallel()
+	base, key, _, _ := newRepositoryOrigin(t, "app", 100_000)
+	edges := runCluster(t, &origin{urls: []*url.URL{base}}, 3, Config{FirstUse: true}, func(i int, cfg *Config) {
+		cfg.Cluster.Replicas, cfg.PullThrough = 3, i == 2
+	})
+	together(t, edges)
+	for _, e := range edges[:2] {
+		until(t, "those that follow it have it", func() bool { h, _ := e.shelf.get(key); return h.whole })
+		if own := e.ring.of(key); len(own) != 2 || own[0].PullThrough || own[1].PullThrough {
+			t.Errorf("owners %v, want those two that follow it", own)
+		}
+	}
+	if h, _ := edges[2].shelf.get(key); h.whole {
+		t.Error("it is also where nobody has asked for it")
 	}
 }
 

@@ -17,6 +17,8 @@ type Member struct {
 	// TLS says that its port speaks that as well, and URL where its operator says that clients reach it; empty: at Addr.
 	TLS bool   `json:"tls,omitempty"`
 	URL string `json:"url,omitempty"`
+	// Follows stands for the patterns of the apps that it follows; empty: none. Those that follow the same share that out.
+	Follows string `json:"follows,omitempty"`
 	// PullThrough says that it fetches what is asked for and not followed.
 	PullThrough bool `json:"pull_through,omitempty"`
 }

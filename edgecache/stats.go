@@ -243,7 +243,7 @@ func (r *ring) status() *RingStatus {
 		st.Members = append(st.Members, MemberStatus{m, owns[m.Name]})
 	}
 	if !slices.ContainsFunc(r.members, r.isSelf) { // it has left
-		st.Members = append(st.Members, MemberStatus{Member: Member{Name: r.cfg.Name, Zone: r.cfg.Zone, Draining: true}})
+		st.Members = append(st.Members, MemberStatus{Member: Member{Name: r.cfg.Name, Zone: r.cfg.Zone, Follows: r.mine.Follows, Draining: true}})
 	}
 	return st
 }

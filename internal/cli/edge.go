@@ -247,8 +247,17 @@ func writeRing(w io.Writer, st *edgecache.Status) {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "EDGE\tZONE\tADDRESS\tKEEPS\tNOTE")
+	follows := ""
+	for _, m := range st.Ring.Members {
+		if m.Name == st.Ring.Self {
+			follows = m.Follows
+		}
+	}
 	for _, m := range st.Ring.Members {
 		note := ""
+		if m.Follows != follows {
+			note = "follows other apps"
+		}
 		if m.Name == st.Ring.Self {
 			note = "this one"
 		}
