@@ -305,7 +305,11 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 			}
 			e.nudge()
 		}
-		tick.Reset(e.cfg.Interval)
+		wait := e.cfg.Interval
+		if errors.Is(err, errNoMetadataRoom) {
+			wait = max(wait, crowdedTime)
+		}
+		tick.Reset(wait)
 	}
 }
 

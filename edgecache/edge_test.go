@@ -86,8 +86,15 @@ func newClock(at time.Time) *clock {
 func (c *clock) now() time.Time   { return time.Unix(0, c.at.Load()).UTC() }
 func (c *clock) set(at time.Time) { c.at.Store(at.UnixNano()) }
 
-// runEdge runs an edge of an origin's contents; stop ends it.
+// runEdge runs an edge of an origin's contents, and waits until it knows them; stop ends it.
 func runEdge(t testing.TB, o *origin, cfg Config) (e *Edge, stop func()) {
+	t.Helper()
+	e, stop = startEdge(t, o, cfg)
+	until(t, "the edge has begun", func() bool { _, sure := e.offered(); return sure && e.begun.Load() })
+	return e, stop
+}
+
+func startEdge(t testing.TB, o *origin, cfg Config) (e *Edge, stop func()) {
 	t.Helper()
 	cfg.Origins, cfg.Node = o.urls, swarm.New(swarm.Config{Role: swarm.RoleEdge})
 	if cfg.Quota == 0 {
@@ -110,7 +117,6 @@ func runEdge(t testing.TB, o *origin, cfg Config) (e *Edge, stop func()) {
 	})
 	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	t.Cleanup(stop)
-	until(t, "the edge has begun", func() bool { _, sure := e.offered(); return sure && e.begun.Load() })
 	return e, stop
 }
 

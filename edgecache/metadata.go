@@ -15,6 +15,9 @@ import (
 // leastSpare is what stays spare in any case, in bytes: for what is written beside, a file at a time, before it takes the place of another.
 const leastSpare = 512 << 10
 
+// crowdedTime is how long an origin is left alone whose signed files had no room: contents go for them each time, and come again after it.
+const crowdedTime = 10 * time.Minute
+
 // errNoMetadataRoom says that signed files cannot be kept.
 var errNoMetadataRoom = errors.New("there is no room for its signed files, with everything gone that may go: a larger --quota, a smaller --keep-free, more of the disk, or less that is pinned would give it")
 
