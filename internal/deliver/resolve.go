@@ -17,6 +17,7 @@ import (
 
 	"shoal/piece"
 	"shoal/swarm"
+	"shoal/swarm/webfetch"
 )
 
 // Found is what a SOURCE leads to: a torrent, or for a magnet the hashes to ask peers about.
@@ -170,12 +171,8 @@ func (x *fetched) found() *Found {
 	if !x.shoal {
 		return f
 	}
-	port := x.url.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[x.url.Scheme]
-	}
 	if x.url.Scheme == "http" {
-		f.Peers = []string{net.JoinHostPort(x.url.Hostname(), port)}
+		f.Peers = []string{webfetch.HostPort(x.url)}
 	}
 	key := fmt.Sprintf("%x", x.torrent.V2)
 	if !x.torrent.HasV2 {

@@ -1,12 +1,12 @@
 package deliver
 
 import (
-	"net"
 	"net/url"
 	"strings"
 
 	"shoal/internal/webseed"
 	"shoal/piece"
+	"shoal/swarm/webfetch"
 )
 
 // Upstream is a repository on a web server, for those who follow it: a release.Files.
@@ -36,11 +36,7 @@ func (w *web) sources(f *Found, v2 string) {
 	}
 	f.Trackers = w.trackers()
 	if w.base.Scheme == "http" {
-		port := w.base.Port()
-		if port == "" {
-			port = "80"
-		}
-		f.Peers = []string{net.JoinHostPort(w.base.Hostname(), port)}
+		f.Peers = []string{webfetch.HostPort(w.base)}
 	}
 }
 

@@ -54,7 +54,7 @@ func New(c Config) (*Source, error) {
 func (s *Source) URL() string { return s.base.Redacted() }
 
 // Addr is HOST:PORT of the web seed.
-func (s *Source) Addr() string { return hostPort(s.base) }
+func (s *Source) Addr() string { return HostPort(s.base) }
 
 // Close lets go of idle connections. A Fetch under way goes on.
 func (s *Source) Close() { s.client.CloseIdleConnections() }

@@ -54,11 +54,11 @@ type guard struct {
 }
 
 func newGuard(base *url.URL) *guard {
-	g := &guard{asked: map[string]bool{hostPort(base): true}, isLocal: isLocal}
+	g := &guard{asked: map[string]bool{HostPort(base): true}, isLocal: isLocal}
 	for _, scheme := range []string{"http", "https"} {
 		r := &http.Request{URL: &url.URL{Scheme: scheme, Host: base.Host}}
 		if proxy, err := http.ProxyFromEnvironment(r); err == nil && proxy != nil {
-			g.asked[hostPort(proxy)] = true
+			g.asked[HostPort(proxy)] = true
 		}
 	}
 	return g
@@ -88,8 +88,8 @@ func isLocal(a netip.Addr) bool {
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
 }
 
-// hostPort is how http.Transport names what it dials.
-func hostPort(u *url.URL) string {
+// HostPort is the HOST:PORT of a URL, as http.Transport names what it dials: without a port it is that of the scheme.
+func HostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
