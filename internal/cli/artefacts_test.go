@@ -194,6 +194,8 @@ func TestMaliciousPatch(t *testing.T) {
 	whole := wrong.String()
 	for i, c := range []struct{ name, data string }{
 		{"garbage", strings.Repeat("garbage", 1000)}, {"cut off", whole[:len(whole)-5]}, {"other bytes", whole},
+		{"copies from anywhere", whole[:len(whole)/2] + strings.Repeat("\xA5\x3C", len(whole)/4) + whole[len(whole)/2:]}, // any code decodes to some ops
+		{"more than was signed", whole + whole[len(whole)/2:]},
 	} {
 		a := release.Artefact{Kind: "P", From: "1", Base: first.Tree().V2, Name: "patch", Bytes: int64(len(c.data))}
 		if _, err := r.Update(t.Context(), func(tx *release.Tx) error {
