@@ -20,7 +20,8 @@ import (
 func TestSmallFilesAreAnsweredFromMemory(t *testing.T) {
 	const size = 40_000
 	o := newOrigin(t, size)
-	e, _ := runEdge(t, o, Config{})
+	clock := newClock(noon)
+	e, _ := runEdge(t, o, Config{Now: clock.now})
 	until(t, "it is here", func() bool { return e.Status().Kept == 1 })
 	srv := httptest.NewServer(e)
 	defer srv.Close()
@@ -55,14 +56,12 @@ func TestSmallFilesAreAnsweredFromMemory(t *testing.T) {
 		}
 		heads[i].Del("Date")
 	}
-	now := time.Now()
-	e.cfg.Now = func() time.Time { return now }
 	answer, ok := quick(append(ask(), "GET / HTTP/1.1\r\n"...))
 	if !ok {
 		t.Fatal("a small file that was asked for is not in memory")
 	}
 	first := bytes.Clone(answer)
-	now = now.Add(time.Hour)
+	clock.set(noon.Add(time.Hour))
 	if answer, _ := quick(ask()); bytes.Equal(answer, first) {
 		t.Error("the date stands still")
 	}
