@@ -72,6 +72,9 @@ func (e *Edge) Holds(key string, query url.Values) string {
 			return string(holdsFetching)
 		}
 	}
+	if e.lacking[key] != nil {
+		return string(holdsFull)
+	}
 	if k != nil && e.keeps(k) {
 		return string(holdsSoon)
 	}

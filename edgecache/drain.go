@@ -24,8 +24,9 @@ func (e *Edge) Drain() error {
 		e.ring.setOnlyHere(e.onlyHere(ctx))
 		return nil
 	}
-	e.ring.drain()
-	e.spawn(e.handOver)
+	if e.ring.drain() {
+		e.spawn(e.handOver)
+	}
 	return nil
 }
 
@@ -42,7 +43,12 @@ func (e *Edge) handOver() {
 	}
 	tick := time.NewTicker(drainTime)
 	defer tick.Stop()
-	for e.left(ctx) > 0 {
+	for {
+		left, full := e.left(ctx)
+		e.ring.setLeft(left, full)
+		if left == nil {
+			break
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -58,24 +64,30 @@ func (e *Edge) handOver() {
 	}
 }
 
-// left is how many contents are here, and not yet at all those that are to keep them.
-func (e *Edge) left(ctx context.Context) (n int) {
+// left is what is here, and not yet at all those that are to keep it; full is what of that one of them has no room for. nil: nothing.
+func (e *Edge) left(ctx context.Context) (left, full *Lack) {
 	all, _ := e.offered()
+	untaken, refused := map[string]*known{}, map[string]*known{}
 	for _, key := range e.shelf.keys() {
 		h, _ := e.shelf.get(key)
-		if k := all[key]; k == nil || h.file || !h.whole || !k.followed(e.cfg.Apps) {
+		k := all[key]
+		if k == nil || h.file || !h.whole || !k.followed(e.cfg.Apps) {
 			continue
 		}
 		own, have := e.holders(ctx, key, false)
-		taken := len(own) > 0 // else they have gone meanwhile that were to have it
-		for _, m := range own {
-			taken = taken && (m.Name == e.self() || have[m.Name] == holdsWhole)
+		if len(own) == 0 { // they have gone meanwhile that were to have it
+			untaken[key] = k
 		}
-		if !taken {
-			n++
+		for _, m := range own {
+			if m.Name != e.self() && have[m.Name] != holdsWhole {
+				untaken[key] = k
+			}
+			if have[m.Name] == holdsFull {
+				refused[key] = k
+			}
 		}
 	}
-	return n
+	return lackOf(untaken), lackOf(refused)
 }
 
 // onlyHere is what is pinned and whole here, and with no other edge; nil: nothing.
@@ -99,4 +111,10 @@ func (r *ring) setOnlyHere(l *Lack) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.onlyHere = l
+}
+
+func (r *ring) setLeft(left, full *Lack) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left, r.full = left, full
 }

@@ -73,6 +73,8 @@ type ring struct {
 	keys     []string             // that are followed, sorted
 	all      map[string][]Member
 	drained  atomic.Bool
+	left     *Lack     // what is not taken over yet, while it drains
+	full     *Lack     // of that, what has no room where it is to be
 	onlyHere *Lack     // what was pinned here and not taken over, once drained
 	stranger sync.Once // tells of somebody with another key
 }
@@ -277,12 +279,16 @@ func (r *ring) update() {
 	}
 }
 
-// drain has the others take over what this edge keeps.
-func (r *ring) drain() {
+// drain has the others take over what this edge keeps; false: they do that already.
+func (r *ring) drain() bool {
 	r.mu.Lock()
+	before := r.mine.Draining
 	r.mine.Draining = true
 	r.mu.Unlock()
-	r.update()
+	if !before {
+		r.update()
+	}
+	return !before
 }
 
 // leave ends the part in the cluster, once everything was taken over.

@@ -141,7 +141,7 @@ func (r *ring) keeper(ctx context.Context, key string) (keeper Member, ok, silen
 		}
 	}
 	answers := r.asker.lately(ctx, others, key)
-	for _, wanted := range []holding{holdsWhole, holdsFetching, holdsSoon} {
+	for _, wanted := range []holding{holdsWhole, holdsFetching, holdsSoon, holdsFull} {
 		for _, m := range others {
 			if x := answers[m.Name]; x.alive && x.holding == wanted {
 				r.found(key)

@@ -164,6 +164,7 @@ type holding string
 const (
 	holdsNone     holding = ""
 	holdsSoon     holding = "soon" // it is not there yet, and comes when it is asked for
+	holdsFull     holding = "full" // it is to be there, and had no room when it was fetched last
 	holdsFetching holding = "fetching"
 	holdsWhole    holding = "whole"
 )

@@ -126,6 +126,8 @@ type RingStatus struct {
 	Replicas int            `json:"replicas"`
 	Draining bool           `json:"draining"`
 	Drained  bool           `json:"drained"`
+	Left     *Lack          `json:"left,omitempty"`      // while it drains: what is not taken over yet
+	Full     *Lack          `json:"left_full,omitempty"` // of that, what has no room at an edge that is to take it
 	OnlyHere *Lack          `json:"only_here,omitempty"` // once drained: what is pinned here, and no other edge has
 	Members  []MemberStatus `json:"members"`
 }
@@ -232,7 +234,7 @@ func (f *feed) status() OriginStatus {
 func (r *ring) status() *RingStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	st := &RingStatus{Self: r.cfg.Name, Replicas: r.cfg.Replicas, Draining: r.mine.Draining, Drained: r.drained.Load(), OnlyHere: r.onlyHere}
+	st := &RingStatus{Self: r.cfg.Name, Replicas: r.cfg.Replicas, Draining: r.mine.Draining, Drained: r.drained.Load(), Left: r.left, Full: r.full, OnlyHere: r.onlyHere}
 	owns := map[string]int{}
 	for _, own := range r.all {
 		for _, m := range own {

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"shoal/edgecache"
 	"shoal/internal/swarmtest"
 )
 
@@ -48,7 +48,8 @@ func newCluster(t *testing.T, origin, root string, n int, args ...string) *clust
 
 // start runs edge i, in zone i modulo 3.
 func (c *cluster) start(i int) {
-	args := append(slices.Clone(c.args), "--quota", "1G", "--name", fmt.Sprint("edge-", i), "--zone", fmt.Sprint("zone-", i%3), "--cluster-key", "a key of a test", "--gossip", c.gossip[i], "--root", c.root)
+	args := append([]string{"--quota", "1G"}, c.args...)
+	args = append(args, "--name", fmt.Sprint("edge-", i), "--zone", fmt.Sprint("zone-", i%3), "--cluster-key", "a key of a test", "--gossip", c.gossip[i], "--root", c.root)
 	for j, addr := range c.gossip {
 		if j != i {
 			args = append(args, "--join", addr)
@@ -303,6 +304,24 @@ func TestDrainTellsWhatOnlyThisEdgeHas(t *testing.T) {
 	waitUntil(t, "it is of the cluster again", func() bool { return c.members(0) == 2 && c.members(1) == 2 })
 	if drained, text := state(); drained || strings.Contains(text, "draining:true") {
 		t.Errorf("after a restart: %s", text)
+	}
+}
+
+// What the others have no room for nobody waits for without a word.
+func TestDrainTellsWhatHasNoRoomElsewhere(t *testing.T) {
+	t.Parallel()
+	apps := []string{"app-0", "app-1", "app-2", "app-3"}
+	const size = 5 << 19 // all are more than one edge may have, and half of them are not
+	_, dir, origin, _ := newOrigin(t, size, apps...)
+	c := newCluster(t, origin, filepath.Join(dir, "root.json"), 2, "--quota", fmt.Sprint(edgecache.MinQuota), "--replicas", "1")
+	waitUntil(t, "each has its part", func() bool { return len(c.copies()) == len(apps) })
+	e := c.hosts[0].Run("edge", "drain").Fail(exitLocal).Expect("error")
+	if text := e.String("message"); e.String("rule") != "no-room" || !strings.Contains(text, "no room for") || !strings.Contains(text, "app-") {
+		t.Errorf("%v: want to be told what has no room", e)
+	}
+	ring := c.hosts[0].Run("edge", "ring").Succeed().Expect("edge")["ring"].(map[string]any)
+	if ring["left"] == nil || ring["left_full"] == nil || ring["drained"] == true {
+		t.Errorf("%v: want to see what is left", ring)
 	}
 }
 

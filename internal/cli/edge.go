@@ -224,7 +224,12 @@ func noRoom(l *edgecache.Lack) string {
 	if l == nil {
 		return ""
 	}
-	return fmt.Sprintf("no room within the quota for %s to be kept, %s; the largest: %s\n", plural(l.Contents, "content"), formatBytes(l.Bytes), clean(strings.Join(l.Names, ", ")))
+	return fmt.Sprintf("no room within the quota for %s\n", amount(l))
+}
+
+// amount says how much contents are.
+func amount(l *edgecache.Lack) string {
+	return fmt.Sprintf("%s, %s; the largest: %s", plural(l.Contents, "content"), formatBytes(l.Bytes), clean(strings.Join(l.Names, ", ")))
 }
 
 // what a content is of its release.
@@ -270,6 +275,12 @@ func writeRing(w io.Writer, st *edgecache.Status) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", clean(m.Name), clean(m.Zone), clean(m.Addr), m.Owns, note)
 	}
 	t.Flush()
+	if left := st.Ring.Left; left != nil {
+		fmt.Fprintf(w, "not yet taken over: %s\n", amount(left))
+	}
+	if full := st.Ring.Full; full != nil {
+		fmt.Fprintf(w, "of that, without room at an edge that is to take it: %s\n", amount(full))
+	}
 }
 
 // edgePin pins a name, and says what that keeps.
@@ -336,51 +347,4 @@ func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration
 		return nil, usagef("shoal edge ls shows what there is", "%s", bytes.TrimSpace(answer))
 	}
 	return answer, nil
-}
-
-// errOnlyHere says that an edge that is drained has something that no other one has.
-var errOnlyHere = errors.New("no other edge has it")
-
-// pinnedOnly is the error about what is pinned at an edge that is to go; nil: nothing is.
-func pinnedOnly(l *edgecache.Lack) error {
-	if l == nil {
-		return nil
-	}
-	return &deliver.Error{Kind: errOnlyHere, Hint: "pin it at another edge (shoal edge pin, there) and drain again, or let it go: it comes from its origin then",
-		Message: fmt.Sprintf("a pin is its own edge's: no other edge has %s, %s", clean(strings.Join(l.Names, ", ")), formatBytes(l.Bytes))}
-}
-
-// drain waits until the others have taken over.
-func (e *env) drain(ctx context.Context) error {
-	if _, err := e.edgeChange(ctx, "drain", "", 0); err != nil {
-		return err
-	}
-	e.report.Event("drain", struct{}{})
-	e.report.Notice("the other edges take over what this one keeps; Ctrl-C does not stop that")
-	for {
-		client, url, err := e.controlClient()
-		if err != nil {
-			return err
-		}
-		st, err := askStatusOf(ctx, client, url)
-		if err != nil {
-			return err
-		}
-		if st.Edge != nil && st.Edge.Ring != nil && st.Edge.Ring.Drained {
-			only := st.Edge.Ring.OnlyHere
-			e.report.Result("drained", st.Edge.Ring, func(w io.Writer) {
-				if only == nil {
-					fmt.Fprintln(w, "drained: it can be stopped")
-				} else {
-					fmt.Fprintln(w, "drained: the others have all that is followed")
-				}
-			})
-			return pinnedOnly(only)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
 }
