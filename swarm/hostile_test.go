@@ -401,7 +401,7 @@ func TestHostilePeers(t *testing.T) {
 	const size = 42*64<<10 - 5000
 	want := randomBytes(size)
 	for _, f := range []piece.Format{piece.Hybrid, piece.V1, piece.V2} {
-		content[f], path[f] = writeContent(t, filepath.Join(t.TempDir(), "release.bin"), want, piece.BuildConfig{Format: f, PieceLength: 64 << 10})
+		content[f], path[f] = writeContent(t, filepath.Join(t.TempDir(), "release.bin"), want, piece.BuildConfig{Format: f, PieceLength: 128 << 10})
 	}
 	for _, h := range hostiles() {
 		if h.formats == nil {

@@ -27,10 +27,15 @@ func (c *conn) askHashes(h wire.HashSpec) bool {
 	return true
 }
 
+// fewBlocks is how many a piece has at most that is checked as a whole: question and answer would be 0.4 % of what
+// machines of a crowd send.
+const fewBlocks = 4
+
 // askLeaves asks c for the leaves of a piece that it is about to be asked for, so that each block
-// can be checked as it comes.
+// can be checked as it comes. A small piece has that only once it was wrong.
 func (s *session) askLeaves(c *conn, op *openPiece) {
-	if !c.v2 || op.blocks() < 2 || op.leaves.Load() != nil {
+	n := op.blocks()
+	if !c.v2 || op.leaves.Load() != nil || n < 2 || n <= fewBlocks && s.suspects[op.index] == nil {
 		return
 	}
 	if root, q, ok := s.leafRequest(op.index); ok {
