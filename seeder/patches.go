@@ -22,8 +22,8 @@ type PatchConfig struct {
 	Channel                string   // whose newest versions are patched from first, then the app's
 	Newest                 int      // from how many in all
 	From                   []string // from these as well
-	// Memory is how many bytes making a patch may take; zero means delta.DefaultMemory. While one is made it is the limit of the whole process (debug.SetMemoryLimit):
-	// the diff keeps to it, and so does the garbage beside it.
+	// Memory is how many bytes making a patch may take; zero means delta.DefaultMemory. While one is made it is, with delta.BesideMemory, the limit of the whole
+	// process (debug.SetMemoryLimit): the diff keeps to it, and so does the garbage beside it.
 	Memory int64
 	// Progress is told how far a patch is; Made when it is done, and on offer if it is worth it. Both may be nil.
 	Progress func(from string, done, total int64)
@@ -169,7 +169,8 @@ func addPatch(ctx context.Context, r *release.Repository, rel, from *release.Rel
 	}
 	defer draft.Close()
 	o := delta.Options{Memory: cmp.Or(c.Memory, delta.DefaultMemory(old.Info, new.Info))}
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(o.Memory))
+	debug.FreeOSMemory() // what the archive took, up to 300 MiB
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(o.Memory + delta.BesideMemory))
 	if c.Progress != nil {
 		o.Progress = func(done, total int64) { c.Progress(from.Version, done, total) }
 	}

@@ -28,6 +28,7 @@ type job struct {
 	parts            []filePart
 	pool             *pool // nil: there is nothing to look in
 	acquire, release int64 // bytes of memory: a pool is paid by its first job and given back by its last
+	lastOfPool       bool
 	matched          chan struct{}
 }
 
@@ -166,6 +167,7 @@ func (d *differ) share(p *pool, parts [][]filePart) (jobs []*job) {
 			j.acquire += bytesPerOld * int64(p.size())
 		}
 		if p != nil && i == len(parts)-1 {
+			j.lastOfPool = true
 			j.release += bytesPerOld * int64(p.size())
 		}
 		jobs = append(jobs, j)

@@ -48,7 +48,7 @@ func child(ctx context.Context, args []string) error {
 		return err
 	}
 	memory = cmp.Or(memory, delta.DefaultMemory(old.Info, new.Info))
-	debug.SetMemoryLimit(memory) // as publish does
+	debug.SetMemoryLimit(memory + delta.BesideMemory) // as publish does
 	stats, err := delta.Diff(ctx, old, new, f, delta.Options{Memory: memory})
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
