@@ -25,17 +25,19 @@ type Staged struct {
 	request   *Request
 	artefacts []*swarm.Transfer // archives and patches that were fetched, and are given to others
 	extra     [swarm.Classes]int64
-	built     int64 // bytes of the content that were unpacked or patched: neither fetched nor here before
+	built     int64 // bytes of the content that were unpacked or patched in this run
+	patched   bool  // by a patch: of what was here and what came of it
 	leftover  []piece.Hash32
 }
 
 // Torrent describes the content.
 func (s *Staged) Torrent() *piece.Torrent { return s.Transfer.Torrent() }
 
-// Stats counts all transfers together. What is wanted and here is that of the content; From is what came over the net as it came, compressed or not.
+// Stats counts all transfers together. What is wanted and here is that of the content; From is what came over the net as it came, compressed or not, and what was
+// here: also what a patch has made of older versions, which is all that it has made but for its own bytes.
 func (s *Staged) Stats() swarm.Stats {
 	total := s.Transfer.Stats()
-	total.From[swarm.Reuse] = max(0, total.From[swarm.Reuse]-s.built)
+	reused := total.From[swarm.Reuse] - s.built
 	for _, t := range s.artefacts {
 		one := t.Stats()
 		for class := range total.From {
@@ -57,6 +59,11 @@ func (s *Staged) Stats() swarm.Stats {
 	for class, n := range s.extra {
 		total.From[class] += n
 	}
+	if s.patched {
+		came := sum(total.From) - total.From[swarm.Reuse]
+		reused = max(reused, min(total.From[swarm.Reuse], total.Wanted-came))
+	}
+	total.From[swarm.Reuse] = max(0, reused)
 	return total
 }
 
@@ -116,7 +123,8 @@ type stager struct {
 	parts *swarm.Parts // the place of its files, from then on until its transfer begins
 
 	mu     sync.Mutex
-	reused int64
+	reused int64 // bytes that were copied from older versions
+	before int64 // bytes that a former run has left
 }
 
 func (s *stager) run(ctx context.Context) error {
@@ -243,7 +251,9 @@ func (s *stager) learn(info *piece.Info) (err error) {
 	if s.info = info; s.survey.tree != nil {
 		s.info = s.survey.tree.Info // it has the piece layers too
 	}
-	s.parts, err = s.node.Parts(s.Dir, s.info)
+	if s.parts, err = s.node.Parts(s.Dir, s.info); err == nil {
+		s.before = s.Release.Tree().Bytes - s.parts.Missing()
+	}
 	return err
 }
 
@@ -301,9 +311,12 @@ func (s *stager) finish(ctx context.Context) error {
 	}
 	tree := r.Release.Tree()
 	fetched := t.Stats()
-	s.out.built = max(0, fetched.From[swarm.Reuse]-s.reused)
-	if s.out.Plan.Chosen().Way == WayTree && len(s.survey.failed) == 0 {
+	s.out.built = max(0, fetched.From[swarm.Reuse]-s.reused-s.before)
+	switch way := s.out.Plan.Chosen().Way; {
+	case way == WayTree && len(s.survey.failed) == 0:
 		s.out.built = 0
+	case way == WayPatch:
+		s.out.patched = true
 	}
 	for _, a := range append(slices.Clone(s.survey.patches), r.Release.Artefacts...) {
 		if v2, err := parseV2(a.V2); err == nil && a.Kind != "T" {
