@@ -11,6 +11,7 @@ import (
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
+	"shoal/internal/webseed"
 	"shoal/piece"
 )
 
@@ -38,6 +39,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		busy(w, "the edge has only just begun")
 		return
 	}
+	webseed.IgnoreRange(r)
 	if e.serveSmall(w, r) {
 		return
 	}

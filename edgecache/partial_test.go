@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,20 @@ func TestNothingComesAnyMore(t *testing.T) {
 			t.Error("who has gone is told that nothing comes")
 		}
 	})
+}
+
+// A range that makes no sense is no range also while the content comes in: a server may not refuse a unit that it does not know, nor need it assemble thousands of parts.
+func TestUnreasonableRangesAreIgnoredOnAMiss(t *testing.T) {
+	t.Parallel()
+	base, _, _, _ := newRepositoryOrigin(t, "app", 100_000)
+	for _, ranges := range []string{"lines=1-2", "bytes=0-0" + strings.Repeat(",0-0", 200)} {
+		e, _ := runEdge(t, &origin{urls: []*url.URL{base}}, Config{FirstUse: true, Apps: []string{"none"}, PullThrough: true})
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/app@1.0/app.bin", nil)
+		r.Header.Set("Range", ranges)
+		if e.ServeHTTP(w, r); w.Code != http.StatusOK || w.Body.Len() != 100_000 {
+			t.Errorf("%.20s: status %d, %d bytes, want 200 and all", ranges, w.Code, w.Body.Len())
+		}
+	}
 }
 
 // Who gets what is still coming takes a place as who gets what is here: one client leaves some for others.

@@ -119,6 +119,13 @@ func byKey(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/conten
 // assembling thousands of parts.
 const maxRange = 512
 
+// IgnoreRange takes a Range out of a request that is to be ignored: an unreasonable one, or one of another unit than bytes (RFC 9110, 14.2), which net/http would refuse.
+func IgnoreRange(r *http.Request) {
+	if v := r.Header.Get("Range"); len(v) > maxRange || !strings.HasPrefix(v, "bytes=") {
+		r.Header.Del("Range")
+	}
+}
+
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -156,9 +163,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		header.Set("Cache-Control", "no-cache")
 	}
-	if len(r.Header.Get("Range")) > maxRange {
-		r.Header.Del("Range")
-	}
+	IgnoreRange(r)
 	s := &sender{ResponseWriter: w, r: r, h: h, e: e, i: i, f: f, checked: true}
 	if h.Limit != nil {
 		s.limit = h.Limit(r)
