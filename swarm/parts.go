@@ -309,7 +309,9 @@ func Staged(dir string, v2 piece.Hash32) (n int64) {
 	}
 	for _, e := range entries {
 		if f, err := os.Open(filepath.Join(parts, e.Name())); err == nil {
-			n += disk.Allocated(f)
+			if fi, err := f.Stat(); err == nil {
+				n += min(disk.Allocated(f), fi.Size()) // the last block of a file is a whole one: of many small files that is much
+			}
 			f.Close()
 		}
 	}

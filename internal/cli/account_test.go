@@ -51,3 +51,24 @@ func TestUnpackedBeforeIsHere(t *testing.T) {
 	}
 	swarmtest.Same(t, one, filepath.Join(h.Path("out"), "app-1"))
 }
+
+// What a killed run has of the files is not planned to be fetched again.
+func TestPlanAfterKill(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one := h.Path("one.bin")
+	b := make([]byte, 4_000_000)
+	rand.NewChaCha8([32]byte{4}).Read(b)
+	if err := os.WriteFile(one, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	base, root := published(h, one)
+	args := []string{base + "app@1", "--root", root, "--state-dir", h.Path("state"), "-o", h.Path("out")}
+	p := h.Start(append([]string{"get", "--limit-down", "500K"}, args...)...)
+	told := p.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 500_000 }).Int("done")
+	p.Kill()
+	plan := h.Run(append([]string{"plan"}, args...)...).Succeed().Expect("plan")
+	if n := plan.Int("fetch_bytes"); plan.String("way") != "tree" || n > 4_010_000-told || n < 10_000 {
+		t.Errorf("%v after %d bytes were there, want the rest", plan, told)
+	}
+}

@@ -127,6 +127,10 @@ func (s *survey) byTree() Candidate {
 			}
 			c.Why = fmt.Sprintf("equal %s of %d older versions", what, len(s.versions))
 		}
+		// Beside older versions a part file may be one of theirs, copied for a few of its pieces: then how long it is tells nothing.
+		if n := swarm.Staged(s.dir, mustV2(tree)); n > c.Reuse && len(s.versions) == 0 {
+			c.Reuse, c.Why = n, "what a former run has left"
+		}
 	}
 	c.Reuse = min(c.Reuse, tree.Bytes)
 	c.Fetch = tree.Bytes - c.Reuse + s.metainfo()
