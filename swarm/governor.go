@@ -1,7 +1,9 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -179,17 +181,37 @@ func (g *governor) set(now time.Time, s sight) (turned bool) {
 
 // sight is what was seen of all connections since the last look.
 type sight struct {
-	acked  int64   // bytes that have arrived
-	queued int64   // bytes that are on their way or wait for it
-	delay  float64 // seconds in queues, times acked
-	steady bool    // all of it is of transfers that are
+	acked  int64 // bytes that have arrived
+	queued int64 // bytes that are on their way or wait for it
+	steady bool  // all of it is of transfers that are
+	waits  []waited
+}
+
+// waited is for how long what arrived of a connection, or its acknowledgement, was in queues.
+type waited struct {
+	queue time.Duration
+	acked int64
 }
 
 func (s *sight) add(m gauge, acked int64, steady bool) {
 	s.steady = steady && (s.steady || s.acked == 0)
 	s.acked += acked
 	s.queued += m.queued
-	s.delay += (m.rtt - m.least).Seconds() * float64(acked)
+	s.waits = append(s.waits, waited{m.rtt - m.least, acked})
+}
+
+// queue is how long the queue in front of our own uplink is, as well as one can tell: that delays what goes to anybody,
+// where acknowledgements that wait behind what a peer sends are late for that one alone. A block of 16 KiB takes a line of
+// 1.5 Mbit/s 90 ms, so that who gave to such slowed himself down to them. So it is what a quarter of the bytes waited at most.
+func (s *sight) queue() time.Duration {
+	slices.SortFunc(s.waits, func(a, b waited) int { return cmp.Compare(a.queue, b.queue) })
+	var n int64
+	for _, w := range s.waits {
+		if n += w.acked; n >= s.acked/4 {
+			return w.queue
+		}
+	}
+	return 0
 }
 
 const (
@@ -272,7 +294,7 @@ func (u *uplink) look(now time.Time, s sight) (rate int64) {
 		carries = max(carries, best)
 		u.steady = steadyShare * best
 	}
-	queue := time.Duration(s.delay / float64(s.acked) * float64(time.Second))
+	queue := s.queue()
 	if u.rate == 0 {
 		if queue <= queueTarget || s.queued < leastQueue || now.Before(u.leave) {
 			u.long = 0

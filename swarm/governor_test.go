@@ -135,6 +135,33 @@ func TestSteadyUplinksAreNotStarvedByOthers(t *testing.T) {
 	}
 }
 
+// Acknowledgements that wait behind what some peers send are no queue of ours.
+func TestUplinkIsNotSlowedDownByOthersLines(t *testing.T) {
+	run := func(late int) (held bool) {
+		var u uplink
+		now := time.Unix(0, 0)
+		for range 400 {
+			now = now.Add(gaugeTime)
+			var s sight
+			for i := range 10 {
+				wait := 5 * time.Millisecond
+				if i < late {
+					wait = 90 * time.Millisecond
+				}
+				s.add(gauge{queued: 20_000, least: time.Millisecond, rtt: time.Millisecond + wait}, 3000, false)
+			}
+			held = held || u.look(now, s) > 0
+		}
+		return held
+	}
+	if run(6) {
+		t.Error("held back, though 4 of 10 are reached at once")
+	}
+	if !run(10) {
+		t.Error("not held back by a queue that all wait in")
+	}
+}
+
 // Where there is no queue, or one of a few receivers' own, nothing is held back.
 func TestUplinkWithoutAQueueIsLeftAlone(t *testing.T) {
 	for name, l := range map[string]*line{
@@ -160,7 +187,7 @@ func TestUplinkWithoutAQueueIsLeftAlone(t *testing.T) {
 		}
 		n := rate * gaugeTime.Seconds()
 		sent += n
-		busy.look(now, sight{acked: int64(n), queued: 600_000, delay: 0.060 * n})
+		busy.look(now, sight{acked: int64(n), queued: 600_000, waits: []waited{{60 * time.Millisecond, int64(n)}}})
 	}
 	if share := sent / (1e7 * 4000 * gaugeTime.Seconds()); share < 0.97 {
 		t.Errorf("with round trips that are long for another reason %.2f of the rate is left, want 0.97", share)
@@ -168,7 +195,7 @@ func TestUplinkWithoutAQueueIsLeftAlone(t *testing.T) {
 	var u uplink // an acknowledgement that is delayed looks like a queue, but there is nothing in it
 	for range 400 {
 		now = now.Add(gaugeTime)
-		if pace := u.look(now, sight{acked: 4000, queued: 1400, delay: 0.040 * 4000}); pace != 0 {
+		if pace := u.look(now, sight{acked: 4000, queued: 1400, waits: []waited{{40 * time.Millisecond, 4000}}}); pace != 0 {
 			t.Fatalf("a trickle is held back to %d bytes/s", pace)
 		}
 	}
