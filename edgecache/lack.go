@@ -28,7 +28,7 @@ func (e *Edge) roomFor(k *known, err error) {
 	first := len(e.lacking) == 0
 	e.lacking[k.key] = k
 	if first {
-		e.cfg.Log.Warn("what is followed does not fit: it stays with the origin until there is room; a larger quota, or fewer apps, would have it here", "name", k.ref(), "bytes", k.bytes, "quota_bytes", e.cfg.Quota, "keep_free_bytes", e.cfg.KeepFree)
+		e.cfg.Log.Warn("what is followed does not fit: it stays with the origin until there is room; a larger quota, free space on its disk, or fewer apps would have it here", "name", k.ref(), "bytes", k.bytes, "quota_bytes", e.cfg.Quota, "keep_free_bytes", e.cfg.KeepFree)
 	}
 }
 

@@ -224,7 +224,7 @@ func noRoom(l *edgecache.Lack) string {
 	if l == nil {
 		return ""
 	}
-	return fmt.Sprintf("no room within the quota for %s\n", amount(l))
+	return fmt.Sprintf("no room within the quota and on the disk for %s\n", amount(l))
 }
 
 // amount says how much contents are.

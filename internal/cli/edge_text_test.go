@@ -33,7 +33,7 @@ func TestEdgeTablesHaveHeadings(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"asked for\n", "no room within the quota for 2 contents, 5.0 MiB; the largest: big@1.0\n"} {
+	for _, want := range []string{"asked for\n", "no room within the quota and on the disk for 2 contents, 5.0 MiB; the largest: big@1.0\n"} {
 		if !strings.Contains(kept.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, kept.String())
 		}
