@@ -22,4 +22,7 @@ for target in linux/arm64 darwin/arm64 windows/amd64; do
 done
 
 step "the README's test command, with -race"
-go test -race -shuffle=on -timeout 15m ./...
+go test -race -shuffle=on -timeout 20m ./...
+
+step "what the race detector would hide"
+go test -run '^TestDiffKeepsToItsMemory$' ./piece/delta

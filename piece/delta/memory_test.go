@@ -1,3 +1,5 @@
+//go:build !race
+
 package delta
 
 import (
@@ -12,7 +14,7 @@ import (
 )
 
 // What is looked in next is not beside what was looked in before: Go takes address space for the heap only where there is no room in what it has, and keeps it.
-// In a process of its own, since other tests take memory as well.
+// In a process of its own, since other tests take memory as well; the race detector takes more than what is measured, and ten times as long.
 func TestDiffKeepsToItsMemory(t *testing.T) {
 	const memory, length = 96 << 20, 18 << 20
 	if os.Getenv("SHOAL_TEST_MEMORY") == "" {
