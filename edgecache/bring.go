@@ -254,6 +254,17 @@ func (e *Edge) webSeeds(from []Member, key string) (urls []string) {
 
 // makeRoom reserves room for a content, and has go what is worth less.
 func (e *Edge) makeRoom(ctx context.Context, k *known, cost int64) error {
+	return e.admit(ctx, "room", func() ([]string, error) {
+		victims, err := e.shelf.reserve(k.key, held{name: k.name, bytes: k.bytes, cost: cost, file: k.isFile()}, e.status, e.cfg.Now())
+		if err == nil && len(victims) > 0 && !e.canCome(ctx, k) {
+			err = errNoSource
+		}
+		return victims, err
+	})
+}
+
+// admit has reserve take room, one at a time, as often as it says what has to go for it first. why is counted.
+func (e *Edge) admit(ctx context.Context, why string, reserve func() (victims []string, err error)) error {
 	select {
 	case e.admitting <- struct{}{}:
 	case <-ctx.Done(): // perhaps it is this one that has to go
@@ -261,15 +272,12 @@ func (e *Edge) makeRoom(ctx context.Context, k *known, cost int64) error {
 	}
 	defer func() { <-e.admitting }()
 	for {
-		victims, err := e.shelf.reserve(k.key, held{name: k.name, bytes: k.bytes, cost: cost, file: k.isFile()}, e.status, e.cfg.Now())
+		victims, err := reserve()
 		if err != nil || len(victims) == 0 {
 			return err
 		}
-		if !e.canCome(ctx, k) {
-			return errNoSource
-		}
 		for _, key := range victims {
-			if err := e.drop(ctx, key, "room"); err != nil {
+			if err := e.drop(ctx, key, why); err != nil {
 				return err
 			}
 		}

@@ -58,8 +58,7 @@ func (e *Edge) describe(w http.ResponseWriter, r *http.Request, from *repository
 	case err == nil:
 		return true
 	case errors.Is(err, errNoMetadataRoom) && !isEdge(r):
-		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, withoutUser(from.base).JoinPath(file).String(), http.StatusTemporaryRedirect)
+		lead(w, r, withoutUser(from.base).JoinPath(file).String())
 	default:
 		http.NotFound(w, r)
 	}
@@ -94,16 +93,7 @@ func (e *Edge) serveFile(w http.ResponseWriter, r *http.Request, k *known) {
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeContent(&patient{out, e, r}, r, "", time.Time{}, f)
-	switch {
-	case edge:
-		e.count.toEdges.Add(out.n)
-	case was:
-		e.count.hits.Add(1)
-		e.count.hitBytes.Add(out.n)
-	default:
-		e.count.misses.Add(1)
-		e.count.missBytes.Add(out.n)
-	}
+	e.count.served(edge, was, out.n)
 }
 
 // openFile opens a file that is here, if it still is what its key says. Else it is removed, and fetched again by whoever asks next.
@@ -139,24 +129,15 @@ func (e *Edge) mendFile(c *content, why error) error {
 
 // fileElsewhere leads to where else a file is: to the edge that keeps its release, else to the origin.
 func (e *Edge) fileElsewhere(w http.ResponseWriter, r *http.Request, k *known, err error) {
-	if isEdge(r) {
-		busy(w, "it cannot be fetched at the moment")
-		return
-	}
-	if errors.Is(err, context.Canceled) {
-		e.count.misses.Add(1)
-		return
-	}
-	from := k.from.(*repository)
-	to := withoutUser(from.base).JoinPath(k.file).String()
-	if id := from.id.Load(); e.ring != nil && id != nil && errors.Is(err, errElsewhere) {
-		if m, ok, _ := e.ring.keeper(r.Context(), k.home()); ok {
-			to = m.forClients("/"+*id+"/"+k.file, r.TLS != nil)
+	e.answerElsewhere(w, r, err, func() string {
+		from := k.from.(*repository)
+		if id := from.id.Load(); e.ring != nil && id != nil && errors.Is(err, errElsewhere) {
+			if m, ok, _ := e.ring.keeper(r.Context(), k.home()); ok {
+				return m.forClients("/"+*id+"/"+k.file, r.TLS != nil)
+			}
 		}
-	}
-	e.count.redirects.Add(1)
-	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+		return withoutUser(from.base).JoinPath(k.file).String()
+	})
 }
 
 // memberBase is where an edge has a repository, for other edges: what they get is held against signatures and hashes, and needs no TLS.

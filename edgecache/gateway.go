@@ -230,18 +230,9 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	defer c.use(-1)
 	out := &counted{ResponseWriter: w}
 	defer func() {
-		switch {
-		case edge:
-			e.count.toEdges.Add(out.n)
-		case !was:
-			e.count.misses.Add(1)
-			e.count.missBytes.Add(out.n)
-		default:
-			e.count.hits.Add(1)
-			e.count.hitBytes.Add(out.n)
-			if out.n > 0 {
-				e.shelf.touch(k.key, float64(out.n)/float64(max(k.bytes, 1)), e.cfg.Now())
-			}
+		e.count.served(edge, was, out.n)
+		if !edge && was && out.n > 0 {
+			e.shelf.touch(k.key, float64(out.n)/float64(max(k.bytes, 1)), e.cfg.Now())
 		}
 	}()
 	if !whole {
@@ -287,6 +278,11 @@ func (e *Edge) shareOf(k *known, r *http.Request, file string) float64 {
 
 // elsewhereFor answers for what cannot be served here.
 func (e *Edge) elsewhereFor(w http.ResponseWriter, r *http.Request, k *known, file string, err error) {
+	e.answerElsewhere(w, r, err, func() string { return e.whereElse(r, k, file, err) })
+}
+
+// answerElsewhere leads to the URL that where says, empty if there is none at the moment. Another edge is led nowhere.
+func (e *Edge) answerElsewhere(w http.ResponseWriter, r *http.Request, err error, where func() string) {
 	if isEdge(r) {
 		busy(w, "it cannot be fetched at the moment")
 		return
@@ -295,14 +291,19 @@ func (e *Edge) elsewhereFor(w http.ResponseWriter, r *http.Request, k *known, fi
 		e.count.misses.Add(1)
 		return
 	}
-	if to := e.whereElse(r, k, file, err); to != "" {
+	if to := where(); to != "" {
 		e.count.redirects.Add(1)
-		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+		lead(w, r, to)
 		return
 	}
 	e.count.misses.Add(1)
 	busy(w, "it cannot be fetched at the moment")
+}
+
+// lead leads to where something is now.
+func lead(w http.ResponseWriter, r *http.Request, to string) {
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 }
 
 // whereElse is the URL of a file where this edge does not keep it: at the edge that does, else at the origin.

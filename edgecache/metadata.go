@@ -103,23 +103,7 @@ func growth(path string, n int64) int64 {
 // metadataRoom has contents go until there is room for more metadata, but not the one that has the key and that it is for.
 func (e *Edge) metadataRoom(key string) room {
 	return func(ctx context.Context, n int64) error {
-		select {
-		case e.admitting <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		defer func() { <-e.admitting }()
-		for {
-			victims, err := e.shelf.grow(n, key, e.status, e.cfg.Now())
-			if err != nil || len(victims) == 0 {
-				return err
-			}
-			for _, key := range victims {
-				if err := e.drop(ctx, key, "quota"); err != nil {
-					return err
-				}
-			}
-		}
+		return e.admit(ctx, "quota", func() ([]string, error) { return e.shelf.grow(n, key, e.status, e.cfg.Now()) })
 	}
 }
 

@@ -22,6 +22,20 @@ type counters struct {
 	dropped map[string]Dropped // by reason
 }
 
+// served counts a response of n bytes over HTTP: to another edge, or of what was here before or came in for it.
+func (c *counters) served(toEdge, was bool, n int64) {
+	switch {
+	case toEdge:
+		c.toEdges.Add(n)
+	case was:
+		c.hits.Add(1)
+		c.hitBytes.Add(n)
+	default:
+		c.misses.Add(1)
+		c.missBytes.Add(n)
+	}
+}
+
 // Dropped counts contents that were removed, and the bytes of disk that was.
 type Dropped struct {
 	Contents int64 `json:"contents"`
