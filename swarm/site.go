@@ -72,10 +72,15 @@ func (c *conn) leases() bool { return c.role == RoleOrigin && !c.leasesOver }
 // crosses says whether what c sends comes over the border of our site. An origin or an edge of the site is not
 // beyond it.
 func (s *session) crosses(c *conn) bool {
+	return len(s.neighbours()) > 0 && c.class != LAN && !c.home
+}
+
+// neighbours are those of our site, made anew if they may have changed.
+func (s *session) neighbours() []*conn {
 	if s.lanStale {
 		s.findNeighbours()
 	}
-	return len(s.lan) > 0 && c.class != LAN && !c.home
+	return s.lan
 }
 
 // mayCross says whether c may be asked for more as far as the border is concerned. What an origin leases is asked for at

@@ -71,10 +71,7 @@ func (s *session) collectHaves() (in time.Duration, soon bool) {
 func (s *session) flushHaves() {
 	s.haveSince, s.haveDue = time.Time{}, time.Time{}
 	now := s.now()
-	if s.lanStale {
-		s.findNeighbours()
-	}
-	all := len(s.lan) == 0 || s.complete() || now.Sub(s.toldAll) >= slowBorderTime
+	all := len(s.neighbours()) == 0 || s.complete() || now.Sub(s.toldAll) >= slowBorderTime
 	gates := all || s.gate && now.Sub(s.toldGates) >= borderTime
 	if len(s.fresh) == 0 && (len(s.inside) == 0 || !gates) {
 		return
