@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 
 	"shoal/internal/daemon"
 )
@@ -90,6 +91,17 @@ func routedAddress(network, to string) netip.Addr {
 	}
 	defer c.Close()
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+}
+
+// publicURL is how others reach a node: as --public-url says, else at an address of ours, by HTTPS if secure.
+func (e *env) publicURL(s *daemon.Server, secure bool) string {
+	switch u := strings.TrimSuffix(e.settings.String("public-url"), "/"); {
+	case u != "":
+		return u
+	case secure:
+		return "https://" + hostPort(s)
+	}
+	return "http://" + hostPort(s)
 }
 
 // checkPublicURL accepts a URL that others can use.

@@ -88,7 +88,7 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 	var c edgecache.Config
 	for _, text := range origins {
 		if err := checkURL("http", "https")(text); err != nil {
-			if near := nearest(text, []string{"ls", "ring", "pin", "unpin", "drain"}); near != "" {
+			if near := nearest(text, edgeCommand().names()); near != "" {
 				return usagef("did you mean shoal edge "+near+"?", "shoal edge has no command %q", text)
 			}
 			return usagef("an origin is a URL, such as https://origin.example", "%s", err)
@@ -155,13 +155,7 @@ func (e *env) edge(ctx context.Context, origins []string) error {
 	}
 	return e.runServer(ctx, server, func(context.Context) error {
 		e.explainPort(server)
-		base := "http://" + hostPort(server) + "/"
-		switch {
-		case config.PublicURL != "":
-			base = config.PublicURL + "/"
-		case config.TLSCert != "":
-			base = "https://" + hostPort(server) + "/"
-		}
+		base := e.publicURL(server, config.TLSCert != "") + "/"
 		e.report.Result("ready", struct {
 			Port  int    `json:"port"`
 			URL   string `json:"url"`

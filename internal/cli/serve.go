@@ -266,10 +266,7 @@ func (e *env) announceRepository(ctx context.Context, s *daemon.Server, r *relea
 	if err != nil {
 		return err
 	}
-	base := strings.TrimSuffix(e.settings.String("public-url"), "/")
-	if base == "" {
-		base = "http://" + hostPort(s)
-	}
+	base := e.publicURL(s, false)
 	releases := 0
 	var channels, magnets []string
 	for _, a := range o.Apps {
