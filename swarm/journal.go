@@ -46,6 +46,7 @@ type journalState struct {
 	synced  bitset // verified, and on the disk itself
 	trusted bitset // verified, and at least in the page cache
 	suspect bitset // were verified once; to be hashed
+	leaved  bitset // of those: right by their leaves, and only SHA-1 is to be checked
 
 	closed  bool      // in an orderly way
 	written time.Time // when the journal was last touched
@@ -58,13 +59,14 @@ func (s *journalState) young(ns int64) bool {
 }
 
 func newJournalState(pieces int) journalState {
-	return journalState{synced: newBitset(pieces), trusted: newBitset(pieces), suspect: newBitset(pieces)}
+	return journalState{synced: newBitset(pieces), trusted: newBitset(pieces), suspect: newBitset(pieces), leaved: newBitset(pieces)}
 }
 
 // doubt has piece p hashed before it counts.
 func (s *journalState) doubt(p int) {
 	s.synced.remove(p)
 	s.trusted.remove(p)
+	s.leaved.remove(p)
 	s.suspect.add(p)
 }
 
@@ -169,13 +171,18 @@ func parseJournal(b []byte, id [32]byte, boot string, pieces int) (journalState,
 			case s.synced.has(p):
 			case r.kind == 'R' && i < onDisk:
 				s.suspect.remove(p)
+				s.leaved.remove(p)
 				s.trusted.remove(p)
 				s.synced.add(p)
 			case r.kind == 'R' && sameBoot:
 				s.suspect.remove(p)
+				s.leaved.remove(p)
 				s.trusted.add(p)
 			case !s.trusted.has(p):
 				s.suspect.add(p)
+				if r.kind == 'L' && (i < onDisk || sameBoot) {
+					s.leaved.add(p)
+				}
 			}
 		}
 	}

@@ -9,14 +9,27 @@ import (
 )
 
 // Copy makes a file out of another one that seems to have what it should have, or its beginning. Where the file system can, the two share their blocks, and
-// no data moves. As with Create, what is right of it counts, and Has tells whether that is all; that src cannot be read is no error either.
+// no data moves. As with Create, what is right of it counts, and Has tells whether that is all; that src cannot be read is no error either. Pieces of it that
+// are here already stay as they are.
 func (p *Parts) Copy(ctx context.Context, file int, src *os.File) error {
 	w, err := p.Create(file)
 	if err != nil {
 		return err
 	}
 	length := p.store.info.Files[file].Length
-	if !p.copies.Load() {
+	read := src.ReadAt
+	keeps, err := p.keeps(file)
+	if err != nil {
+		return errors.Join(err, w.abandon())
+	}
+	if keeps { // from a fetch that was stopped: blocks that are shared would take their place
+		h, err := p.store.files.get(file, true)
+		if err != nil {
+			return err
+		}
+		defer p.store.files.put(h)
+		read = p.around(file, h.f, src)
+	} else if !p.copies.Load() {
 		st, err := src.Stat()
 		if err != nil {
 			return nil
@@ -34,7 +47,7 @@ func (p *Parts) Copy(ctx context.Context, file int, src *os.File) error {
 		}
 		p.copies.Store(!shared) // the next are read and written, which hashes them on the way
 		if err == nil {
-			src, w.written = h.f, length // it may change meanwhile: what counts is the copy
+			read, w.written = h.f.ReadAt, length // it may change meanwhile: what counts is the copy
 		}
 	}
 	for w.failed == nil && w.at+int64(len(w.buf)) < length {
@@ -42,7 +55,7 @@ func (p *Parts) Copy(ctx context.Context, file int, src *os.File) error {
 			return errors.Join(err, w.abandon())
 		}
 		at := len(w.buf)
-		n, err := src.ReadAt(w.buf[at:min(int64(cap(w.buf)), length-w.at)], w.at+int64(at))
+		n, err := read(w.buf[at:min(int64(cap(w.buf)), length-w.at)], w.at+int64(at))
 		if w.buf = w.buf[:at+n]; len(w.buf) == cap(w.buf) {
 			w.flush()
 		}
@@ -51,4 +64,44 @@ func (p *Parts) Copy(ctx context.Context, file int, src *os.File) error {
 		}
 	}
 	return w.Close()
+}
+
+// keeps says whether any piece of a file is here and right. Those that the journal does not vouch for any more are hashed.
+func (p *Parts) keeps(file int) (some bool, err error) {
+	info := p.store.info
+	first, end := info.FilePieces(file)
+	for i := first; i < end; i++ {
+		if p.isSuspect(i) {
+			if _, known := info.PieceRoot(i); known {
+				if r := checkPiece(p.store, info, i, allHashes); r.ok {
+					p.leaves.put(info.FirstLeaf(i), r.leaves)
+					if err := p.record(i, true, true); err != nil {
+						return false, err
+					}
+				}
+			}
+		}
+		some = some || p.HasPiece(i)
+	}
+	return some, nil
+}
+
+// isSuspect says it once for each piece.
+func (p *Parts) isSuspect(i int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.suspect.remove(i)
+}
+
+// around reads a file from its part where pieces of it are here, and from src between them.
+func (p *Parts) around(file int, part, src *os.File) func(b []byte, off int64) (int, error) {
+	info := p.store.info
+	first, _ := info.FilePieces(file)
+	return func(b []byte, off int64) (int, error) {
+		n := min(int64(len(b)), info.PieceLength-off%info.PieceLength)
+		if p.HasPiece(first + int(off/info.PieceLength)) {
+			return part.ReadAt(b[:n], off)
+		}
+		return src.ReadAt(b[:n], off)
+	}
 }

@@ -23,7 +23,7 @@ func (p *Parts) Fill(ctx context.Context, file int, leaves []piece.Hash32, read 
 	}
 	buf := make([]byte, piece.BlockSize)
 	for i := first; i < end; i++ {
-		if p.hasPiece(i) {
+		if p.HasPiece(i) {
 			continue
 		}
 		at := (i - first) * perPiece
@@ -51,10 +51,4 @@ func (p *Parts) Fill(ctx context.Context, file int, leaves []piece.Hash32, read 
 		}
 	}
 	return p.store.extend(file)
-}
-
-func (p *Parts) hasPiece(i int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.have.has(i)
 }

@@ -25,9 +25,10 @@ type Parts struct {
 	syncing atomic.Bool
 	syncs   sync.WaitGroup // has the one that is under way
 
-	mu     sync.Mutex
-	have   bitset
-	failed error // of a sync
+	mu      sync.Mutex
+	have    bitset
+	suspect bitset // were verified once, and are to be hashed before they count
+	failed  error  // of a sync
 }
 
 // Parts opens the place of a fetch into dir. What a former run has verified is still there.
@@ -39,7 +40,7 @@ func (n *Node) Parts(dir string, info *piece.Info) (*Parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Parts{store: st, leaves: keepLeaves(st.leaves), have: newBitset(info.NumPieces())}
+	p := &Parts{store: st, leaves: keepLeaves(st.leaves), have: newBitset(info.NumPieces()), suspect: state.suspect}
 	for i := range p.have.n {
 		if state.synced.has(i) || state.trusted.has(i) {
 			p.have.add(i)
@@ -67,6 +68,13 @@ func (p *Parts) Has(file int) bool {
 		}
 	}
 	return true
+}
+
+// HasPiece says whether a piece is here and verified.
+func (p *Parts) HasPiece(i int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.have.has(i)
 }
 
 // Missing is how many bytes of content are not here.

@@ -216,3 +216,60 @@ func TestPartsCopy(t *testing.T) {
 		t.Errorf("%d bytes are missing, want none", p.Missing())
 	}
 }
+
+// What a fetch that was stopped had verified of a file stays when an older version of the file is copied, also where it has to be hashed first.
+func TestPartsCopyKeepsWhatIsHere(t *testing.T) {
+	x, files := partsTree(t, piece.Hybrid)
+	dir, long := t.TempDir(), indexOf(t, x.Info, "a/long")
+	copyInto := func(boot string, content []byte) (missing int64) {
+		t.Helper()
+		p, err := newMachine(t, Config{boot: boot}).Parts(dir, x.Info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		path := filepath.Join(t.TempDir(), "source")
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		src, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close()
+		if err := p.Copy(t.Context(), long, src); err != nil {
+			t.Fatal(err)
+		}
+		return p.Missing() - (x.Length - int64(len(files["a/long"])))
+	}
+	left := func() int64 { return LeftIn(dir, x.Info).Bytes() }
+	without := func(from, to int) []byte {
+		b := bytes.Clone(files["a/long"])
+		clear(b[from:to])
+		return b
+	}
+	if missing := copyInto("one", without(0, 40_000)); missing != 64<<10 {
+		t.Fatalf("%d bytes are missing of a file of which two pieces are wrong, want %d", missing, 64<<10)
+	}
+	if missing := copyInto("one", without(40_000, 70_000)); missing != 32<<10 {
+		t.Errorf("%d bytes are missing after a second source that has the first piece, want %d", missing, 32<<10)
+	}
+	if missing := copyInto("another", without(0, 140_000)); missing != 32<<10 {
+		t.Errorf("%d bytes are missing after another boot, and a source that has next to nothing, want %d as before", missing, 32<<10)
+	}
+	if missing := copyInto("another", files["a/long"]); missing != 0 {
+		t.Errorf("%d bytes are missing after a source that has all", missing)
+	}
+	if n := left(); n != 0 {
+		t.Errorf("%d bytes are vouched for by the journal of another boot, want none", n)
+	}
+	if copyInto("", files["a/long"]); left() != int64(len(files["a/long"])) || !LeftIn(dir, x.Info).Begun(long) {
+		t.Errorf("%d bytes are left of a stopped fetch, want %d", left(), len(files["a/long"]))
+	}
+	if err := os.Truncate(filepath.Join(dir, workDir(x.Info), "parts", partName(long)), 70_000); err != nil {
+		t.Fatal(err)
+	}
+	if n := left(); n != 64<<10 {
+		t.Errorf("%d bytes are left of a part that was cut off, want %d", n, 64<<10)
+	}
+}

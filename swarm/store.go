@@ -121,7 +121,9 @@ func (s *store) begin(spec fetchSpec) (state journalState, err error) {
 	return state, err
 }
 
-func (s *store) part(i int) string { return filepath.Join(s.work, "parts", strconv.Itoa(i)) }
+func (s *store) part(i int) string { return filepath.Join(s.work, "parts", partName(i)) }
+
+func partName(i int) string { return strconv.Itoa(i) }
 
 func (s *store) final(i int) string {
 	return filepath.Join(append([]string{s.info.Name}, s.info.Files[i].Path...)...)

@@ -1,0 +1,66 @@
+package swarm
+
+import (
+	"os"
+	"path/filepath"
+
+	"shoal/internal/disk"
+	"shoal/piece"
+)
+
+// Left is what a fetch that was stopped has left of a content, as far as its journal vouches for it: the next one takes that for its own. What the next one
+// will hash before it counts is not in it.
+type Left struct {
+	info  *piece.Info
+	have  bitset
+	begun []bool // by file: it has a part, which goes before a file that stands in its place
+}
+
+// LeftIn looks at what is left in dir. Nothing is hashed or changed.
+func LeftIn(dir string, info *piece.Info) *Left {
+	l := &Left{info, newBitset(info.NumPieces()), make([]bool, len(info.Files))}
+	if !info.HasV2 {
+		return l
+	}
+	root, err := os.OpenRoot(filepath.Join(dir, workDir(info)))
+	if err != nil {
+		return l
+	}
+	defer root.Close()
+	state, known, err := readJournal(root, "journal", info.V2, disk.BootID(), info.NumPieces())
+	if err != nil {
+		return l
+	}
+	for i := range info.Files {
+		f := &info.Files[i]
+		st, err := root.Lstat(filepath.Join("parts", partName(i)))
+		if err != nil || !st.Mode().IsRegular() || f.Length == 0 {
+			continue
+		}
+		l.begun[i] = true
+		first, end := info.FilePieces(i)
+		for p := first; known && p < end; p++ {
+			pieceEnd := min(int64(p+1)*info.PieceLength-f.Offset, f.Length)
+			if pieceEnd <= st.Size() && (state.synced.has(p) || state.trusted.has(p) || state.leaved.has(p)) {
+				l.have.add(p)
+			}
+		}
+	}
+	return l
+}
+
+// Has says whether a piece is here, verified.
+func (l *Left) Has(p int) bool { return l.have.has(p) }
+
+// Begun says whether some of a file has come.
+func (l *Left) Begun(file int) bool { return l.begun[file] }
+
+// Bytes is how much of the content is here, verified.
+func (l *Left) Bytes() (n int64) {
+	for p := range l.have.n {
+		if l.have.has(p) {
+			n += l.info.PieceLen(p)
+		}
+	}
+	return n
+}
