@@ -6,22 +6,25 @@ import (
 	"io"
 
 	"shoal/internal/deliver"
+	"shoal/internal/disk"
+	"shoal/internal/updater"
 )
 
 func planCommand() *command {
 	return &command{
 		name:  "plan",
-		args:  "SOURCE",
+		args:  "[SOURCE]",
 		usage: "say how a release would be fetched, and why",
 		long: "SOURCE is a signed release. It can come as its own files, as one archive, or as a patch of a version that is here; the cheapest way\n" +
-			"is taken, by the bytes that are to be fetched and the work to unpack them. Nothing is fetched but descriptions.",
-		examples: []string{"shoal plan https://origin.example/myapp:stable --from /opt/myapp-1.3.0", "shoal plan myapp@1.4.0 --repo releases -o /opt"},
+			"is taken, by the bytes that are to be fetched and the work to unpack them. Nothing is fetched but descriptions.\n" +
+			"What a run has verified that was stopped counts as here. With --to it is what update would do; SOURCE may be left away then.",
+		examples: []string{"shoal plan https://origin.example/myapp:stable --from /opt/myapp-1.3.0", "shoal plan myapp@1.4.0 --repo releases -o /opt", "shoal plan --to /opt/myapp"},
 		options: concat([]option{
 			{name: "output", short: "o", value: "DIR", usage: "the directory that it is to go to", def: ".", complete: "dir"},
 			fromOption(),
-		}, releaseOptions(), stateOptions(), logOptions("warn"), outputOptions()),
-		minArgs: 1, maxArgs: 1,
-		run: func(ctx context.Context, e *env, args []string) error { return e.plan(ctx, args[0]) },
+		}, installedOptions(), releaseOptions(), stateOptions(), logOptions("warn"), outputOptions()),
+		maxArgs: 1,
+		run:     func(ctx context.Context, e *env, args []string) error { return e.plan(ctx, args) },
 	}
 }
 
@@ -30,20 +33,40 @@ func fromOption() option {
 	return option{name: "from", kind: kindList, value: "DIR", usage: "an older version, or a directory that has some: what is in them is not fetched; may be repeated", complete: "dir"}
 }
 
-func (e *env) plan(ctx context.Context, source string) error {
-	src, err := deliver.Classify(source)
+func (e *env) plan(ctx context.Context, args []string) error {
+	s := e.settings
+	to := updater.Config{To: s.String("to"), InPlace: s.Bool("in-place")}
+	switch {
+	case to.To == "" && to.InPlace:
+		return usagef("such as --to /opt/mytool --in-place", "--in-place says what --to is")
+	case to.To != "" && s.given("output"):
+		return usagef("-o is for what get would do, --to for what update would", "-o and --to both say where it goes to")
+	}
+	src, err := planSource(to, args)
 	if err != nil {
 		return err
-	}
-	if !src.Signed() {
-		return usagef("", "%s is no signed release: only those come by more ways than one", source)
 	}
 	found, err := e.resolveRelease(ctx, src, true, nil)
 	if err != nil {
 		return err
 	}
 	defer found.Close()
-	plan, err := deliver.PlanRelease(ctx, deliver.Request{Found: *found, Dir: e.settings.String("output"), From: e.settings.List("from"), StateDir: e.settings.String("state-dir")})
+	r := deliver.Request{Found: *found, Dir: s.String("output"), From: s.List("from"), StateDir: s.String("state-dir")}
+	if to.To != "" {
+		to.App = found.Release.App
+		places, err := updater.PlacesOf(to, found.Release.Version)
+		if err != nil {
+			return err
+		}
+		r.Dir = places.Dir
+		if places.Old != "" {
+			r.From = append(r.From, places.Old)
+		}
+		if disk.Exists(places.Give) { // an update that stays keeps archives and patches there
+			r.Artefacts = places.Give
+		}
+	}
+	plan, err := deliver.PlanRelease(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -58,6 +81,36 @@ func (e *env) plan(ctx context.Context, source string) error {
 		}
 	})
 	return nil
+}
+
+// planSource is what the plan is about: the argument, or what is followed at --to.
+func planSource(to updater.Config, args []string) (deliver.Source, error) {
+	source, pinned := "", ""
+	switch {
+	case len(args) > 0:
+		source = args[0]
+	case to.To == "":
+		return deliver.Source{}, usagef("such as shoal plan https://origin.example/myapp:stable, or --to DIR for what is installed there", "shoal plan needs a SOURCE")
+	default:
+		known, err := updater.History(to)
+		if err != nil {
+			return deliver.Source{}, err
+		}
+		if source, pinned = known.Source, known.Pinned; source == "" {
+			return deliver.Source{}, usagef("such as shoal plan https://origin.example/myapp:stable --to "+to.To, "nothing is installed at %s yet: name a SOURCE", to.To)
+		}
+	}
+	src, err := deliver.Classify(source)
+	if err != nil {
+		return src, err
+	}
+	if !src.Signed() {
+		return src, usagef("", "%s is no signed release: only those come by more ways than one", source)
+	}
+	if pinned != "" {
+		src.Release.Channel, src.Release.Version = "", pinned
+	}
+	return src, nil
 }
 
 // plan, as JSON has it.

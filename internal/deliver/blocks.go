@@ -20,8 +20,7 @@ type blockSearch struct {
 	index *blocks.Index
 	old   []blocks.Old
 	found *blocks.Found
-	here  []int64 // bytes of each of the release's files
-	err   error   // why there is none
+	err   error // why there is none
 }
 
 // blockIndex is the release's block index; nil if it has none.
@@ -44,7 +43,7 @@ func (s *survey) worthSearching() bool {
 		return false
 	}
 	missing := int64(0)
-	for i, n := range reusable(s.tree.Info, s.versions) {
+	for i, n := range s.reusable() {
 		if f := &s.tree.Info.Files[i]; f.Symlink == nil && f.Length > piece.BlockSize {
 			missing += f.Length - n
 		}
@@ -63,24 +62,30 @@ func (s *stager) searchBlocks(ctx context.Context) error {
 	b, err := s.Release.Trust.Beside(ctx, v.release, a)
 	if err == nil {
 		s.out.extra[swarm.Origin] += int64(len(b))
-		err = v.blocks.search(ctx, b, v.tree.Info, v.versions)
+		err = v.searchIn(ctx, b)
 	}
 	v.blocks.err = err
 	return ctx.Err()
 }
 
-// search reads an index and the files of old versions that the new one has no more, for files that no old version has.
-func (b *blockSearch) search(ctx context.Context, index []byte, in *piece.Info, versions []*version) (err error) {
+// searched says whether it is known which blocks are here.
+func (s *survey) searched() bool {
+	return s.blocks != nil && s.blocks.found != nil && s.blocks.err == nil
+}
+
+// searchIn reads an index and the files of old versions that the new one has no more, for files that are not here.
+func (s *survey) searchIn(ctx context.Context, index []byte) (err error) {
+	in, b := s.tree.Info, s.blocks
 	if b.index, err = blocks.Parse(index, in); err != nil {
 		return err
 	}
 	var files []int
-	for i, n := range reusable(in, versions) {
+	for i, n := range s.reusable() {
 		if n < in.Files[i].Length {
 			files = append(files, i)
 		}
 	}
-	for _, v := range versions {
+	for _, v := range s.versions {
 		o := blocks.Old{Tree: delta.Tree{Info: v.info, Open: v.source}}
 		for i := range v.info.Files {
 			f := &v.info.Files[i]
@@ -90,24 +95,18 @@ func (b *blockSearch) search(ctx context.Context, index []byte, in *piece.Info, 
 		}
 		b.old = append(b.old, o)
 	}
-	if b.found, err = blocks.Search(ctx, b.index, files, b.old); err != nil {
-		return err
-	}
-	b.here = make([]int64, len(in.Files))
-	for _, i := range files {
-		b.here[i] = b.found.Bytes(i)
-	}
-	return nil
+	b.found, err = blocks.Search(ctx, b.index, files, b.old)
+	return err
 }
 
 // fillBlocks puts the blocks that were found into the files which are not here as a whole.
 func (s *stager) fillBlocks(ctx context.Context) error {
-	b := s.survey.blocks
-	if b == nil || b.err != nil {
+	if !s.survey.searched() {
 		return nil
 	}
-	for i := range b.here {
-		if b.here[i] == 0 || s.parts.Has(i) {
+	b := s.survey.blocks
+	for i := range s.info.Files {
+		if b.found.Bytes(i) == 0 || s.parts.Has(i) {
 			continue
 		}
 		if err := s.fillFile(ctx, b, i); err != nil {

@@ -57,6 +57,9 @@ func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Re
 
 // describeArtefact gets the metainfo of an archive or a patch.
 func (s *stager) describeArtefact(ctx context.Context, a *release.Artefact) (*piece.Torrent, error) {
+	if t := s.survey.begun[a.V2]; t != nil {
+		return t, nil
+	}
 	packed, err := s.Release.Trust.MetainfoOf(ctx, s.Release.Found, a.V2)
 	if err != nil {
 		return nil, err
@@ -129,9 +132,15 @@ func (s *stager) reuseFile(ctx context.Context, i int) error {
 			}
 		}
 	}
+	first, end := s.info.FilePieces(i)
 	for _, v := range s.survey.versions {
-		if samePieces(s.info, i, v) > 0 {
-			return s.copyOld(ctx, v, v.fileAt(s.info, i), i)
+		for p := first; p < end; p++ {
+			if v.hasPiece(s.info, i, p) && !s.parts.HasPiece(p) {
+				if err := s.copyOld(ctx, v, v.fileAt(s.info, i), i); err != nil {
+					return err
+				}
+				break
+			}
 		}
 	}
 	return nil

@@ -196,7 +196,8 @@ func isLocal(err error) bool {
 func (s *stager) look(ctx context.Context) (err error) {
 	state := installed{s.StateDir}
 	v := &s.survey
-	*v = survey{release: s.Release.Found, tree: s.Torrent, source: s.class(), carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1, failed: map[string]error{}}
+	*v = survey{release: s.Release.Found, tree: s.Torrent, source: s.class(), carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1,
+		begun: map[string]*piece.Torrent{}, failed: map[string]error{}}
 	if v.tree == nil {
 		v.tree = state.torrent(v.release.Tree().V2)
 	}
@@ -209,6 +210,9 @@ func (s *stager) look(ctx context.Context) (err error) {
 	if v.versions, err = s.Request.versions(ctx, v.patches); err != nil {
 		return err
 	}
+	if err := s.describeBegun(ctx); err != nil {
+		return err
+	}
 	return s.reconsider(ctx)
 }
 
@@ -219,6 +223,9 @@ func (s *stager) reconsider(ctx context.Context) error {
 			return err
 		}
 		s.survey.tree = s.Torrent
+	}
+	if v := &s.survey; v.tree != nil && v.left == nil {
+		v.left = swarm.LeftIn(s.Dir, v.tree.Info)
 	}
 	return s.searchBlocks(ctx)
 }

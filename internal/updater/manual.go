@@ -64,6 +64,19 @@ func History(c Config) (*Installed, error) {
 	return &Installed{j.Source, j.App, j.Running, j.Pinned, j.Bad, j.History}, nil
 }
 
+// PlacesOf says where an update of c.To would fetch a version to, and what it would begin with. It needs no lock, and nothing need be installed.
+func PlacesOf(c Config, version string) (Places, error) {
+	l, err := newLayout(c.To, c.InPlace, &drive{})
+	if err != nil {
+		return Places{}, err
+	}
+	j, err := readInstalled(c)
+	if err != nil {
+		return Places{}, err
+	}
+	return l.places(version, j.Running), nil
+}
+
 // Rollback goes back to the version that was confirmed before the one in place, and has the latter not tried again. Without hooks of its own it runs those of the last Once.
 // Where that was the last thing done it does nothing: who asks again may not have heard that it was.
 func (u *Updater) Rollback(ctx context.Context) error {

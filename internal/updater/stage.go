@@ -27,14 +27,14 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 		return err
 	}
 	u.tell(Report{State: StateStaging, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
-	dir := u.layout.stage(o.Version)
+	places := u.layout.places(o.Version, u.journal.Running)
+	dir := places.Dir
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	give := u.layout.given(o.Version)
-	f, err := u.cfg.Source.Fetch(ctx, o, Places{dir, u.old(o.Version), give})
+	f, err := u.cfg.Source.Fetch(ctx, o, places)
 	if disk.IsNoSpace(err) { // what came so far is in everybody's way
-		err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(give))
+		err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(places.Give))
 	}
 	if err != nil {
 		return err
@@ -74,12 +74,14 @@ func (u *Updater) clearStage(but string) error {
 	return nil
 }
 
-// old is where a version like the one to be fetched lies: itself, if it is still here, or the one that runs; "": there is none.
-func (u *Updater) old(version string) string {
-	for _, v := range []string{version, u.journal.Running} {
-		if v != "" && u.layout.has(v) {
-			return u.layout.version(v)
+// places are those of a version, where another one runs. What a fetch begins with is the version itself, if it is still here, or the one that runs.
+func (l *layout) places(version, running string) Places {
+	p := Places{Dir: l.stage(version), Give: l.given(version)}
+	for _, v := range []string{version, running} {
+		if v != "" && l.has(v) {
+			p.Old = l.version(v)
+			break
 		}
 	}
-	return ""
+	return p
 }
