@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
+	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/swarm"
 )
@@ -145,6 +148,10 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 		return err
 	}
 	defer found.Close()
+	if r.V2 != "" && found.Release.Tree().V2 != r.V2 {
+		return &release.Refusal{Rule: release.RuleMismatch, Message: fmt.Sprintf("%s is another content than the one at %s", found.Release.Ref(), filepath.Join(r.Dir, found.Release.Tree().Name)),
+			Hint: "is it the release for another platform? --platform says which"}
+	}
 	r.Found = *found
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
 	if p == nil {
@@ -352,8 +359,9 @@ func (e *env) stopped(s swarm.Stats) {
 	}{to.sum(), to})
 }
 
-func fromBytes(s swarm.Stats) FromBytes {
-	f := s.From
+func fromBytes(s swarm.Stats) FromBytes { return fromClasses(s.From) }
+
+func fromClasses(f [swarm.Classes]int64) FromBytes {
 	return FromBytes{Reuse: f[swarm.Reuse], LAN: f[swarm.LAN], Peers: f[swarm.Peers], Edges: f[swarm.Edges], Origin: f[swarm.Origin]}
 }
 

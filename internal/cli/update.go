@@ -169,9 +169,15 @@ func (e *env) setSource(c *updater.Config, args []string) error {
 			return err
 		}
 	}
+	c.Source = e.releases(src, s.has("once") && !s.Bool("once") && !s.Bool("dry-run")) // it is none that checks
+	return nil
+}
+
+// releases is where updates come from. One that stays gives others what is installed.
+func (e *env) releases(src deliver.Source, stays bool) *updater.Releases {
+	s := e.settings
 	p := fetchProgress{report: e.report, total: -1}
-	stays := s.has("once") && !s.Bool("once") && !s.Bool("dry-run") // it is none that checks
-	c.Source = &updater.Releases{
+	return &updater.Releases{
 		Source: src, Config: e.releaseConfig(), Peers: s.List("peer"), Stall: s.Duration("stall-timeout"), Limit: s.Duration("deadline"),
 		Trusted: e.noteTrust, Forked: e.forked, Log: e.log,
 		Stay: stays && e.upload() != swarm.UploadOff,
@@ -189,7 +195,6 @@ func (e *env) setSource(c *updater.Config, args []string) error {
 		Planned:  func(plan *deliver.Plan) { e.planned(&p, plan) },
 		Progress: func(s swarm.Stats) { p.update(s) },
 	}
-	return nil
 }
 
 func (e *env) update(ctx context.Context, args []string) error {

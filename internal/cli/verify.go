@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"shoal/internal/deliver"
 	"shoal/internal/units"
 	"shoal/piece"
 )
@@ -18,40 +17,35 @@ import (
 func verifyCommand() *command {
 	return &command{
 		name:  "verify",
-		args:  "TORRENT PATH",
-		usage: "compare content on disk with its .torrent",
-		long: "PATH is the content itself, or the directory that holds it. Every byte is read. Bad files and their pieces are named on\n" +
-			"stdout, and the exit code is 4. Files that the .torrent does not know are left alone.",
+		args:  "TORRENT PATH | PATH | SOURCE [PATH]",
+		usage: "compare content on disk with its .torrent or signed release, and repair it",
+		long: "Every byte is read. Bad files and their pieces are named on stdout, and the exit code is 4. Files that the description does not\n" +
+			"know are left alone. PATH is the content itself, or the directory that holds it. Alone, it is what shoal get or update has put\n" +
+			"there: that needs no network, since the state directory has the description. SOURCE is a signed release (APP@VERSION, APP:CHANNEL,\n" +
+			"with the repository or without); where it lies is known if it was put there by get.",
 		examples: []string{
 			"shoal verify debian.torrent /srv/debian",
 			"shoal verify --repair release.torrent /opt/release --peer origin.example:7070",
+			"shoal verify --repair /opt/myapp",
+			"shoal verify myapp:stable --repair",
 		},
 		options: concat([]option{
-			{name: "repair", kind: kindBool, usage: "fetch what is bad from the torrent's trackers and web seeds, or from --peer"},
-		}, fetchOptions(), swarmOptions(":0"), peerOptions(), dhtOptions(), waitOptions("1m"), logOptions("warn"), outputOptions()),
-		minArgs: 2, maxArgs: 2, complete: "file",
+			{name: "repair", kind: kindBool, usage: "fetch what is bad: from the release's repository and its peers, the torrent's trackers and web seeds, or from --peer"},
+		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), dhtOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
+		minArgs: 1, maxArgs: 2, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error {
-			t, err := readTorrent(args[0])
+			v, err := e.verifies(ctx, args)
 			if err != nil {
 				return err
 			}
-			path, err := findContent(t.Info, args[1])
-			if err != nil {
-				return err
-			}
-			if e.settings.Bool("repair") {
-				if path, err = repairable(t, path); err != nil {
-					return err
-				}
-			}
-			report, err := verify(ctx, e, t.Info, path)
+			report, err := verify(ctx, e, v.torrent.Info, v.path)
 			if err != nil {
 				return err
 			}
 			if e.settings.Bool("repair") && !report.OK() {
-				return e.repair(ctx, args[0], path)
+				return v.repair(ctx)
 			}
-			return report.failure(t.Info)
+			return report.failure(v.torrent.Info)
 		},
 	}
 }
@@ -165,11 +159,6 @@ func repairable(t *piece.Torrent, path string) (string, error) {
 			"%s cannot be repaired under another name than the torrent's, %q; nothing was read", path, t.Name)
 	}
 	return abs, nil
-}
-
-// repair fetches what is bad: get finds out by itself what is good.
-func (e *env) repair(ctx context.Context, torrent, path string) error {
-	return e.fetch(ctx, deliver.Source{Kind: deliver.KindFile, Path: torrent}, deliver.Request{Dir: filepath.Dir(path), UserAgent: userAgent()}, time.Now())
 }
 
 // findContent decides whether path is the content itself or the directory that holds it.

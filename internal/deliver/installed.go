@@ -15,8 +15,8 @@ import (
 	"shoal/piece"
 )
 
-// What is installed is remembered in the state directory: metainfo/V2.torrent describes it, and metainfo/V2.at is the path where it was put. So an
-// update knows what an old version consists of without reading it, and without asking anybody. An origin keeps the same .torrent files there.
+// What is installed is remembered in the state directory: metainfo/V2.torrent describes it, metainfo/V2.at is the path where it was put, and metainfo/V2.release
+// is APP@VERSION. So an update knows what an old version consists of without reading it, and without asking anybody. An origin keeps the same .torrent files there.
 type installed struct{ dir string }
 
 func (s installed) file(v2, ext string) string { return filepath.Join(s.dir, "metainfo", v2+"."+ext) }
@@ -38,8 +38,8 @@ func (s installed) torrent(v2 string) *piece.Torrent {
 	return t
 }
 
-// keep remembers that a content lies at path.
-func (s installed) keep(t *piece.Torrent, path string) error {
+// keep remembers that a content, which is a release, lies at path.
+func (s installed) keep(t *piece.Torrent, path, release string) error {
 	if s.dir == "" {
 		return nil
 	}
@@ -56,7 +56,27 @@ func (s installed) keep(t *piece.Torrent, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := disk.WriteFile(s.file(v2, "release"), []byte(release+"\n"), 0o644); err != nil {
+		return err
+	}
 	return disk.WriteFile(s.file(v2, "at"), []byte(absolute+"\n"), 0o644)
+}
+
+// release is APP@VERSION of a content; "": it is not known.
+func (s installed) release(v2 string) string { return s.line(v2, "release") }
+
+// line reads a file of one line; "" if there is none.
+func (s installed) line(v2, ext string) string {
+	f, err := os.Open(s.file(v2, ext))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 8<<10))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(b), "\n")
 }
 
 // writeTorrent writes a description, in a directory that is made if it is not there.
@@ -71,11 +91,11 @@ func writeTorrent(path string, t *piece.Torrent) error {
 	return disk.WriteFile(path, b.Bytes(), 0o644)
 }
 
-// maxInstalled is how many places of installed content are looked at, the newest first.
+// maxInstalled is how many places of installed content are looked at for older versions.
 const maxInstalled = 16
 
-// places are where content was put, by path: its v2 info hash.
-func (s installed) places() map[string]string {
+// places are where content was put, by path: its v2 info hash. So many are looked at, the newest first.
+func (s installed) places(most int) map[string]string {
 	found := map[string]string{}
 	if s.dir == "" {
 		return found
@@ -85,15 +105,10 @@ func (s installed) places() map[string]string {
 		return found
 	}
 	newestFirst(paths)
-	for _, p := range paths[:min(len(paths), maxInstalled)] {
-		f, err := os.Open(p)
-		if err != nil {
-			continue
-		}
-		b, err := io.ReadAll(io.LimitReader(f, 8<<10))
-		f.Close()
-		if where := strings.TrimSuffix(string(b), "\n"); err == nil && filepath.IsAbs(where) && found[where] == "" {
-			found[where] = strings.TrimSuffix(filepath.Base(p), ".at")
+	for _, p := range paths[:min(len(paths), most)] {
+		v2 := strings.TrimSuffix(filepath.Base(p), ".at")
+		if where := s.line(v2, "at"); filepath.IsAbs(where) && found[where] == "" {
+			found[where] = v2
 		}
 	}
 	return found

@@ -331,6 +331,15 @@ func (r *repository) reach(f *Found, v2 string) {
 	}
 }
 
+// Describe gets the description of a release: from the state directory, or from its repository.
+func Describe(ctx context.Context, f *Found, stateDir string) (*piece.Torrent, error) {
+	if t := Description(stateDir, f.Release.Tree().V2); t != nil {
+		return t, nil
+	}
+	err := f.describe(ctx)
+	return f.Torrent, err
+}
+
 // describe reads the release's metainfo.
 func (f *Found) describe(ctx context.Context) error {
 	packed, err := f.Release.Trust.Metainfo(ctx, f.Release.Found)

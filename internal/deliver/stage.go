@@ -330,7 +330,7 @@ func (s *stager) finish(ctx context.Context) error {
 			s.out.leftover = append(s.out.leftover, v2)
 		}
 	}
-	return installed{r.StateDir}.keep(t.Torrent(), filepath.Join(r.Dir, tree.Name))
+	return installed{r.StateDir}.keep(t.Torrent(), filepath.Join(r.Dir, tree.Name), r.Release.App+"@"+r.Release.Version)
 }
 
 func mustV2(a *release.Artefact) piece.Hash32 {

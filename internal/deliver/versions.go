@@ -63,7 +63,7 @@ const maxVersions = 8
 // was put. One that the state directory does not describe is hashed.
 func (r *Request) versions(ctx context.Context, patches []release.Artefact) (list []*version, err error) {
 	state := installed{r.StateDir}
-	places := state.places()
+	places := state.places(maxInstalled)
 	for _, path := range r.placesOf(places) {
 		if len(list) == maxVersions {
 			break
