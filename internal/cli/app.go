@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,7 @@ func Main(args []string) int {
 	defer stop()
 	// The first signal asks; a second one no longer reaches us and ends the process.
 	context.AfterFunc(ctx, stop)
+	cli.HelpFlag = nil // it is ours (helpFlag); a regular expression finds out the names of urfave/cli's own
 	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv}
 	return e.main(ctx, args)
 }
@@ -66,7 +68,7 @@ func (e *env) dispatch(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return newApp(e, root).RunContext(ctx, arranged.line("shoal"))
+	return newApp(e, root, arranged.path).RunContext(ctx, arranged.line("shoal"))
 }
 
 // rootCommand is what stands for shoal itself.
@@ -79,8 +81,8 @@ func rootCommand(all []*command) *command {
 }
 
 // newApp builds the application for urfave/cli, which parses, finds the command, and prints help. Errors come
-// back to us: it must neither print nor exit.
-func newApp(e *env, root *command) *cli.App {
+// back to us: it must neither print nor exit. path leads to the command that the line is for.
+func newApp(e *env, root *command, path []*command) *cli.App {
 	version, help := &optionFlag{option: &root.options[0]}, helpFlag()
 	return &cli.App{
 		Name:                  "shoal",
@@ -89,7 +91,7 @@ func newApp(e *env, root *command) *cli.App {
 		HideHelp:              true,            // of its own, with a word for a flag
 		CustomAppHelpTemplate: appHelp,
 		Flags:                 []cli.Flag{version, help},
-		Commands:              e.urfaveCommands(root.sub, "shoal"),
+		Commands:              e.urfaveCommands(root.sub, "shoal", path),
 		Writer:                e.stdout,
 		ErrWriter:             e.stderr,
 		ExitErrHandler:        func(*cli.Context, error) {},
@@ -104,9 +106,14 @@ func newApp(e *env, root *command) *cli.App {
 	}
 }
 
-func (e *env) urfaveCommands(list []*command, parent string) []*cli.Command {
+// urfaveCommands are a list of commands for urfave/cli. Of those that are not on the path it needs a line of help, not 1,400 flags.
+func (e *env) urfaveCommands(list []*command, parent string, path []*command) []*cli.Command {
 	var out []*cli.Command
 	for _, c := range list {
+		if !slices.Contains(path, c) {
+			out = append(out, &cli.Command{Name: c.name, Usage: c.usage})
+			continue
+		}
 		var flags []cli.Flag
 		help := helpFlag()
 		for i := range c.options {
@@ -124,7 +131,7 @@ func (e *env) urfaveCommands(list []*command, parent string) []*cli.Command {
 			HideHelp:           true,
 			CustomHelpTemplate: commandHelp,
 			Flags:              append(flags, help),
-			Subcommands:        e.urfaveCommands(c.sub, parent+" "+c.name),
+			Subcommands:        e.urfaveCommands(c.sub, parent+" "+c.name, path),
 			OnUsageError:       onUsageError,
 			Action: func(ctx *cli.Context) error {
 				if help.IsSet() {

@@ -17,7 +17,7 @@ const module = "shoal"
 // floors puts the rooms in order: a room may import those on lower floors only, never one on its own. What
 // is not listed (helpers for tests) may import anything, but only tests import it.
 var floors = map[string]int{
-	"internal/sock": -1,
+	"internal/sock": -1, "internal/memory": -1,
 	"internal/disk": 0, "internal/webseed": 0, "internal/port": 0, "internal/portmap": 0, "internal/child": 0, "internal/units": 0,
 	"piece": 1, "internal/release": 1, "internal/schedule": 1,
 	"internal/fleet":   2,

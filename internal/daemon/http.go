@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -73,10 +74,15 @@ func writeJSON(w http.ResponseWriter, v any) {
 	w.Write(append(b, '\n'))
 }
 
-var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
-	"size": func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
-	"url":  func(s string) string { return "/" + s },
-}).Parse(`<!doctype html><meta charset="utf-8"><title>Shoal</title>
+// pageTemplate is made when somebody looks: each start of any command paid for it.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("status").Funcs(template.FuncMap{
+		"size": func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
+		"url":  func(s string) string { return "/" + s },
+	}).Parse(pageText))
+})
+
+const pageText = `<!doctype html><meta charset="utf-8"><title>Shoal</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3em .8em .3em 0;border-bottom:1px solid #ddd}td.n,th.n{text-align:right}</style>
 <h1>Shoal {{.Role}}</h1>
 <p>Up for {{printf "%.0f" .Uptime}} s on port {{.Port}}. The same as JSON: <a href="/api/v1/status">/api/v1/status</a></p>
@@ -89,12 +95,12 @@ var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 {{end}}</table>{{end}}
 <p>{{.DHT}}{{with .DHT.Stats}}{{with .IPv4}}; {{.Good}} nodes over IPv4{{end}}{{with .IPv6}}; {{.Good}} over IPv6{{end}}{{end}}.</p>
 {{with .Tracker}}<p>Tracker: {{.Swarms}} swarms, {{.Seeds}} seeds, {{.Leechers}} leechers, {{printf "%.1f" .AnnouncesPerSec}} announces per second.</p>{{end}}
-`))
+`
 
 func (s *Server) page(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	if err := pageTemplate.Execute(w, s.Status()); err != nil {
+	if err := pageTemplate().Execute(w, s.Status()); err != nil {
 		s.cfg.Log.Debug("status page", "err", err)
 	}
 }

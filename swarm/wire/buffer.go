@@ -1,31 +1,34 @@
 package wire
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
 
-// buffer is a pooled block. There are two sizes: the 16 KiB that everybody speaks, and MaxBlock.
-type buffer struct{ b []byte }
+	"shoal/internal/memory"
+)
+
+// buffer is a pooled block: the 16 KiB that everybody speaks, or two, four, and so on times as long, up to MaxBlock.
+type buffer struct {
+	b    []byte
+	pool *sync.Pool
+}
 
 const smallBlock = 16 << 10
 
-var (
-	smallPool = sync.Pool{New: func() any { return &buffer{make([]byte, smallBlock)} }}
-	largePool = sync.Pool{New: func() any { return &buffer{make([]byte, MaxBlock)} }}
-)
+// pools are for blocks of up to smallBlock << i bytes.
+var pools [4]sync.Pool
+
+const _ uint = smallBlock<<(len(pools)-1) - MaxBlock // the last one is long enough
 
 func newBuffer(n int) *buffer {
-	if n <= smallBlock {
-		return smallPool.Get().(*buffer)
+	i := bits.Len(uint(max(n-1, 0)) / smallBlock)
+	if b, ok := pools[i].Get().(*buffer); ok {
+		return b
 	}
-	return largePool.Get().(*buffer)
+	return &buffer{memory.Buffer(smallBlock << i), &pools[i]}
 }
 
-func (b *buffer) release() {
-	if len(b.b) == smallBlock {
-		smallPool.Put(b)
-	} else {
-		largePool.Put(b)
-	}
-}
+func (b *buffer) release() { b.pool.Put(b) }
 
 // Block lends a buffer of n ≤ [MaxBlock] bytes; call release when done with it.
 func Block(n int) (b []byte, release func()) {
