@@ -193,7 +193,7 @@ func TestMaliciousPatch(t *testing.T) {
 	}
 	whole := wrong.String()
 	for i, c := range []struct{ name, data string }{
-		{"garbage", strings.Repeat("garbage", 1000)}, {"cut off", whole[:len(whole)-5]}, {"other bytes", whole},
+		{"garbage", strings.Repeat("garbage", 1000)}, {"cut off", whole[:len(whole)-5]}, {"of another format", strings.Replace(whole, "delta 4", "delta 3", 1)}, {"other bytes", whole},
 		{"copies from anywhere", whole[:len(whole)/2] + strings.Repeat("\xA5\x3C", len(whole)/4) + whole[len(whole)/2:]}, // any code decodes to some ops
 		{"more than was signed", whole + whole[len(whole)/2:]},
 	} {

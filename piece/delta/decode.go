@@ -18,7 +18,7 @@ type decoder struct {
 	left  int64 // bytes that the present section still makes
 	fresh int64 // new ones among these
 	codec *codec
-	ops   *rangeDecoder
+	ops   *ansDecoder
 	code  []byte // of ops
 	text  newBytes
 
@@ -83,7 +83,7 @@ func (d *decoder) section(ctx context.Context) error {
 	if d.codec == nil {
 		d.codec = new(codec)
 	}
-	d.ops = newRangeDecoder(d.code)
+	d.ops = newANSDecoder(d.code)
 	if text > 0 || fresh > 0 {
 		if err := d.text.section(ctx, d.r, int(text), textSection{stored: stored, n: int(fresh)}); err != nil {
 			return err
@@ -188,7 +188,7 @@ func (d *decoder) copy(ctx context.Context, o op, offset int64) error {
 // differing is where the bytes of a copy differ.
 type differing struct {
 	codec *codec
-	ops   *rangeDecoder
+	ops   *ansDecoder
 	end   int  // of the copy
 	at    int  // of the next byte that differs, or end
 	by    byte // how much

@@ -118,6 +118,7 @@ func TestRefused(t *testing.T) {
 		{"to another new version", old, patch, wanted(other.Info), ErrBadPatch},
 		{"of another length", old, patch, Want{new.Info.V2, new.Info.Length + 1}, ErrBadPatch},
 		{"empty", old, nil, wanted(new.Info), ErrBadPatch},
+		{"in another format", old, bytes.Replace(patch, []byte("delta 4"), []byte("delta 3"), 1), wanted(new.Info), ErrBadPatch},
 		{"something else", old, bytes.Repeat([]byte("x"), 500), wanted(new.Info), ErrBadPatch},
 	} {
 		m := &memory{}

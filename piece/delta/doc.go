@@ -22,7 +22,7 @@
 //
 // Numbers are unsigned varints as in encoding/binary. A patch is
 //
-//	"shoal delta 3\n"   14 bytes
+//	"shoal delta 4\n"   14 bytes
 //	v2 info hash        32 bytes, of the old version
 //	length              of the new info dictionary, at most 16 MiB
 //	sections            that make the new info dictionary, where the old content is the old info dictionary
@@ -35,31 +35,33 @@
 //	n        length of ops, at most 20 MiB
 //	m        length of new, at most 20 MiB, times two; and one more if new is the bytes themselves
 //	made     how many new bytes its ops have, at most 20 MiB
-//	ops      n bytes: range-coded ops with the differences of their copies (rangecoder.go, codec.go)
-//	new      m bytes: the new bytes of all ops end to end, range-coded (fresh.go) or as they are
+//	ops      n bytes: the code of ops with the differences of their copies (codec.go)
+//	new      m bytes: the new bytes of all ops end to end, as a code (fresh.go) or as they are
+//
+// A code (ans.go) is of nibbles, which are symbols of four bits, each with estimates of its own by all that is said here to come before it (nibble.go), and of bits
+// that all are as likely. It begins with two states, one for every other symbol, and fills them when they become less than 1<<24, each time by 32 bits, big-endian; behind
+// its end are zeros.
 //
 // An op makes the next bytes of one file: first a copy from the old content, then new bytes. It is coded as (codec.go: encodeOp)
 //
-//	rest     bit: the copy makes all that is left of the file; else
-//	copied   number: length of the copy, may be 0
-//	where    if it is not 0: a bit whether it begins where the last copy in this file ended; if not, a bit whether it begins as much later as new bytes
-//	         were made since; if not, a number: the distance from that end, zigzag. A file that is Changed begins as if the last copy had ended at the
-//	         beginning of the old file at its path, any other as if at 0
-//	rest     if more is left: a bit: the new bytes make all of it; else
-//	new      number: how many
+//	shape    nibble: four times what the op makes: a copy, new bytes besides (or alone), new bytes to the end of the file, a copy to its end; and where the copy begins:
+//	         there is none; where the last copy in this file ended; as much later as new bytes were made since; elsewhere. A file that is Changed begins
+//	         as if the last copy had ended at the beginning of the old file at its path, any other as if at 0
+//	copied   number less 1, if there is a copy that does not go to the end of the file
+//	where    number: if it is elsewhere, the distance from the end of the last copy, zigzag
+//	new      number less 1, if there are new bytes but not to the end of the file
 //	copy     the differences of the copy
 //
-// A number from 0 to 2⁶³-1 is coded as its bit length in a tree of 6 bits, its three bits below the highest in trees of their own for each length, then the
-// others but the lowest with even chances, and the lowest. Every bit that is not even has its own estimate, by all that is said here to come before it.
+// A number from 0 to 2⁶³-1 is coded (model.go) as its bit length (in nibbles: 15 is that many and the next one's), its three bits below the highest and its lowest four as
+// nibbles of their own for each length, and the bits between before the lowest four, with even chances. A byte is two nibbles, the lower one by the upper.
 // Codes begin anew with each section; estimates, targets and the text of new bytes go on from one to the next, but not from the info dictionary to the files.
 //
 // A copy is taken 64 KiB at a time. In each part, where two bytes of the new file, 0xE8, 0xE9, a byte b with b&0xC7 = 0x05, or 0x0F and 0x80–0x8F, are followed
 // by four of which none was in a field before, these are a little-endian signed distance, if it points into the same old file from behind itself; and are
-// replaced by a guess (references.go). Differences are coded on the result: a symbol of 6 bits for how many bytes are equal (62: as many and
-// a number more; 63: all that are left), and if one is not, what is to be added to it, 8 bits, and so on to the end of the copy. After a byte that
-// differs a bit says first whether the next one does, too.
+// replaced by a guess (references.go). Differences are coded on the result: a nibble for how many bytes are equal (14: as many and more: two
+// nibbles, and a number if the first of them is 15; 15: all that are left), and if one is not, what is to be added to it, a byte, and so on to the end of the copy.
 //
-// New bytes are coded as literals and repeats (fresh.go): a bit for which; a literal as 8 bits by the kind of the last symbol and the byte before, or after
-// a repeat the one with which it would have gone on; a repeat
-// as a bit whether its distance is one of the last four, then that one's index, 2 bits, and its length less 2, or its length less 2 and its distance less 1.
+// New bytes are coded as literals and repeats (fresh.go): a nibble for which of 0 a literal, 1 a repeat at another distance than the last four, 2–5 at one of these; a literal as a
+// byte by the kind of the last symbol and the byte before, or after a repeat the one with which it would have gone on; a repeat as its length less 2, and
+// its distance less 1 if that is none of the last.
 package delta

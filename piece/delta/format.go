@@ -28,7 +28,7 @@ func readErr(err error) error {
 }
 
 const (
-	magic      = "shoal delta 3\n"
+	magic      = "shoal delta 4\n"
 	maxInfo    = 16 << 20 // as much as piece.ParseInfo takes
 	smallBytes = 1 << 20  // files shorter than this come first in a patch
 )

@@ -19,12 +19,10 @@ const (
 
 // freshCodec is what is learned of the new bytes.
 type freshCodec struct {
-	repeats  [3]bit // a repeat, not a literal; after a literal, a repeat, one at a last distance
-	again    [3]bit // at a last distance
-	which    [4]bit // of them
+	symbols  [3]nibble // by what was before
 	lengths  [2]numberModel
 	distance [4]numberModel
-	literals [3 * 256][256]bit // by what was before, and by the byte before, or the one that a repeat did not go on with
+	literals [3 * 256]byteModel // by what was before, and by the byte before, or the one that a repeat did not go on with
 
 	kind byte // of the last symbol: 0 literal, 1 repeat, 2 at a last distance
 	last [lastRepeats]int
@@ -56,9 +54,14 @@ func (c *freshCodec) find(distance int) int {
 	return -1
 }
 
-func (c *freshCodec) literal(near byte) []bit {
-	return c.literals[int(c.kind)<<8|int(near)][:]
-}
+// What comes next.
+const (
+	aLiteral = iota
+	aRepeat  // at another distance than the last ones
+	lastRepeat
+)
+
+func (c *freshCodec) literal(near byte) *byteModel { return &c.literals[int(c.kind)<<8|int(near)] }
 
 // near is how far back the byte is that tells most of a literal: after a repeat the one with which it would have gone on, which the literal is not.
 func (c *freshCodec) near() int {
@@ -78,6 +81,7 @@ type freshEncoder struct {
 	text   []byte // what repeats can be found in, and behind coded what is to be coded
 	coded  int
 	finder repeatFinder
+	ans    ansEncoder
 }
 
 func (f *freshEncoder) add(b []byte) { f.text = append(f.text, b...) }
@@ -100,11 +104,11 @@ func (f *freshEncoder) flush() (code []byte, stored bool) {
 	}
 	f.finder.grow(f.text)
 	before := *f.codec
-	e := newRangeEncoder()
-	f.encode(e)
+	f.ans.reset()
+	f.encode(&f.ans)
 	added := f.text[f.coded:]
 	f.coded = len(f.text)
-	if code = e.finish(); len(code) < len(added) {
+	if code = f.ans.finish(); len(code) < len(added) {
 		return code, false
 	}
 	*f.codec = before
@@ -112,7 +116,7 @@ func (f *freshEncoder) flush() (code []byte, stored bool) {
 }
 
 // encode codes the text from coded on.
-func (f *freshEncoder) encode(e *rangeEncoder) {
+func (f *freshEncoder) encode(e *ansEncoder) {
 	b, c, at := f.text, f.codec, f.coded
 	r := f.finder.best(c, at)
 	for at < len(b) {
@@ -126,19 +130,17 @@ func (f *freshEncoder) encode(e *rangeEncoder) {
 			if back := c.near(); back <= at {
 				near = b[at-back]
 			}
-			e.encode(&c.repeats[c.kind], false)
-			encodeTree(e, c.literal(near), uint32(b[at]), 8)
+			e.nibble(&c.symbols[c.kind], aLiteral, quick)
+			c.literal(near).encode(e, b[at], slow)
 			c.kind = 0
 			at, r = at+1, next
 			continue
 		}
-		e.encode(&c.repeats[c.kind], true)
-		i := c.find(r.distance)
-		e.encode(&c.again[c.kind], i >= 0)
-		if i >= 0 {
-			encodeTree(e, c.which[:], uint32(i), 2)
+		if i := c.find(r.distance); i >= 0 {
+			e.nibble(&c.symbols[c.kind], uint32(lastRepeat+i), quick)
 			c.lengths[1].encode(e, uint64(r.length-minRepeat))
 		} else {
+			e.nibble(&c.symbols[c.kind], aRepeat, quick)
 			c.lengths[0].encode(e, uint64(r.length-minRepeat))
 			c.distances(r.length).encode(e, uint64(r.distance-1))
 		}
@@ -248,7 +250,7 @@ func distancePrice(distance int) int { return 9 + bits.Len(uint(distance)) }
 
 // freshDecoder is a reader of what a freshEncoder coded. Any code is endless text; what is stored is not.
 type freshDecoder struct {
-	d      *rangeDecoder
+	d      *ansDecoder
 	stored []byte // if d is nil
 	c      *freshCodec
 	window []byte // a ring, as long as a power of two
@@ -266,7 +268,7 @@ func (f *freshDecoder) section(code []byte, stored bool, n int) {
 	}
 	f.d, f.stored, f.length = nil, code, 0
 	if !stored {
-		f.d = newRangeDecoder(code)
+		f.d = newANSDecoder(code)
 	}
 }
 
@@ -281,13 +283,13 @@ func (f *freshDecoder) Read(p []byte) (int, error) {
 			n += f.again(p[n:])
 			continue
 		}
-		if f.d.decode(&f.c.repeats[f.c.kind]) {
-			if err := f.repeat(); err != nil {
+		if symbol := f.d.nibble(&f.c.symbols[f.c.kind], quick); symbol != aLiteral {
+			if err := f.repeat(int(symbol)); err != nil {
 				return n, err
 			}
 			continue
 		}
-		b := byte(decodeTree(f.d, f.c.literal(f.back(f.c.near())), 8))
+		b := f.c.literal(f.back(f.c.near())).decode(f.d, slow)
 		f.c.kind = 0
 		f.window[f.at&(len(f.window)-1)] = b
 		f.at++
@@ -333,12 +335,12 @@ func (f *freshDecoder) again(p []byte) int {
 	return len(p)
 }
 
-// repeat decodes which one comes.
-func (f *freshDecoder) repeat() error {
+// repeat decodes the rest of a repeat.
+func (f *freshDecoder) repeat(symbol int) error {
 	c := f.c
 	var distance, length uint64
-	if f.d.decode(&c.again[c.kind]) {
-		distance = uint64(c.last[decodeTree(f.d, c.which[:], 2)])
+	if symbol >= lastRepeat {
+		distance = uint64(c.last[min(symbol-lastRepeat, lastRepeats-1)])
 		length = c.lengths[1].decode(f.d) + minRepeat
 	} else {
 		length = c.lengths[0].decode(f.d) + minRepeat

@@ -2,100 +2,76 @@ package delta
 
 import "math/bits"
 
-// numberModel codes numbers from 0 to 2⁶³-1: how many bits there are as a tree of six bits, then the three bits below the highest with what was
-// learned, then the rest, of which only the lowest one is worth learning. The zero value has learned nothing.
+// numberModel codes numbers from 0 to 2⁶³-1: how many bits there are, the three bits below the highest, and the lowest four, each with what was learned; and
+// what is between as it is. The zero value has learned nothing.
 type numberModel struct {
-	length [64]bit
-	head   [64][8]bit
-	lowest [64]bit
+	length [5]nibble // 15 is: that many and the next
+	head   [64]nibble
+	low    [64]nibble
 }
 
-func (m *numberModel) encode(e *rangeEncoder, v uint64) {
-	n := bits.Len64(v)
-	encodeTree(e, m.length[:], uint32(n), 6)
-	n-- // the highest bit is known
-	node := 1
-	for i := 0; i < 3 && n > 0; i++ {
-		n--
-		one := v>>n&1 == 1
-		e.encode(&m.head[bits.Len64(v)][node], one)
-		node = node << 1
-		if one {
-			node |= 1
+func (m *numberModel) encode(e *ansEncoder, v uint64) {
+	length := bits.Len64(v)
+	n := length
+	for i := range m.length {
+		e.nibble(&m.length[i], uint32(min(n, 15)), quick)
+		if n < 15 {
+			break
 		}
+		n -= 15
+	}
+	n = length - 1 // the highest bit is known
+	if n > 0 {
+		k := min(n, 3)
+		n -= k
+		e.nibble(&m.head[length], uint32(v>>n&(1<<k-1)), quick)
 	}
 	if n > 0 {
-		e.encodeEven(v>>1, n-1)
-		e.encode(&m.lowest[bits.Len64(v)], v&1 == 1)
+		k := min(n, 4)
+		e.even(v>>k, n-k)
+		e.nibble(&m.low[length], uint32(v&(1<<k-1)), quick)
 	}
 }
 
-func (m *numberModel) decode(d *rangeDecoder) uint64 {
-	length := int(decodeTree(d, m.length[:], 6))
+func (m *numberModel) decode(d *ansDecoder) uint64 {
+	length := 0
+	for i := range m.length {
+		n := int(d.nibble(&m.length[i], quick))
+		length += n
+		if n < 15 {
+			break
+		}
+	}
 	if length == 0 {
 		return 0
 	}
-	n, v, node := length-1, uint64(1), 1
-	for i := 0; i < 3 && n > 0; i++ {
-		n--
-		v, node = v<<1, node<<1
-		if d.decode(&m.head[length][node>>1]) {
-			v, node = v|1, node|1
-		}
+	length = min(length, 63)
+	n, v := length-1, uint64(1)
+	if n > 0 {
+		k := min(n, 3)
+		n -= k
+		v = v<<k | uint64(d.nibble(&m.head[length], quick))&(1<<k-1)
 	}
 	if n > 0 {
-		v = v<<(n-1) | d.decodeEven(n-1)
-		v <<= 1
-		if d.decode(&m.lowest[length]) {
-			v |= 1
-		}
+		k := min(n, 4)
+		v = v<<(n-k) | d.even(n-k)
+		v = v<<k | uint64(d.nibble(&m.low[length], quick))&(1<<k-1)
 	}
 	return v
 }
 
-// encodeTree codes the lowest n bits of v, highest first; each has its own estimate for each of the values before it.
-func encodeTree(e *rangeEncoder, nodes []bit, v uint32, n int) {
-	node := uint32(1)
-	for n--; n >= 0; n-- {
-		one := v >> n & 1
-		e.encode(&nodes[node], one == 1)
-		node = node<<1 | one
-	}
+// byteModel codes bytes: the upper half, and the lower one by that.
+type byteModel struct {
+	upper nibble
+	lower [16]nibble
 }
 
-// decodeTree is what Apply does most of the time. Which bit comes is hardly to be foretold, so nothing branches on it; and what is known of either bit
-// after this one is loaded before this one is known. nodes has 1<<n bits, n is at least 1.
-func decodeTree(d *rangeDecoder, nodes []bit, n int) uint32 {
-	width, code := d.width, d.code
-	nodes = nodes[:1<<n]
-	node := uint32(1)
-	b := nodes[1]
-	chance := b.chance()
-	for {
-		var zero, one bit // what follows
-		if n > 1 {
-			zero, one = nodes[node<<1], nodes[node<<1|1]
-		}
-		chanceZero, chanceOne := zero.chance(), one.chance()
+func (m *byteModel) encode(e *ansEncoder, b byte, p pace) {
+	e.nibble(&m.upper, uint32(b>>4), p)
+	e.nibble(&m.lower[b>>4], uint32(b&15), p)
+}
 
-		bound := width >> chanceBits * chance
-		rest, is := bits.Sub64(code, bound, 0) // 1 if code < bound
-		mask := -is
-		code = rest + bound&mask
-		width -= bound
-		width += (bound - width) & mask
-		nodes[node] = b.learned(uint32(mask))
-		node = node<<1 | uint32(is)
-		if width < leastWidth {
-			width <<= 32
-			code = code<<32 | d.next()
-		}
-		if n--; n == 0 {
-			break
-		}
-		b = zero ^ (zero^one)&bit(mask)
-		chance = chanceZero ^ (chanceZero^chanceOne)&mask
-	}
-	d.width, d.code = width, code
-	return node - uint32(len(nodes))
+func (m *byteModel) decode(d *ansDecoder, p pace) byte {
+	upper := d.nibble(&m.upper, p) & 15
+	return byte(upper<<4 | d.nibble(&m.lower[upper], p))
 }

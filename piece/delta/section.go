@@ -8,17 +8,17 @@ import (
 // limits are when a section ends, by what it has so far. Decoders hold its codes in memory.
 type limits struct {
 	output int64 // bytes that it makes
-	ops    int   // bytes of code
+	ops    int   // steps of its code
 	fresh  int   // new bytes, before they are coded: also in what portions they are stored as they are if they do not become shorter
 }
 
-var sectionLimits = limits{output: 256 << 20, ops: 1 << 20, fresh: 1 << 20}
+var sectionLimits = limits{output: 256 << 20, ops: 1 << 20, fresh: 256 << 10}
 
 const (
-	maxCopied = 4 << 20  // of one op
-	maxNew    = 1 << 20  // of one op
-	firstRead = 1 << 20  // of the codes, before any of them has come
-	maxCode   = 20 << 20 // what a decoder accepts of either code: a section may exceed its limits by an op
+	maxCopied = 1 << 20   // of one op
+	maxNew    = 256 << 10 // of one op
+	firstRead = 1 << 20   // of the codes, before any of them has come
+	maxCode   = 20 << 20  // what a decoder accepts of either code: a section may exceed its limits by an op
 )
 
 // sectionEncoder collects ops until flush writes them as a section.
@@ -27,14 +27,14 @@ type sectionEncoder struct {
 	limits limits
 	codec  *codec
 	refs   references
-	ops    *rangeEncoder
+	ops    *ansEncoder
 	fresh  freshEncoder
 	output int64
 	old    []byte // scratch
 }
 
 func newSectionEncoder(w io.Writer, l limits) *sectionEncoder {
-	return &sectionEncoder{w: w, limits: l, codec: new(codec), ops: newRangeEncoder()}
+	return &sectionEncoder{w: w, limits: l, codec: new(codec), ops: new(ansEncoder)}
 }
 
 // add takes an op of a file of which left bytes are to be made. old are the bytes that it copies, from p, and new those that it makes.
@@ -49,7 +49,7 @@ func (s *sectionEncoder) add(o op, left int64, t track, p place, old, new []byte
 
 // full says that the section should end.
 func (s *sectionEncoder) full() bool {
-	return s.output >= s.limits.output || len(s.ops.out) >= s.limits.ops || s.fresh.pending() >= s.limits.fresh
+	return s.output >= s.limits.output || len(s.ops.steps) >= s.limits.ops || s.fresh.pending() >= s.limits.fresh
 }
 
 // flush writes the section, if it is not empty, and begins a new one.
