@@ -3,6 +3,9 @@ package cli
 import (
 	"io"
 	"log/slog"
+	"sync"
+
+	"shoal/internal/daemon"
 )
 
 // env is what a command may touch. It is made once per invocation; settings, log and report are set
@@ -17,4 +20,7 @@ type env struct {
 	report   *reporter    // results, notices, progress, events
 
 	all []*command // for commands about commands: config, completion, help
+
+	limits sync.Mutex            // held while limits change, or are read for a node that begins
+	peers  map[*daemon.Peer]bool // that run just now, for a command that begins and ends them
 }

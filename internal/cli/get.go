@@ -124,6 +124,7 @@ func (e *env) get(ctx context.Context, source string) error {
 
 // fetch carries a request through: a node, the transfer, the summary, and seeding afterwards.
 func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, begin time.Time) (err error) {
+	defer e.reloading(ctx)()
 	r.Stall = e.settings.Duration("stall-timeout")
 	if d := e.settings.Duration("deadline"); d > 0 {
 		r.Deadline = begin.Add(d)
@@ -171,12 +172,15 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 // runningPeer is a node that takes part until it is stopped.
 type runningPeer struct {
 	*daemon.Peer
+	env    *env
 	cancel context.CancelFunc
 	group  *errgroup.Group
 }
 
 // startPeer makes a node, and runs it. hosts are those that the content comes from. One that stays answers others in the DHT.
 func (e *env) startPeer(ctx context.Context, private bool, hosts []string, stays bool) (*runningPeer, error) {
+	e.limits.Lock()
+	defer e.limits.Unlock()
 	role, _ := swarm.ParseRole(e.settings.String("role"))
 	config, around, err := e.swarmConfig(role, 0)
 	if err != nil {
@@ -195,9 +199,12 @@ func (e *env) startPeer(ctx context.Context, private bool, hosts []string, stays
 	}
 	e.log.Debug(node.DHT().String())
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := &runningPeer{node, cancel, &errgroup.Group{}}
+	p := &runningPeer{node, e, cancel, &errgroup.Group{}}
 	p.group.Go(func() error { return node.Run(running) })
-	p.group.Go(func() error { e.reloads(running, node.ChangeLimits); return nil })
+	if e.peers == nil {
+		e.peers = map[*daemon.Peer]bool{}
+	}
+	e.peers[node] = true
 	return p, nil
 }
 
@@ -214,6 +221,9 @@ func (p *runningPeer) looks() string {
 
 // stop ends the node, and waits for it.
 func (p *runningPeer) stop() error {
+	p.env.limits.Lock()
+	delete(p.env.peers, p.Peer)
+	p.env.limits.Unlock()
 	p.cancel()
 	return p.group.Wait()
 }

@@ -150,3 +150,54 @@ func TestLimitsOfARunningGetChange(t *testing.T) {
 		t.Errorf("%s is there still, want nothing left of commands that have ended", filepath.Dir(left))
 	}
 }
+
+// The limits of an update change while it fetches, over its socket and by SIGHUP; one that waits for the next version takes what the file says, and goes on.
+func TestLimitsOfARunningUpdateChange(t *testing.T) {
+	needsSignals(t)
+	t.Parallel()
+	p := newPublisher(t)
+	h := swarmtest.Local(t)
+	file := h.Path("shoal.toml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("limit-down = \"30K\"\n") // half a minute
+	u := h.Start("update", p.source, "--to", h.Path("opt"), "--root", p.root, "--listen", "127.0.0.1:0", "--every", "100ms", "--peers", "off", "--config", file)
+	confirmed := func(version string) {
+		t.Helper()
+		u.Expect("update", func(e swarmtest.Event) bool {
+			return e.String("state") == "confirmed" && e.String("version") == version
+		})
+	}
+	fetches := func() {
+		t.Helper()
+		u.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 0 })
+	}
+	fetches()
+	slowed := h.Run("limit", "--limit-down", "20K").Succeed().Expect("limits")
+	if now := slowed.Int("limit_down_now"); now != 20_000 {
+		t.Errorf("limits %v: want 20000 down", slowed)
+	}
+	write("limit-down = \"0\"\n")
+	u.Signal(syscall.SIGHUP)
+	confirmed("1") // at full speed
+
+	write("limit-down = \"25K\"\n")
+	u.Signal(syscall.SIGHUP) // nothing is fetched now
+	for begin := time.Now(); strings.Count(u.Stderr(), "read again") < 2; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("the file is not read again:\n%s", u.Stderr())
+		}
+	}
+	swarmtest.File(t, filepath.Join(p.content, "new.bin"), 1<<20)
+	p.publish("2")
+	fetches()
+	if next := h.Run("limit").Succeed().Expect("limits"); next.Int("limit_down_now") != 25_000 {
+		t.Errorf("limits %v: want the 25000 down of the file for the next version", next)
+	}
+	h.Run("limit", "--limit-down", "0").Succeed()
+	confirmed("2")
+}

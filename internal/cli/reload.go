@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"reflect"
 	"slices"
+	"sync"
 	"syscall"
 
 	"shoal/internal/daemon"
@@ -31,8 +32,31 @@ func (e *env) reloads(ctx context.Context, change func(map[string]string) error)
 	}
 }
 
+// reloading is reloads beside what a command does until the function that it returns is called, for the nodes that run then. When none does, the next one
+// begins with what the file says.
+func (e *env) reloading(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	g.Go(func() {
+		e.reloads(ctx, func(limits map[string]string) error {
+			for p := range e.peers {
+				if err := p.ChangeLimits(limits); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return func() {
+		cancel()
+		g.Wait()
+	}
+}
+
 // reload merges the settings anew and applies what is different.
 func (e *env) reload(change func(map[string]string) error) {
+	e.limits.Lock()
+	defer e.limits.Unlock()
 	s, err := e.settings.again()
 	if err != nil {
 		e.log.Error("the configuration file is not applied", "err", err)

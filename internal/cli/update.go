@@ -211,6 +211,7 @@ func (e *env) update(ctx context.Context, args []string) error {
 	if err := e.setHooks(&c); err != nil {
 		return err
 	}
+	defer e.reloading(ctx)()
 	c.Policy, c.Keep, c.Every = e.settings.String("policy"), int(e.settings.Int("keep")), e.settings.Duration("every")
 	if e.settings.Bool("dry-run") {
 		return e.updateDryRun(ctx, c)
