@@ -42,4 +42,20 @@ func TestReuseSharesBlocks(t *testing.T) {
 		t.Errorf("%v, and %d bytes were taken for %d that are here under another name", done, taken, size)
 	}
 	swarmtest.Same(t, two, filepath.Join(dir, "out", "app-2"))
+
+	// What is shared is held against the hashes all the same: of a file that is damaged, and is remembered as whole, the bad piece is fetched.
+	again := func(version string) swarmtest.Event {
+		return h.Run("get", base+"app@"+version, "--root", root, "--state-dir", h.Path("other"), "-o", filepath.Join(dir, "again")).Succeed().Expect("done")
+	}
+	again("1")
+	content[size/2] ^= 1
+	if err := os.WriteFile(filepath.Join(dir, "again", "app-1", "file"), content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before = free()
+	done = again("2")
+	if taken := before - free(); taken > size/8 || done.Int("from.origin") == 0 || done.Int("from.origin") > 100_000 {
+		t.Errorf("%v, and %d bytes were taken, where one piece of %d bytes is wrong", done, taken, size)
+	}
+	swarmtest.Same(t, two, filepath.Join(dir, "again", "app-2"))
 }
