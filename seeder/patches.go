@@ -33,8 +33,8 @@ type PatchConfig struct {
 // MadePatch is a patch that was made.
 type MadePatch struct {
 	From  string
-	Bytes int64
-	Kept  bool // it is clearly smaller than the archive, and published
+	Bytes int64 // of one that is not kept: it would have more
+	Kept  bool  // it is clearly smaller than the archive, and published
 }
 
 // patchShare is how much of the archive's size, or the content's if there is none, a patch may have to be worth it.
@@ -174,17 +174,22 @@ func addPatch(ctx context.Context, r *release.Repository, rel, from *release.Rel
 	if c.Progress != nil {
 		o.Progress = func(done, total int64) { c.Progress(from.Version, done, total) }
 	}
-	if err := draft.fill(func(w io.Writer) error { _, err := delta.Diff(ctx, old, new, w, o); return err }); err != nil {
-		return made, err
-	}
-	made.Bytes = draft.bytes
 	whole := rel.Tree().Bytes
 	if a := rel.Archive(); a != nil {
 		whole = a.Bytes
 	}
-	if float64(made.Bytes) > patchShare*float64(whole) {
+	most := int64(patchShare * float64(whole))
+	err = draft.fill(func(w io.Writer) error {
+		_, err := delta.Diff(ctx, old, new, &atMost{w, most}, o)
+		return err
+	})
+	if made.Bytes = most; errors.Is(err, errNotWorth) {
 		return made, nil
 	}
+	if err != nil {
+		return made, err
+	}
+	made.Bytes = draft.bytes
 	var p release.Patch
 	if made.Bytes < release.MaxSmallPatch {
 		if p.Data, err = os.ReadFile(draft.path()); err != nil {
@@ -200,4 +205,20 @@ func addPatch(ctx context.Context, r *release.Repository, rel, from *release.Rel
 	})
 	made.Kept = err == nil
 	return made, err
+}
+
+// errNotWorth is that a patch has so many bytes that it is not worth the rest of the work.
+var errNotWorth = errors.New("not clearly smaller than the whole")
+
+// atMost takes so many bytes.
+type atMost struct {
+	w    io.Writer
+	left int64
+}
+
+func (a *atMost) Write(b []byte) (int, error) {
+	if a.left -= int64(len(b)); a.left < 0 {
+		return 0, errNotWorth
+	}
+	return a.w.Write(b)
 }

@@ -206,11 +206,11 @@ func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.Publi
 			Bytes int64  `json:"bytes"`
 			Kept  bool   `json:"kept"`
 		}{m.From, m.Bytes, m.Kept}, func(w io.Writer) {
-			note := ""
 			if !m.Kept {
-				note = ", not worth it: not published"
+				fmt.Fprintf(w, "  patch      more than %s from %s, not worth it: not published\n", formatBytes(m.Bytes), m.From)
+				return
 			}
-			fmt.Fprintf(w, "  patch      %s from %s%s\n", formatBytes(m.Bytes), m.From, note)
+			fmt.Fprintf(w, "  patch      %s from %s\n", formatBytes(m.Bytes), m.From)
 		})
 	}
 	notices, err := seeder.AddPatches(ctx, r, c)
