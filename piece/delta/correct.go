@@ -43,8 +43,8 @@ func (r *references) apply(p place, b []byte, base int, differences []difference
 	shift := p.shift()
 	// differ changes the bytes before i that differ.
 	differ := func(i int) {
-		for len(differences) > 0 && int(differences[0].at)-base < i {
-			b[int(differences[0].at)-base] += differences[0].by
+		for len(differences) > 0 && differences[0].at()-base < i {
+			b[differences[0].at()-base] += differences[0].by()
 			differences = differences[1:]
 		}
 	}
@@ -52,7 +52,7 @@ func (r *references) apply(p place, b []byte, base int, differences []difference
 		if len(differences) == 0 {
 			return len(b)
 		}
-		return int(differences[0].at) - base
+		return differences[0].at() - base
 	}
 	for i, last := 2, len(b)-fieldBytes; i <= last; {
 		stop := min(last, next())

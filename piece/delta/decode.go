@@ -173,7 +173,7 @@ func (d *decoder) copy(ctx context.Context, o op, offset int64) error {
 		to := len(d.batch.data)
 		w := window{from: to - n, to: to, place: p}
 		for c.at < done+n {
-			d.batch.differences = append(d.batch.differences, difference{int32(w.from + c.at - done), c.by})
+			d.batch.differences = append(d.batch.differences, differs(w.from+c.at-done, c.by))
 			if err := c.find(c.at + 1); err != nil {
 				return err
 			}

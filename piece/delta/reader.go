@@ -33,8 +33,8 @@ type openFile struct {
 
 const (
 	pageSize    = 16 << 10 // with 64 KiB an update of bun, which copies from here and there, reads more than twice as much
-	fewPages    = 4 << 20  // bytes kept at first: memory that is touched first costs more than to read what is hardly wanted again
-	backPerPage = 16       // so many pages have to come back before one more is kept
+	fewPages    = 1 << 20  // bytes kept at first: memory that is touched first costs more than to read what is hardly wanted again
+	backPerPage = 8        // so many pages have to come back before one more is kept
 	mostPages   = 24 << 20 // bytes kept at most: small files are made from about that much at a time (Options.Memory)
 	directBytes = 32 << 10 // what is longer is read past the pages
 	mostOpen    = 16

@@ -9,7 +9,7 @@ import (
 // called Apply hands them to the sink. The new bytes of ops have a decoder of their own. Batches go from stage to stage, and around.
 
 const (
-	batchBytes  = 128 << 10 // copyBytes at least
+	batchBytes  = 64 << 10 // copyBytes at least
 	mostBatches = 6
 )
 
@@ -28,11 +28,13 @@ type window struct {
 	differences int // of the batch, up to its end
 }
 
-// A difference is by how much a byte differs from the old one, after that was corrected.
-type difference struct {
-	at int32 // in data
-	by byte
-}
+// A difference is by how much a byte differs from the old one, after that was corrected: in its lowest 8 bits. Above is where, in data.
+type difference uint32
+
+func differs(at int, by byte) difference { return difference(at)<<8 | difference(by) }
+
+func (d difference) at() int  { return int(d >> 8) }
+func (d difference) by() byte { return byte(d) }
 
 // stages are between a decoder and who takes what it makes. Each channel has room for all batches.
 type stages struct {
