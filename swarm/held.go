@@ -1,6 +1,9 @@
 package swarm
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Hold says what a transfer is held back by, or would be if it were faster.
 type Hold uint8
@@ -71,7 +74,7 @@ const busyShare = 0.9
 func (s *session) fetchHeld() Hold {
 	c := &s.t.counts
 	down := float64(c.downRate.Load())
-	if limit := s.t.node.down[away].Rate(); limit > 0 && (down >= busyShare*float64(limit) || s.outstanding[away] >= s.mostAsked(away)/2) {
+	if s.limited(away, down) || s.limited(near, down) {
 		return HoldLimit
 	}
 	fast := down > 0 && down >= busyShare*float64(c.peakDownPerSec.Load())
@@ -114,11 +117,25 @@ func (s *session) fetchHeld() Hold {
 	return HoldPieces
 }
 
+// limited says whether what is asked for over a lane is held back by a limit that was set.
+func (s *session) limited(l lane, down float64) bool {
+	limit := s.rateIn(l)
+	if limit == 0 || down < busyShare*float64(limit) && s.outstanding[l] < s.mostAsked(l)/2 {
+		return false
+	}
+	return slices.ContainsFunc(s.conns, func(o *conn) bool { return o.outstanding > 0 && o.lane.Load() == l }) ||
+		l == away && slices.ContainsFunc(s.webs, func(w *webSeed) bool { return len(w.runs) > 0 })
+}
+
 func (s *session) seedHeld() Hold {
 	c := &s.t.counts
 	up := float64(c.upRate.Load())
-	if limit := s.t.node.up[away].Rate(); limit > 0 && up >= busyShare*float64(limit) {
-		return HoldLimit
+	for l := range lanes {
+		limit := s.t.node.up[l].Rate()
+		lacks := func(o *conn) bool { return !o.seed && o.lane.Load() == l }
+		if limit > 0 && up >= busyShare*float64(limit) && slices.ContainsFunc(s.conns, lacks) {
+			return HoldLimit
+		}
 	}
 	if up > 0 && up >= busyShare*float64(c.peakUp.Load()) {
 		return HoldLink

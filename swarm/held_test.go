@@ -52,6 +52,18 @@ func TestHeldBy(t *testing.T) {
 			b.t.counts.downRate.Store(95)
 			b.t.node.SetLimits(Limits{Down: 100})
 		}, HoldLimit},
+		{"at the limit for machines near by", func(b *bench, c *conn) {
+			c.useful, c.outstanding, c.class = 1, leaf, LAN
+			c.lane.Store(near)
+			b.t.counts.downRate.Store(95)
+			b.t.node.SetLimits(Limits{LAN: 100})
+		}, HoldLimit},
+		{"a neighbour is asked, and only others are limited", func(b *bench, c *conn) {
+			c.useful, c.outstanding, c.class = 1, leaf, LAN
+			c.lane.Store(near)
+			b.t.counts.downRate.Store(95)
+			b.t.node.SetLimits(Limits{Down: 10})
+		}, HoldLAN},
 	} {
 		b := newBench(tor, want)
 		b.fetch = &store{}
@@ -66,6 +78,33 @@ func TestHeldBy(t *testing.T) {
 		b.account(now.Add(tickTime))
 		if held := b.t.Stats().Held; held[c.want] != tickTime {
 			t.Errorf("%s: after %v held for %v", c.what, tickTime, held)
+		}
+	}
+}
+
+// A seed is held back by the limit of those who lack something, if it gives as much as that allows.
+func TestSeedHeldBy(t *testing.T) {
+	tor, _, want := makeContent(t, 4*leaf, piece.BuildConfig{PieceLength: leaf})
+	for _, c := range []struct {
+		what   string
+		limits Limits
+		lane   lane
+		want   Hold
+	}{
+		{"machines elsewhere, at their limit", Limits{Up: 100}, away, HoldLimit},
+		{"machines near by, at theirs", Limits{LAN: 100}, near, HoldLimit},
+		{"machines near by, beyond that of others", Limits{Up: 10}, near, HoldLink},
+		{"machines elsewhere, beyond that of the near", Limits{LAN: 10}, away, HoldLink},
+	} {
+		b := newBench(tor, want)
+		x := &conn{introduced: true, class: Peers}
+		x.lane.Store(c.lane)
+		b.conns = []*conn{x}
+		b.t.node.SetLimits(c.limits)
+		b.t.counts.upRate.Store(95)
+		b.t.counts.peakUp.Store(100)
+		if got := b.seedHeld(); got != c.want {
+			t.Errorf("%s: held by %v, want %v", c.what, got, c.want)
 		}
 	}
 }
