@@ -37,7 +37,7 @@ const (
 )
 
 // BesideMemory is what Diff may take besides Options.Memory, in bytes, whatever is compared: the text of new bytes and what finds repeats in it (fresh.go).
-const BesideMemory = 64 << 20
+const BesideMemory = 76 << 20
 
 // DefaultMemory is what a patch may take where nothing else is said, in bytes: 14 for each of the largest file of either version, 84 MiB at least and 2 GiB at most.
 func DefaultMemory(old, new *piece.Info) int64 {

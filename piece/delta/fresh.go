@@ -157,7 +157,8 @@ type repeat struct{ length, distance, worth int }
 // repeatFinder finds repeats with a hash of four bytes and chains of their places, and a hash of three bytes for the last place alone.
 type repeatFinder struct {
 	b       []byte
-	shift   int // of hashes: there are about as many as places, or chains of noise would be long
+	shift   int // of hashes of three bytes
+	shift4  int // of four: there are about as many as places, or chains of noise would be long
 	entered int // places before this one can be found
 	three   []int32
 	four    []int32
@@ -172,8 +173,9 @@ const (
 // grow goes on with a text that is longer.
 func (f *repeatFinder) grow(b []byte) {
 	f.b = b
-	if log := min(max(bits.Len(uint(len(b))), 8), 20); len(f.three) < 1<<log {
-		*f = repeatFinder{b: b, shift: 32 - log, three: make([]int32, 1<<log), four: make([]int32, 1<<log), before: f.before}
+	if log := min(max(bits.Len(uint(len(b))), 8), 22); len(f.four) < 1<<log {
+		log3 := min(log, 20)
+		*f = repeatFinder{b: b, shift: 32 - log3, shift4: 32 - log, three: make([]int32, 1<<log3), four: make([]int32, 1<<log), before: f.before}
 	}
 	if ring := min(1<<bits.Len(uint(len(b))), freshWindow); len(f.before) < ring {
 		f.before = append(make([]int32, 0, ring), f.before...)[:ring]
@@ -194,7 +196,7 @@ func (f *repeatFinder) hashThree(b []byte) uint32 {
 }
 
 func (f *repeatFinder) hashFour(b []byte) uint32 {
-	return binary.LittleEndian.Uint32(b) * 2654435761 >> f.shift
+	return binary.LittleEndian.Uint32(b) * 2654435761 >> f.shift4
 }
 
 // advance makes places before at known.
