@@ -8,7 +8,7 @@ type filePlan struct {
 	begin  track
 }
 
-// decoder is the first stage of Apply: it reads the sections of a patch one after the other, and the old bytes that their ops copy.
+// decoder is the first stage of Apply: it reads the sections of a patch one after the other.
 type decoder struct {
 	r   *byteReader
 	old source
@@ -152,7 +152,7 @@ func (d *decoder) room(ctx context.Context, least, most int) (b []byte, err erro
 	return d.batch.data[at:], nil
 }
 
-// copy reads the old bytes of o, and where they differ. They go to offset in the new file.
+// copy makes room for the old bytes of o, and decodes where they differ. They go to offset in the new file.
 func (d *decoder) copy(ctx context.Context, o op, offset int64) error {
 	c := differing{codec: d.codec, ops: d.ops, end: o.copied}
 	d.codec.row = 0
@@ -163,11 +163,7 @@ func (d *decoder) copy(ctx context.Context, o op, offset int64) error {
 	p.start, p.stop = d.old.bounds(o.pos)
 	for done := 0; done < o.copied; {
 		n := min(o.copied-done, copyBytes)
-		b, err := d.room(ctx, n, n)
-		if err != nil {
-			return err
-		}
-		if err := d.old.read(b, p.pos); err != nil {
+		if _, err := d.room(ctx, n, n); err != nil {
 			return err
 		}
 		to := len(d.batch.data)

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Apply works in stages beside each other. A decoder reads the patch, and the old bytes that its ops copy; a corrector makes new bytes of them; and who
+// Apply works in stages beside each other. A decoder reads the patch; the old bytes that its ops copy are read; a corrector makes new bytes of them; and who
 // called Apply hands them to the sink. The new bytes of ops have a decoder of their own. Batches go from stage to stage, and around.
 
 const (
@@ -38,30 +38,57 @@ func (d difference) by() byte { return byte(d) }
 
 // stages are between a decoder and who takes what it makes. Each channel has room for all batches.
 type stages struct {
-	decoded, made, free chan *batch
-	begun               int   // batches that there are; the decoder's
-	err                 error // what the decoder ended with, once made is closed
-	stop                context.CancelFunc
+	decoded, read, made, free chan *batch
+	begun                     int   // batches that there are; the decoder's
+	err                       error // what the decoder or reading ended with, once made is closed
+	stop                      context.CancelFunc
 }
 
 // newStages begins to make files.
 func newStages(ctx context.Context, r *byteReader, old source, files []filePlan) *stages {
-	s := &stages{decoded: make(chan *batch, mostBatches), made: make(chan *batch, mostBatches), free: make(chan *batch, mostBatches)}
+	s := &stages{}
+	for _, c := range []*chan *batch{&s.decoded, &s.read, &s.made, &s.free} {
+		*c = make(chan *batch, mostBatches)
+	}
 	ctx, s.stop = context.WithCancel(ctx)
+	var decoded error
 	go func() {
 		defer close(s.decoded)
 		d := decoder{r: r, old: old, stages: s}
-		s.err = d.run(ctx, files)
+		decoded = d.run(ctx, files)
+	}()
+	go func() {
+		defer close(s.read)
+		for b := range s.decoded {
+			if s.err = b.read(old); s.err != nil {
+				s.stop()
+				for range s.decoded { // until it has stopped
+				}
+				return
+			}
+			s.read <- b
+		}
+		s.err = decoded
 	}()
 	go func() {
 		defer close(s.made)
 		var refs references
-		for b := range s.decoded {
+		for b := range s.read {
 			refs.correctBatch(b)
 			s.made <- b
 		}
 	}()
 	return s
+}
+
+// read reads the old bytes of a batch.
+func (b *batch) read(old source) error {
+	for _, w := range b.copies {
+		if err := old.read(b.data[w.from:w.to], w.pos); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // empty is a batch that is free.

@@ -80,6 +80,7 @@ func apply(ctx context.Context, old delta.Tree, new *piece.Info, patch, to strin
 		return err
 	}
 	defer f.Close()
+	debug.SetGCPercent(150) // as get does
 	start := time.Now()
 	if err := delta.Apply(ctx, old, f, delta.Want{V2: new.V2, Length: new.Length}, &directory{path: to}); err != nil {
 		return err
