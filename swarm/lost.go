@@ -8,16 +8,11 @@ func (t *Transfer) Lost() []int {
 	if err != nil {
 		return nil
 	}
-	lost := make(chan []int, 1)
-	if !s.do(func() { lost <- s.lost() }) {
+	var lost []int
+	if !s.call(func() { lost = s.lost() }) {
 		return nil
 	}
-	select {
-	case pieces := <-lost:
-		return pieces
-	case <-s.ended:
-		return nil
-	}
+	return lost
 }
 
 func (s *session) lost() (pieces []int) {

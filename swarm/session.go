@@ -146,6 +146,20 @@ func (s *session) do(f func()) bool {
 	}
 }
 
+// call has the loop run f, and waits until it has. It says no when the loop ended before.
+func (s *session) call(f func()) bool {
+	done := make(chan struct{})
+	if !s.do(func() { f(); close(done) }) {
+		return false
+	}
+	select {
+	case <-done:
+		return true
+	case <-s.ended:
+		return false
+	}
+}
+
 // idleTime is how long a seed without connections stays awake.
 const idleTime = 30 * time.Second
 

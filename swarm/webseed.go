@@ -21,8 +21,9 @@ type webSeed struct {
 	url   string
 	host  string // HOST:PORT of src
 	class atomic.Uint32
-	probe func() // asks once what it is
-	spare int    // 0: asked with the others; else only while those with smaller numbers fail
+	probe func()        // asks once what it is
+	spare int           // 0: asked with the others; else only while those with smaller numbers fail
+	turn  chan struct{} // full while a worker looks for something to fetch: the others wait behind it
 
 	// All below belongs to the loop.
 	runs    map[*webRun]struct{} // under way
@@ -73,7 +74,8 @@ func (s *session) startWebSeeds(ctx context.Context) {
 			s.log.Warn("web seed left out", "source", url, "err", err)
 			return
 		}
-		w := &webSeed{s: s, src: src, url: url, host: src.Addr(), spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool)}
+		w := &webSeed{s: s, src: src, url: url, host: src.Addr(), spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool),
+			turn: make(chan struct{}, 1)}
 		w.class.Store(uint32(class))
 		s.webs = append(s.webs, w)
 		if probe {
@@ -118,41 +120,41 @@ func (s *session) startWebSeeds(ctx context.Context) {
 
 // webWorker fetches runs from a web seed until there is nothing left to fetch.
 func (s *session) webWorker(ctx context.Context, w *webSeed) {
-	type order struct {
-		run  *webRun
-		over bool
-	}
-	reply := make(chan order, 1)
 	for {
 		runCtx, cancel := context.WithCancel(ctx)
-		var o order
-		if !s.do(func() { reply <- order{s.webWork(w, cancel), w.dead || s.complete()} }) {
+		run := s.nextRun(ctx, w, cancel)
+		if run == nil {
 			cancel()
 			return
 		}
-		select {
-		case o = <-reply:
-		case <-s.ended:
-			o.over = true
-		}
-		switch {
-		case o.run != nil:
-			a := assembler{s: s, ctx: runCtx, run: o.run}
-			err := a.fetch()
-			cancel()
-			if !s.do(func() { s.webDone(o.run, err) }) {
-				return
-			}
-			continue
-		case o.over:
-			cancel()
-			return
-		}
+		a := assembler{s: s, ctx: runCtx, run: run}
+		err := a.fetch()
 		cancel()
+		if !s.do(func() { s.webDone(run, err) }) {
+			return
+		}
+	}
+}
+
+// nextRun waits until a web seed is to fetch something; nil: never again. One worker looks, not all of them: where peers give all there is, looking
+// would be most of what wakes this machine.
+func (s *session) nextRun(ctx context.Context, w *webSeed, stop context.CancelFunc) *webRun {
+	select {
+	case w.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
+	defer func() { <-w.turn }()
+	var run *webRun
+	for {
+		var over bool
+		if !s.call(func() { run, over = s.webWork(w, stop), w.dead || s.complete() }) || run != nil || over {
+			return run
+		}
 		select {
 		case <-time.After(tickTime / 2):
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }
