@@ -46,16 +46,20 @@ func (o *outbox) poke() {
 	}
 }
 
-// put appends control messages through f.
+// put appends control messages through f, if any: the writers of all peers would else wake for each piece that is here.
 func (o *outbox) put(f func(b []byte) []byte) {
 	o.mu.Lock()
+	before := len(o.control)
 	o.control = f(o.control)
+	more := len(o.control) > before
 	full := int64(len(o.control)) > maxUnsent+32*o.pieces.Load()
 	o.mu.Unlock()
 	if full {
 		o.overflow()
 	}
-	o.poke()
+	if more {
+		o.poke()
+	}
 }
 
 // later has the writer append an answer when it gets to it, ahead of blocks: what is long or has
