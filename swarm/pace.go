@@ -99,11 +99,11 @@ func (p *Pace) WaitN(ctx context.Context, n int) error {
 // maxSleep keeps a wait at a tiny rate within what a duration can say.
 const maxSleep = time.Hour
 
-// slice is how many bytes to let through at once, of n: what takes 5 ms, so that no queue comes of
-// it and nobody waits long behind another.
+// slice is how many bytes to let through at once, of n: what takes 10 ms, so that no queue comes of
+// it and nobody waits long behind another. Each slice costs a timer and a packet that is not full.
 func (p *Pace) slice(n int64) int64 {
 	if rate := p.rate.Load(); rate > 0 {
-		return min(n, max(rate/200, leastSlice))
+		return min(n, max(rate/100, leastSlice))
 	}
 	return n
 }

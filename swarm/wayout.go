@@ -15,8 +15,9 @@ type wayOut struct {
 	known bool      // the line was full of late: it carries no more than rate
 	onWay int64     // an upper bound: as last looked at, and what was handed out since
 	least time.Duration
-	held  bool // something waits for the line
-	flat  int  // samples of a full line in a row that were no better than before
+	again time.Time // when it may be looked at again: it was full
+	held  bool      // something waits for the line
+	flat  int       // samples of a full line in a row that were no better than before
 }
 
 const (
@@ -27,8 +28,8 @@ const (
 	// leastOnWay and firstOnWay are what may be on its way at any rate, and at one that is not known.
 	leastOnWay = 32 << 10
 	firstOnWay = 256 << 10
-	// holdTime is how often a line that is full is looked at.
-	holdTime = 4 * time.Millisecond
+	// holdTime is how often a line that is full is looked at: what lies before it lasts for longer.
+	holdTime = 10 * time.Millisecond
 	// stuckTime without an acknowledgement, and what is on its way to a peer does not count: it is not in our line.
 	stuckTime = 500 * time.Millisecond
 	// startFlat and probeEvery are samples; growth is what counts as more.
@@ -120,17 +121,23 @@ func (c *conn) takes(l *wayOut, most int64, now time.Time) bool {
 	if c.inflight+c.wire.queued < ahead {
 		return true
 	}
-	if c.look(now); c.inflight+c.wire.queued < ahead {
-		return true
+	if now.Sub(c.gaugedAt) >= holdTime {
+		if c.look(now); c.inflight+c.wire.queued < ahead {
+			return true
+		}
 	}
 	l.held = true
 	return false
 }
 
-// hasRoom says whether a line takes more. It looks at sockets only when they may be full.
+// hasRoom says whether a line takes more. It looks at sockets only when they may be full, and not again soon if they are.
 func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 	if l.onWay < l.limit() {
 		return true
+	}
+	if now.Before(l.again) {
+		l.held, l.full = true, true
+		return false
 	}
 	l.onWay = 0
 	for i := len(s.writing.conns) - 1; i >= 0; i-- {
@@ -149,7 +156,7 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 	if l.onWay < l.limit() {
 		return true
 	}
-	l.held, l.full = true, true
+	l.held, l.full, l.again = true, true, now.Add(holdTime)
 	return false
 }
 
