@@ -63,7 +63,7 @@ func TestHavesAreCollectedForLongerAmongMany(t *testing.T) {
 	for _, c := range []struct {
 		peers, lan int
 		want, only time.Duration // only: of a piece that nobody else has
-	}{{0, 0, 20 * ms, 20 * ms}, {4, 0, 20 * ms, 20 * ms}, {16, 0, 48 * ms, 20 * ms}, {80, 0, 240 * ms, 20 * ms}, {80, 5, 20 * ms, 20 * ms}} {
+	}{{0, 0, 20 * ms, 20 * ms}, {4, 0, 20 * ms, 20 * ms}, {16, 0, 80 * ms, 20 * ms}, {80, 0, 400 * ms, 20 * ms}, {80, 5, 20 * ms, 20 * ms}, {80, 20, 50 * ms, 20 * ms}} {
 		s := session{conns: make([]*conn, c.peers), lan: make([]*conn, c.lan), pick: newPicker(2, rand.New(rand.NewPCG(1, 1)), false)}
 		s.pick.gained(0)
 		s.fresh = []int{0}
