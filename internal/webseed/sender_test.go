@@ -89,7 +89,7 @@ func TestASlowReaderGetsAll(t *testing.T) {
 				t.Skip("the kernel does not say")
 			}
 			t.Parallel()
-			h, _, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.sendTime = time.Second })
+			h, _, _, _ := serveTree(t, size, func(h *Handler, _ *Content) { h.sendTime = 3 * time.Second })
 			s := httptest.NewUnstartedServer(h)
 			s.Config.ConnContext = prepare
 			s.Start()
@@ -103,7 +103,7 @@ func TestASlowReaderGetsAll(t *testing.T) {
 			io.WriteString(c, "GET /file.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 			var got bytes.Buffer
 			for begin := time.Now(); err == nil; {
-				if time.Since(begin) < 2500*time.Millisecond { // a slice takes longer than sendTime
+				if time.Since(begin) < 7*time.Second { // a slice takes longer than sendTime
 					time.Sleep(80 * time.Millisecond)
 				}
 				_, err = io.CopyN(&got, c, 64<<10)
