@@ -33,8 +33,8 @@ func (e *env) verifies(ctx context.Context, args []string) (*toVerify, error) {
 	if _, missing := os.Lstat(args[0]); missing != nil {
 		return nil, cmp.Or(err, missing)
 	}
-	if to, inPlace, version, ok := updater.Find(args[0]); ok {
-		return e.verifiesInstalled(updater.Config{To: to, InPlace: inPlace, Log: e.log}, version)
+	if c, version, ok := e.updaterOf(args[0]); ok {
+		return e.verifiesInstalled(c, version)
 	}
 	known, err := deliver.KnownAt(e.settings.String("state-dir"), args[0])
 	if err != nil {
@@ -74,6 +74,9 @@ func (e *env) verifiesRelease(ctx context.Context, src deliver.Source, path []st
 	state := e.settings.String("state-dir")
 	if len(path) == 0 && src.Release.Version != "" && src.Release.Repository == nil { // nobody need be asked
 		if known := deliver.KnownRelease(state, src.Release.App+"@"+src.Release.Version, ""); known != nil {
+			if c, _, ok := e.updaterOf(known.Path); ok {
+				return e.verifiesInstalled(c, src.Release.Version)
+			}
 			return e.verifiesKnown(known), nil
 		}
 	}
@@ -92,8 +95,9 @@ func (e *env) verifiesRelease(ctx context.Context, src deliver.Source, path []st
 		if err != nil {
 			return nil, err
 		}
-		if to, inPlace, version, ok := updater.Find(path[0]); ok {
-			return e.verifiesInstalled(updater.Config{To: to, InPlace: inPlace, App: found.Release.App, Log: e.log}, cmp.Or(version, found.Release.Version))
+		if c, version, ok := e.updaterOf(path[0]); ok {
+			c.App = found.Release.App
+			return e.verifiesInstalled(c, cmp.Or(version, found.Release.Version))
 		}
 		return e.verifiesAt(t, path[0], src, r)
 	}
@@ -102,7 +106,16 @@ func (e *env) verifiesRelease(ctx context.Context, src deliver.Source, path []st
 		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: fmt.Sprintf("where %s lies is not known here: nobody has put it anywhere with this state directory", ref),
 			Hint: "say where: shoal verify " + ref + " PATH"}
 	}
+	if c, version, ok := e.updaterOf(known.Path); ok {
+		return e.verifiesInstalled(c, cmp.Or(version, found.Release.Version))
+	}
 	return e.verifiesAt(known.Torrent, known.Path, src, r)
+}
+
+// updaterOf is the updater of what is installed at path, or into which it leads, and the version that path is of; "" is the one in place.
+func (e *env) updaterOf(path string) (c updater.Config, version string, ok bool) {
+	to, inPlace, version, ok := updater.Find(path)
+	return updater.Config{To: to, InPlace: inPlace, Log: e.log}, version, ok
 }
 
 // verifiesKnown is for what was put somewhere.

@@ -28,6 +28,8 @@ type Request struct {
 
 	// From are directories in which older versions lie: their trees themselves, or directories that have them. Dir is looked at as well. For Stage.
 	From []string
+	// Doubtful says that they are hashed, also where the state directory knows what they were.
+	Doubtful bool
 	// V2 is the release's info hash, if it is known which one it must be, in hex. For who resolves it.
 	V2 string
 	// StateDir is where the metainfo of installed versions is kept; may be empty. For Stage.

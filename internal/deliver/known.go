@@ -61,7 +61,7 @@ func KnownAt(stateDir, path string) (*Known, error) {
 func KnownRelease(stateDir, ref, v2 string) *Known {
 	s := installed{stateDir}
 	for where, hash := range s.places(math.MaxInt) {
-		if hash == v2 || v2 == "" && s.release(hash) == ref {
+		if (hash == v2 || v2 == "" && s.release(hash) == ref) && disk.Exists(where) {
 			return s.known(hash, where)
 		}
 	}

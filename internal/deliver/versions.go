@@ -68,7 +68,10 @@ func (r *Request) versions(ctx context.Context, patches []release.Artefact) (lis
 		if len(list) == maxVersions {
 			break
 		}
-		v := r.recognize(state, places, path, patches)
+		var v *version
+		if !r.Doubtful {
+			v = r.recognize(state, places, path, patches)
+		}
 		if v == nil {
 			if v, err = r.examine(ctx, path, patches); err != nil {
 				return nil, err

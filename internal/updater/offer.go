@@ -19,6 +19,7 @@ type Offer struct {
 	Withdrawn string
 	// Rollout is how far the version may have spread; nil: everywhere.
 	Rollout *Rollout
+	Damaged bool // it is here, and not as it should be
 }
 
 // Ask is what a Source is asked for.
@@ -41,6 +42,8 @@ type Places struct {
 	Old string // a directory with an older version, or this one, to use what is right in it; "": there is none
 	// Give is a directory where archives and patches may stay, for as long as the version is the one that runs.
 	Give string
+	// Final is where the content will lie when it is installed.
+	Final func(info *piece.Info) string
 }
 
 // Fetched is content on this disk, and its description, by which it is verified again.

@@ -34,9 +34,11 @@ func Find(path string) (to string, inPlace bool, version string, ok bool) {
 	if err != nil {
 		return "", false, "", false
 	}
-	to = filepath.Dir(filepath.Dir(real))
-	if l, err := newLayout(to, false, &drive{}); err == nil && disk.Exists(l.journal()) && filepath.Dir(real) == l.versions() {
-		return to, false, filepath.Base(real), true
+	for _, version := range []string{real, filepath.Dir(real)} { // or the one file of it
+		to := filepath.Dir(filepath.Dir(version))
+		if l, err := newLayout(to, false, &drive{}); err == nil && disk.Exists(l.journal()) && filepath.Dir(version) == l.versions() {
+			return to, false, filepath.Base(version), true
+		}
 	}
 	return "", false, "", false
 }
@@ -75,7 +77,7 @@ func (u *Updater) Repair(ctx context.Context, version string) (*Fetched, error) 
 		return nil, err
 	}
 	j := u.journal
-	o := &Offer{App: u.app, Version: version, V2: j.hash(version)}
+	o := &Offer{App: u.app, Version: version, V2: j.hash(version), Damaged: true}
 	if !u.layout.has(version) || o.V2 == "" {
 		return nil, fmt.Errorf("%w: what %s should be is not known", ErrNothing, ref(u.app, version))
 	}

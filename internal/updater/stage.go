@@ -76,7 +76,15 @@ func (u *Updater) clearStage(but string) error {
 
 // places are those of a version, where another one runs. What a fetch begins with is the version itself, if it is still here, or the one that runs.
 func (l *layout) places(version, running string) Places {
-	p := Places{Dir: l.stage(version), Give: l.given(version)}
+	p := Places{Dir: l.stage(version), Give: l.given(version), Final: func(info *piece.Info) string {
+		switch {
+		case l.inPlace:
+			return l.current()
+		case info.Dir:
+			return l.version(version)
+		}
+		return filepath.Join(l.version(version), info.Name)
+	}}
 	for _, v := range []string{version, running} {
 		if v != "" && l.has(v) {
 			p.Old = l.version(v)
