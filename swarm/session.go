@@ -246,8 +246,8 @@ func (s *session) run(ctx context.Context) {
 				tick.Reset(quietTime)
 			}
 		}
-		if s.holdSoon() {
-			hold.Reset(holdTime)
+		if in, soon := s.holdSoon(); soon {
+			hold.Reset(in)
 		}
 		if slow && !s.quiet() {
 			slow = false

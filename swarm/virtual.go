@@ -162,8 +162,8 @@ func (v *Virtual) turn() {
 		v.slow = false
 		v.tickIn(tickTime)
 	}
-	if v.s.holdSoon() {
-		v.fabric.After(v, holdTime*time.Duration(v.coarse), func() {
+	if in, soon := v.s.holdSoon(); soon {
+		v.fabric.After(v, in*time.Duration(v.coarse), func() {
 			v.s.holding = false
 			v.s.serve(v.s.now())
 			v.turn()

@@ -28,8 +28,10 @@ const (
 	// leastOnWay and firstOnWay are what may be on its way at any rate, and at one that is not known.
 	leastOnWay = 32 << 10
 	firstOnWay = 256 << 10
-	// holdTime is how often a line that is full is looked at: what lies before it lasts for longer.
-	holdTime = 10 * time.Millisecond
+	// holdTime is how often a line that is full is looked at: what lies before it lasts for longer. Of one that is not known that cannot be said:
+	// it is looked at whenever something happens, and each firstHold.
+	holdTime  = 10 * time.Millisecond
+	firstHold = 4 * time.Millisecond
 	// stuckTime without an acknowledgement, and what is on its way to a peer does not count: it is not in our line.
 	stuckTime = 500 * time.Millisecond
 	// startFlat and probeEvery are samples; growth is what counts as more.
@@ -121,7 +123,7 @@ func (c *conn) takes(l *wayOut, most int64, now time.Time) bool {
 	if c.inflight+c.wire.queued < ahead {
 		return true
 	}
-	if now.Sub(c.gaugedAt) >= holdTime {
+	if l.rate == 0 || now.Sub(c.gaugedAt) >= holdTime {
 		if c.look(now); c.inflight+c.wire.queued < ahead {
 			return true
 		}
@@ -135,7 +137,7 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 	if l.onWay < l.limit() {
 		return true
 	}
-	if now.Before(l.again) {
+	if l.rate > 0 && now.Before(l.again) {
 		l.held, l.full = true, true
 		return false
 	}
@@ -207,15 +209,21 @@ func (l *wayOut) take(second int64, rate float64) {
 	l.rate, l.known = l.rates.best(second)
 }
 
-// holdSoon is called after each turn of the loop. It says that a timer is to serve again in holdTime.
-func (s *session) holdSoon() bool {
-	held := s.lines[away].held || s.lines[near].held
-	s.lines[away].held, s.lines[near].held = false, false
-	if !held || s.holding {
-		return false
+// holdSoon is called after each turn of the loop. If soon, a timer is to serve again when so much time has passed.
+func (s *session) holdSoon() (in time.Duration, soon bool) {
+	in = holdTime
+	for i := range s.lines {
+		l := &s.lines[i]
+		if l.held && l.rate == 0 {
+			in = firstHold
+		}
+		soon, l.held = soon || l.held, false
+	}
+	if !soon || s.holding {
+		return 0, false
 	}
 	s.holding = true
-	return true
+	return in, true
 }
 
 // carries is how many bytes per second the line carries; 0: it was not full of late, and nobody knows.
