@@ -34,6 +34,8 @@ type Request struct {
 	V2 string
 	// StateDir is where the metainfo of installed versions is kept; may be empty. For Stage.
 	StateDir string
+	// Final is where the content will be moved to, which the state directory is to know; nil: it stays. For Stage.
+	Final func(info *piece.Info) string
 	// Artefacts is where archives and patches that were fetched stay, so that they can be given to others: KEY/NAME and KEY.torrent, by their v2 info hashes;
 	// "": they are removed. For Stage.
 	Artefacts string

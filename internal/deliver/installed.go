@@ -52,28 +52,14 @@ func (s installed) keep(t *piece.Torrent, path, release string) error {
 			return err
 		}
 	}
-	if err := disk.WriteFile(s.file(v2, "release"), []byte(release+"\n"), 0o644); err != nil {
-		return err
-	}
-	return s.lies(v2, path)
-}
-
-// lies remembers that a content lies at path.
-func (s installed) lies(v2, path string) error {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
-	return disk.WriteFile(s.file(v2, "at"), []byte(absolute+"\n"), 0o644)
-}
-
-// Moved remembers that a content, by its v2 info hash in hex, lies at path and no longer where it was put.
-func Moved(stateDir, v2, path string) error {
-	s := installed{stateDir}
-	if s.torrent(v2) == nil {
-		return nil
+	if err := disk.WriteFile(s.file(v2, "release"), []byte(release+"\n"), 0o644); err != nil {
+		return err
 	}
-	return s.lies(v2, path)
+	return disk.WriteFile(s.file(v2, "at"), []byte(absolute+"\n"), 0o644)
 }
 
 // release is APP@VERSION of a content; "": it is not known.

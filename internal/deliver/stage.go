@@ -330,7 +330,11 @@ func (s *stager) finish(ctx context.Context) error {
 			s.out.leftover = append(s.out.leftover, v2)
 		}
 	}
-	return installed{r.StateDir}.keep(t.Torrent(), filepath.Join(r.Dir, tree.Name), r.Release.App+"@"+r.Release.Version)
+	at := filepath.Join(r.Dir, tree.Name)
+	if r.Final != nil {
+		at = r.Final(t.Torrent().Info)
+	}
+	return installed{r.StateDir}.keep(t.Torrent(), at, r.Release.App+"@"+r.Release.Version)
 }
 
 func mustV2(a *release.Artefact) piece.Hash32 {

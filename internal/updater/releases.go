@@ -174,7 +174,7 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 	if found.Release.Tree().V2 != o.V2 {
 		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: found.Release.Ref().String() + " is another content than it was a moment ago"}
 	}
-	request := deliver.Request{Found: *found, Dir: p.Dir, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Planned: r.Planned, Progress: r.Progress}
+	request := deliver.Request{Found: *found, Dir: p.Dir, Final: p.Final, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Planned: r.Planned, Progress: r.Progress}
 	if p.Old != "" {
 		request.From = []string{p.Old}
 		request.Doubtful = o.Damaged
@@ -197,9 +197,6 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 	f = &Fetched{Info: staged.Torrent().Info, From: staged.Stats().From}
 	if staged.Plan != nil {
 		f.Way, f.Base = staged.Plan.Chosen().Way, staged.Plan.Chosen().From
-	}
-	if err := deliver.Moved(r.Config.StateDir, o.V2, p.Final(f.Info)); err != nil {
-		return nil, errors.Join(err, staged.Close())
 	}
 	return f, staged.Close()
 }
