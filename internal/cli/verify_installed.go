@@ -74,10 +74,7 @@ func (e *env) verifiesRelease(ctx context.Context, src deliver.Source, path []st
 	state := e.settings.String("state-dir")
 	if len(path) == 0 && src.Release.Version != "" && src.Release.Repository == nil { // nobody need be asked
 		if known := deliver.KnownRelease(state, src.Release.App+"@"+src.Release.Version, ""); known != nil {
-			if c, _, ok := e.updaterOf(known.Path); ok {
-				return e.verifiesInstalled(c, src.Release.Version)
-			}
-			return e.verifiesKnown(known), nil
+			return e.verifiesPut(known, src.Release.Version, src, deliver.Request{StateDir: state, V2: known.Torrent.Key()})
 		}
 	}
 	found, err := e.resolveRelease(ctx, src, true, nil)
@@ -106,10 +103,15 @@ func (e *env) verifiesRelease(ctx context.Context, src deliver.Source, path []st
 		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: fmt.Sprintf("where %s lies is not known here: nobody has put it anywhere with this state directory", ref),
 			Hint: "say where: shoal verify " + ref + " PATH"}
 	}
-	if c, version, ok := e.updaterOf(known.Path); ok {
-		return e.verifiesInstalled(c, cmp.Or(version, found.Release.Version))
+	return e.verifiesPut(known, found.Release.Version, src, r)
+}
+
+// verifiesPut is for a version of a release where it was put, by get or by update.
+func (e *env) verifiesPut(k *deliver.Known, version string, src deliver.Source, r deliver.Request) (*toVerify, error) {
+	if c, named, ok := e.updaterOf(k.Path); ok {
+		return e.verifiesInstalled(c, cmp.Or(named, version))
 	}
-	return e.verifiesAt(known.Torrent, known.Path, src, r)
+	return e.verifiesAt(k.Torrent, k.Path, src, r)
 }
 
 // updaterOf is the updater of what is installed at path, or into which it leads, and the version that path is of; "" is the one in place.
