@@ -48,6 +48,14 @@ func (l *wayOut) limit() int64 {
 	return max(int64(l.gain()*l.rate*(l.least+lineGoal).Seconds()), leastOnWay)
 }
 
+// rest is for how long a line that is full is not looked at again.
+func (l *wayOut) rest() time.Duration {
+	if l.rate == 0 {
+		return 0
+	}
+	return holdTime
+}
+
 // gain is how much more is tried than what the line was seen to carry, as BBR does: twice as much until that
 // brings no more, later half as much again now and then. Without, acknowledgements that wait in others'
 // queues would keep us at whatever we began with.
@@ -123,7 +131,7 @@ func (c *conn) takes(l *wayOut, most int64, now time.Time) bool {
 	if c.inflight+c.wire.queued < ahead {
 		return true
 	}
-	if l.rate == 0 || now.Sub(c.gaugedAt) >= holdTime {
+	if now.Sub(c.gaugedAt) >= l.rest() {
 		if c.look(now); c.inflight+c.wire.queued < ahead {
 			return true
 		}
@@ -137,7 +145,7 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 	if l.onWay < l.limit() {
 		return true
 	}
-	if l.rate > 0 && now.Before(l.again) {
+	if now.Before(l.again) {
 		l.held, l.full = true, true
 		return false
 	}
@@ -158,7 +166,7 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 	if l.onWay < l.limit() {
 		return true
 	}
-	l.held, l.full, l.again = true, true, now.Add(holdTime)
+	l.held, l.full, l.again = true, true, now.Add(l.rest())
 	return false
 }
 
