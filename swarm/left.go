@@ -40,8 +40,7 @@ func LeftIn(dir string, info *piece.Info) *Left {
 		l.begun[i] = true
 		first, end := info.FilePieces(i)
 		for p := first; known && p < end; p++ {
-			pieceEnd := min(int64(p+1)*info.PieceLength-f.Offset, f.Length)
-			if pieceEnd <= st.Size() && (state.synced.has(p) || state.trusted.has(p) || state.leaved.has(p)) {
+			if _, to := spanIn(info, i, p); to <= st.Size() && (state.synced.has(p) || state.trusted.has(p) || state.leaved.has(p)) {
 				l.have.add(p)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"shoal/internal/disk"
+	"shoal/piece"
 )
 
 // What lies on disk already when a fetch begins.
@@ -33,11 +34,11 @@ func (s *store) survey(existing map[int]disk.Stamp, known bool, state *journalSt
 		first, end := s.info.FilePieces(i)
 		for p := first; p < end; p++ {
 			verified := state.synced.has(p) || state.trusted.has(p)
-			from := int64(p)*s.info.PieceLength - f.Offset
+			from, to := spanIn(s.info, i, p)
 			switch {
 			case size < 0 && inPlace: // it may be what we want, or an older version of it
 				state.doubt(p)
-			case size < 0 || min(from+s.info.PieceLength, f.Length) > size: // what was verified is gone
+			case size < 0 || to > size: // what was verified is gone
 				if verified {
 					state.doubt(p)
 				}
@@ -49,6 +50,13 @@ func (s *store) survey(existing map[int]disk.Stamp, known bool, state *journalSt
 		}
 	}
 	return nil
+}
+
+// spanIn is where piece p, which has bytes of file i, begins and ends in that file.
+func spanIn(info *piece.Info, i, p int) (from, to int64) {
+	f := &info.Files[i]
+	from = int64(p)*info.PieceLength - f.Offset
+	return from, min(from+info.PieceLength, f.Length)
 }
 
 // surveyPart looks at the part of file i: its size, -1 if there is none, and whether it is younger
