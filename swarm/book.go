@@ -158,6 +158,9 @@ func (e *entry) ready(now time.Time) bool {
 	return !e.dialing && !e.conn && !e.self && !now.Before(e.next) && !now.Before(e.until)
 }
 
+// again has it dialled as if it had never failed.
+func (e *entry) again() { e.fails, e.next = 0, time.Time{} }
+
 // addPinned takes addresses that the user named: they are dialled for as long as it takes.
 func (s *session) addPinned(peers []string) {
 	for _, p := range peers {

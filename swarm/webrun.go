@@ -23,6 +23,7 @@ type webRun struct {
 	stop  context.CancelFunc
 	at    atomic.Int64 // how far it has come, in piece space
 	moved atomic.Int64 // when it last moved, unix ns
+	heard atomic.Bool  // something has come
 	hung  bool         // stopped for its silence; belongs to the loop
 
 	mu      sync.Mutex
@@ -182,6 +183,7 @@ func (a *assembler) fetch() error {
 
 // take is called with content at off of piece space, in order.
 func (a *assembler) take(off int64, b []byte) error {
+	a.run.heard.Store(true)
 	for len(b) > 0 {
 		if a.op == nil || off >= a.op.offset+a.op.length {
 			if err := a.nextOp(off); err != nil {

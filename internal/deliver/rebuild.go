@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"runtime"
 
@@ -52,7 +53,14 @@ func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Re
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.follow(running, t) })
 	g.Go(func() error { return use(&verifiedReader{ctx: running, t: t, length: torrent.Length}) })
-	return g.Wait()
+	if s.node.Uploads() != swarm.UploadOff { // else there are no peers
+		g.Go(func() error { return s.ungiven(running, t) })
+	}
+	err = g.Wait()
+	if !isClosed(t.Done()) { // another way is gone now: who comes later must not give this one as well
+		err = errors.Join(err, t.Close())
+	}
+	return err
 }
 
 // describeArtefact gets the metainfo of an archive or a patch.
