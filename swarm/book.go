@@ -67,7 +67,7 @@ func (b *book) heard(a netip.AddrPort, now time.Time) {
 	}
 	if len(b.known) >= maxKnown {
 		for old, e := range b.known { // any that failed makes room
-			if !e.conn && !e.dialing && (e.fails > 2 || now.Sub(e.heard) > 10*time.Minute) {
+			if !e.conn && !e.dialing && e.pin == "" && (e.fails > 2 || now.Sub(e.heard) > 10*time.Minute) {
 				delete(b.known, old)
 				break
 			}
@@ -77,6 +77,21 @@ func (b *book) heard(a netip.AddrPort, now time.Time) {
 		}
 	}
 	b.known[a] = &entry{heard: now}
+}
+
+// pin takes an address that the user named.
+func (b *book) pin(p string) {
+	e := &entry{}
+	if a, err := netip.ParseAddrPort(p); err == nil { // others may tell of it as well
+		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		if known := b.known[a]; known != nil && known.pin == "" {
+			e = known
+		}
+		b.known[a] = e
+	}
+	e.pin = p
+	b.pinned[p] = e
+	b.pins = append(b.pins, p)
 }
 
 // listens notes at which address a connected peer can be dialled, so that it is not dialled twice.
@@ -121,7 +136,7 @@ func (b *book) left(c *conn, now time.Time, done bool) {
 // says it listens, unless somebody else was met there.
 func (b *book) of(c *conn) (l []*entry) {
 	add := func(e *entry) {
-		if e != nil && (e.id == ([20]byte{}) || e.id == c.id) {
+		if e != nil && !slices.Contains(l, e) && (e.id == ([20]byte{}) || e.id == c.id) {
 			l = append(l, e)
 		}
 	}
@@ -165,8 +180,7 @@ func (e *entry) again() { e.fails, e.next = 0, time.Time{} }
 func (s *session) addPinned(peers []string) {
 	for _, p := range peers {
 		if s.book.pinned[p] == nil && len(s.book.pinned) < maxKnown {
-			s.book.pinned[p] = &entry{pin: p}
-			s.book.pins = append(s.book.pins, p)
+			s.book.pin(p)
 		}
 	}
 	s.dialSome()
@@ -181,7 +195,7 @@ func (s *session) dialSome() {
 	room := s.t.node.Limits().MaxPeers - len(s.conns)
 	for _, p := range s.book.pins {
 		if e := s.book.pinned[p]; e.ready(now) && s.book.dialing < maxDials {
-			s.dial(p, p, e)
+			s.dial(p, e)
 		}
 	}
 	if s.complete() && s.fetch != nil && s.placed {
@@ -215,7 +229,7 @@ func (s *session) dialSome() {
 		if far--; far < 0 && !near(a) {
 			continue
 		}
-		s.dial(a.String(), "", s.book.known[a])
+		s.dial(a.String(), s.book.known[a])
 	}
 }
 
@@ -235,15 +249,15 @@ func (s *session) farWanted() int {
 }
 
 // dial opens a connection beside the loop.
-func (s *session) dial(addr, pin string, e *entry) {
+func (s *session) dial(addr string, e *entry) {
 	e.dialing = true
 	s.book.dialing++
-	s.world.dial(s, addr, pin, e)
+	s.world.dial(s, addr, e)
 }
 
 // connect dials a peer and shakes hands, each time by another of the torrent's names. A peer that
-// does not take one kind of connection is at once offered the other, if it is not known what it takes.
-func (s *session) connect(ctx context.Context, addr string, try int, known way) (*conn, error) {
+// does not take one kind of connection is at once offered the other, if it is not known what it takes. Its address stays claimed for e.
+func (s *session) connect(ctx context.Context, addr string, e *entry, try int, known way) (*conn, error) {
 	d := net.Dialer{Timeout: dialTime, ControlContext: s.t.node.mayDial}
 	ours := s.t.handshakeAs(s.t.node.cfg.PeerID, try)
 	var err error
@@ -252,8 +266,13 @@ func (s *session) connect(ctx context.Context, addr string, try int, known way) 
 		if dialled, err = d.DialContext(ctx, "tcp", addr); err != nil {
 			return nil, err
 		}
-		nc, h, e := initiate(ctx, dialled, ours, w, s.t.node.cfg.Encryption)
-		switch err = e; {
+		at := remote(dialled)
+		if err = s.reached.claim(at, e); err != nil {
+			dialled.Close()
+			return nil, err
+		}
+		nc, h, failed := initiate(ctx, dialled, ours, w, s.t.node.cfg.Encryption)
+		switch err = failed; {
 		case err != nil:
 		case h.PeerID == ours.PeerID:
 			err = errSelf
@@ -265,6 +284,7 @@ func (s *session) connect(ctx context.Context, addr string, try int, known way) 
 			return c, nil
 		}
 		dialled.Close()
+		s.reached.release(at)
 		if !refused(err) {
 			break
 		}

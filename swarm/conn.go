@@ -158,10 +158,17 @@ func newConn(s *session, nc net.Conn, h wire.Handshake, inbound bool) *conn {
 	c.v2 = id.hasV2 && h.V2 || id.v2OnWire(h.InfoHash)
 	c.bit52, c.dht = h.V2, h.DHT
 	c.shoal = strings.HasPrefix(string(h.PeerID[:]), PeerIDPrefix)
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		c.addr = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
-	}
+	c.addr = remote(nc)
 	return c
+}
+
+// remote is the address of the other end.
+func remote(nc net.Conn) netip.AddrPort {
+	a, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
 }
 
 // receive makes a connection that somebody opened one that can be read, and reads the handshake;

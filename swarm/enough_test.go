@@ -17,7 +17,7 @@ type dials struct {
 	to []string
 }
 
-func (d *dials) dial(_ *session, addr, _ string, _ *entry) { d.to = append(d.to, addr) }
+func (d *dials) dial(_ *session, addr string, _ *entry) { d.to = append(d.to, addr) }
 
 func TestEnoughPeersAreNotDialledBeyond(t *testing.T) {
 	x := random(64<<10, 1)

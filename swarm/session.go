@@ -55,6 +55,7 @@ type session struct {
 	lanStale    bool    // lan is to be made anew
 	seeds       int     // conns that have everything
 	book        *book
+	reached     reached
 	self        netip.AddrPort // as others see us, if they said
 	metas       map[*conn]*metaFetch
 	webs        []*webSeed

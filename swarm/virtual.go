@@ -255,14 +255,14 @@ func (v *Virtual) hashV1(s *session, pieces []int) (all []checkResult, ok bool) 
 
 func (v *Virtual) sums() int { return 1 }
 
-func (v *Virtual) dial(s *session, addr, pin string, e *entry) {
+func (v *Virtual) dial(s *session, addr string, e *entry) {
 	v.fabric.Dial(v, netip.MustParseAddrPort(addr), func(vc *VirtualConn, err error) {
 		if err != nil {
 			s.dialled(addr, e, nil, err)
 			return
 		}
 		s.dialled(addr, e, vc.c, nil)
-		vc.c.pin, vc.entry = pin, e
+		vc.entry = e
 	})
 }
 

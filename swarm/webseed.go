@@ -200,7 +200,7 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 // while, and what the origin would then give through one door it has promised to others at the other.
 func (s *session) otherDoor(w *webSeed) bool {
 	e := s.book.pinned[w.host]
-	return e != nil && (e.dialing || e.conn) && !slices.ContainsFunc(s.conns, func(c *conn) bool { return c.pin == w.host && c.introduced && (c.met || !c.ext) })
+	return e != nil && (e.dialing || e.conn) && !slices.ContainsFunc(s.conns, func(c *conn) bool { return s.book.pinned[c.pin] == e && c.introduced && (c.met || !c.ext) })
 }
 
 // spared says whether a web seed is left alone, since one that comes before it does not fail.

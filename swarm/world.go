@@ -27,7 +27,7 @@ type world interface {
 	// sums is how many pieces are worth waiting for to have their SHA-1 computed side by side.
 	sums() int
 	// dial opens a connection and tells the loop by dialled, runs it, and at its end tells by hungUp.
-	dial(s *session, addr, pin string, e *entry)
+	dial(s *session, addr string, e *entry)
 	// announced says whether a machine on a network that we are attached to has announced one of the torrent's names
 	// there, and that it listens at a.
 	announced(t *Transfer, a netip.AddrPort) bool
@@ -95,7 +95,7 @@ func (realWorld) hash(s *session, p int, which hashes) (checkResult, bool) {
 	return r, true
 }
 
-func (realWorld) dial(s *session, addr, pin string, e *entry) {
+func (realWorld) dial(s *session, addr string, e *entry) {
 	try, known := e.fails, e.way
 	s.wg.Go(func() {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -107,13 +107,13 @@ func (realWorld) dial(s *session, addr, pin string, e *entry) {
 			case <-ctx.Done():
 			}
 		})
-		c, err := s.connect(ctx, addr, try, known)
+		c, err := s.connect(ctx, addr, e, try, known)
 		s.do(func() { s.dialled(addr, e, c, err) })
 		if err != nil {
 			return
 		}
-		c.pin = pin
 		err = s.runConn(ctx, c)
+		s.reached.release(c.addr)
 		s.log.Debug("connection to a peer ended", "peer", addr, "err", err)
 		s.do(func() { s.hungUp(e, err) })
 	})
@@ -123,6 +123,11 @@ func (realWorld) dial(s *session, addr, pin string, e *entry) {
 func (s *session) dialled(addr string, e *entry, c *conn, err error) {
 	s.book.dialing--
 	e.dialing = false
+	if t, ok := errors.AsType[twice](err); ok {
+		e.next = s.now().Add(twiceBackoff)
+		s.same(e, t)
+		return
+	}
 	if err != nil {
 		e.self, e.way = err == errSelf, anyWay
 		e.fails++
@@ -133,6 +138,7 @@ func (s *session) dialled(addr string, e *entry, c *conn, err error) {
 	}
 	s.t.peerError(e, nil)
 	e.conn, e.id, e.way = true, c.id, c.took
+	c.pin = e.pin
 }
 
 // hungUp takes note of the end of a connection that was dialled; it may never have joined.
