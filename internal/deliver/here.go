@@ -78,8 +78,10 @@ func (s *survey) here() (n int64, why string) {
 			continue
 		}
 		if dirs != nil && !s.left.Begun(i) {
-			if st, err := dirs.Lstat(treeName(s.tree.Info, s.tree.Name, i)); err == nil && st.Mode().IsRegular() && st.Size() == f.Length {
-				placed += f.Length
+			st, err := dirs.Lstat(treeName(s.tree.Info, s.tree.Name, i))
+			// Of a wrong length it is damaged, and no other version: a tree's name has the version.
+			if err == nil && st.Mode().IsRegular() && (st.Size() == f.Length || s.tree.Dir && st.Size() > reused[i]) {
+				placed += min(st.Size(), f.Length)
 				continue
 			}
 		}

@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"encoding/hex"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"shoal/internal/swarmtest"
+)
+
+// What of an installed file is cut off is all that its repair fetches, also where an archive of the whole has fewer bytes than the file.
+func TestRepairOfAFileThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	app, random := h.Path("app"), make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{8}).Read(random)
+	if err := errors.Join(os.Mkdir(app, 0o755), os.WriteFile(h.Path("app", "text"), []byte(hex.EncodeToString(random)), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	base, root := published(h, app)
+	out := h.Path("out")
+	h.Run("get", base+"app@1", "--root", root, "-o", out).Succeed()
+	for _, args := range [][]string{{"verify", "--repair", out}, {"get", base + "app@1", "-o", out}} {
+		if err := os.Truncate(h.Path("out", "app-1", "text"), 1_700_000); err != nil {
+			t.Fatal(err)
+		}
+		done := h.Run(args...).Succeed().Expect("done")
+		if n := done.Int("from.origin"); n < 390_000 || n > 500_000 {
+			t.Errorf("%s: %v, want only what was cut off", args[0], done)
+		}
+		swarmtest.Same(t, app, h.Path("out", "app-1"))
+	}
+}
