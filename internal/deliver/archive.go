@@ -30,6 +30,8 @@ const (
 	archiveInfo = ".shoal-info"
 	// maxArchiveInfo bounds it; piece.ParseInfo takes no more.
 	maxArchiveInfo = 16 << 20
+	// maxMember bounds what a member has beside its content: its headers, and padding.
+	maxMember = 16 << 10
 )
 
 // ErrBadArchive is wrapped by errors about the bytes of an archive.
@@ -136,6 +138,7 @@ func copyInto(ctx context.Context, w io.Writer, dirs *disk.Dirs, name string, le
 type archive struct {
 	info *piece.Info
 	z    *zstd.Decoder
+	left *io.LimitedReader // of z: what an archive of info has at most
 	tar  *tar.Reader
 }
 
@@ -150,7 +153,8 @@ func openArchive(r io.Reader, v2 piece.Hash32) (a *archive, err error) {
 			z.Close()
 		}
 	}()
-	a = &archive{z: z, tar: tar.NewReader(z)}
+	left := &io.LimitedReader{R: z, N: maxArchiveInfo + maxMember}
+	a = &archive{z: z, left: left, tar: tar.NewReader(left)}
 	h, err := a.tar.Next()
 	if err != nil {
 		return nil, badArchive(err)
@@ -165,7 +169,9 @@ func openArchive(r io.Reader, v2 piece.Hash32) (a *archive, err error) {
 	if sha256.Sum256(b) != v2 {
 		return nil, badArchive(errors.New("it describes another content"))
 	}
-	a.info, err = piece.ParseInfo(b)
+	if a.info, err = piece.ParseInfo(b); err == nil {
+		left.N = a.info.Length + maxMember*int64(len(a.info.Files)+1)
+	}
 	return a, err
 }
 
