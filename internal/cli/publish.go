@@ -13,6 +13,8 @@ import (
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
+	"shoal/internal/units"
+	"shoal/piece/delta"
 	"shoal/seeder"
 )
 
@@ -39,7 +41,7 @@ func publishCommand() *command {
 			{name: "patch-from", kind: kindList, value: "VERSION", usage: "make a patch from this version as well as from the three newest of the channel, or else of the app; may be repeated", check: checkVersion},
 			{name: "patches-first", kind: kindBool, usage: "have the channel point to it when its patches are there, so that no machine fetches the archive meanwhile"},
 			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files"},
-			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take (default: 14 times the largest file, from 84Mi to 2Gi)"},
+			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take (default: 14 times the largest file, from 84Mi to 2Gi)", check: checkPatchMemory},
 			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
 		}, keyOptions(), outputOptions()),
 		minArgs: 1, maxArgs: 1, complete: "file",
@@ -73,6 +75,14 @@ func checkPlatform(text string) error {
 		return fmt.Errorf("%q is not a platform, such as linux-amd64 or any", text)
 	}
 	return nil
+}
+
+func checkPatchMemory(text string) error {
+	n, err := units.ParseSize(text)
+	if err == nil && n > 0 && n < delta.MinMemory {
+		err = fmt.Errorf("%q is less than the %s that a patch takes at least", text, formatBytes(delta.MinMemory))
+	}
+	return err
 }
 
 // versioned reads an argument APP@VERSION.
@@ -218,7 +228,11 @@ func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.Publi
 	for _, n := range notices {
 		e.report.Notice("%s", n)
 	}
-	return interruptible(changeError(err), "the release is live; run it again to add the patches that are missing")
+	hint := "the release is live; run it again to add the patches that are missing"
+	if e.settings.Bool("patches-first") {
+		hint = fmt.Sprintf("the release is signed; run it again for the patches that are missing, and for %s:%s", p.App, p.Channel)
+	}
+	return interruptible(changeError(err), hint)
 }
 
 // unfinished says that somebody else must finish a change.

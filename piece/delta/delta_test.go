@@ -55,12 +55,12 @@ func TestLittleMemory(t *testing.T) {
 	shifted := slices.Concat(pattern(1000, 2), big[:3<<20], pattern(500, 3), big[3<<20:])
 	old := version(t, dir, map[string][]byte{"big": big, "lib-1.0": pattern(1<<20, 4)})
 	new := version(t, dir, map[string][]byte{"big": shifted, "lib-1.1": append(pattern(1<<20, 4), "more"...)})
-	patch := diff(t, old, new, Options{Memory: minMemory})
+	patch := diff(t, old, new, Options{Memory: MinMemory})
 	mustApply(t, old, new, patch)
 	if most := 10_000; len(patch) > most {
 		t.Errorf("the patch has %d bytes, want at most %d", len(patch), most)
 	}
-	if _, err := Diff(ctx, old, new, io.Discard, Options{Memory: minMemory - 1}); err == nil {
+	if _, err := Diff(ctx, old, new, io.Discard, Options{Memory: MinMemory - 1}); err == nil {
 		t.Error("less memory than can do is no error")
 	}
 }

@@ -19,7 +19,7 @@ import (
 // Options say how to make a patch. The zero value is usable.
 type Options struct {
 	// Memory bounds, in bytes, what Diff takes besides BesideMemory. Where an old file needs more than that (7 bytes for each of its own), it is looked at
-	// in parts. Zero means DefaultMemory; less than 64 MiB is refused.
+	// in parts. Zero means DefaultMemory; less than MinMemory is refused.
 	Memory int64
 	// Workers is how many goroutines look for old bytes. Zero means GOMAXPROCS.
 	Workers int
@@ -29,8 +29,10 @@ type Options struct {
 	section limits // for tests
 }
 
+// MinMemory is the least that Options.Memory may be.
+const MinMemory = 64 << 20
+
 const (
-	minMemory     = 64 << 20
 	leastMemory   = 84 << 20 // unasked: with 64 MiB the patch of a tree of many small files (next 16.4.5 to 16.4.6) is 124 KB instead of 15
 	mostMemory    = 2 << 30  // unasked
 	memoryPerByte = 14       // of the largest file: its index, parts of several new files, and what the collector has not found yet
@@ -67,8 +69,8 @@ func Diff(ctx context.Context, old, new Tree, w io.Writer, o Options) (Stats, er
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if o.Memory < minMemory {
-		return Stats{}, fmt.Errorf("%d bytes of memory for a patch: at least %d", o.Memory, minMemory)
+	if o.Memory < MinMemory {
+		return Stats{}, fmt.Errorf("%d bytes of memory for a patch: at least %d", o.Memory, MinMemory)
 	}
 	if !old.Info.HasV2 || !new.Info.HasV2 {
 		return Stats{}, errors.New("a patch needs v2 or hybrid torrents")
