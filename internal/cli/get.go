@@ -95,7 +95,7 @@ func (e *env) get(ctx context.Context, source string) error {
 		return err
 	}
 	dir := e.settings.String("output")
-	r := deliver.Request{Select: sel, UserAgent: userAgent(), From: e.settings.List("from"), StateDir: e.settings.String("state-dir")}
+	r := deliver.Request{Select: sel, UserAgent: userAgent(), From: e.older(), StateDir: e.settings.String("state-dir")}
 	if e.settings.Bool("stdout") {
 		if e.report.json {
 			return usagef("leave --json away", "--stdout and --json both want stdout")

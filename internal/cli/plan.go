@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
@@ -33,6 +34,17 @@ func fromOption() option {
 	return option{name: "from", kind: kindList, value: "DIR", usage: "an older version, or a directory that has some: what is in them is not fetched; may be repeated", complete: "dir"}
 }
 
+// older is what --from names. That it is not there is no error, so that a script can always say where a version would be, but it may be mistyped.
+func (e *env) older() []string {
+	dirs := e.settings.List("from")
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); err != nil {
+			e.report.Notice("nothing comes --from there: %v", err)
+		}
+	}
+	return dirs
+}
+
 func (e *env) plan(ctx context.Context, args []string) error {
 	s := e.settings
 	to := updater.Config{To: s.String("to"), InPlace: s.Bool("in-place")}
@@ -51,7 +63,7 @@ func (e *env) plan(ctx context.Context, args []string) error {
 		return err
 	}
 	defer found.Close()
-	r := deliver.Request{Found: *found, Dir: s.String("output"), From: s.List("from"), StateDir: s.String("state-dir")}
+	r := deliver.Request{Found: *found, Dir: s.String("output"), From: e.older(), StateDir: s.String("state-dir")}
 	if to.To != "" {
 		to.App = found.Release.App
 		places, err := updater.PlacesOf(to, found.Release.Version)
