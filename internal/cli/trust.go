@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"shoal/internal/deliver"
@@ -62,6 +63,25 @@ func (e *env) inspectRelease(ctx context.Context, src deliver.Source) error {
 		channel = r.Channel.Channel
 	}
 	d := describe(t)
+	ways := r.Artefacts
+	patches, err := r.Trust.Patches(ctx, r.Found)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err == nil { // else they are not there, as in a bundle: a release does without
+		ways = append(slices.Clone(ways), patches...)
+	}
+	type artefactLine struct {
+		Kind     string `json:"kind"`
+		From     string `json:"from,omitempty"`
+		Name     string `json:"name"`
+		Infohash string `json:"infohash,omitempty"`
+		Bytes    int64  `json:"bytes"`
+	}
+	var artefacts []artefactLine
+	for _, a := range ways {
+		artefacts = append(artefacts, artefactLine{a.Kind, a.From, a.Name, a.V2, a.Bytes})
+	}
 	e.report.Result("release", struct {
 		App         string    `json:"app"`
 		Version     string    `json:"version"`
@@ -74,7 +94,8 @@ func (e *env) inspectRelease(ctx context.Context, src deliver.Source) error {
 		LogIndex    int64     `json:"log_index"`
 		LogSize     int64     `json:"log_size"`
 		described
-	}{r.App, r.Version, channel, r.Platform, r.Published, r.Notes, r.Trust.ID(), r.Trust.Fingerprint(), r.LogIndex, r.Trust.Checkpoint().Size, d}, func(w io.Writer) {
+		Artefacts []artefactLine `json:"artefacts"`
+	}{r.App, r.Version, channel, r.Platform, r.Published, r.Notes, r.Trust.ID(), r.Trust.Fingerprint(), r.LogIndex, r.Trust.Checkpoint().Size, d, artefacts}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s for %s\n", r.Ref(), clean(r.Platform))
 		row := func(name, format string, args ...any) {
 			fmt.Fprintf(w, "  %-10s %s\n", name, clean(fmt.Sprintf(format, args...)))
@@ -86,6 +107,14 @@ func (e *env) inspectRelease(ctx context.Context, src deliver.Source) error {
 		row("signed by", "repository %s, root with SHA-256 %s", r.Trust.ID(), r.Trust.Fingerprint())
 		row("log", "entry %d of %d", r.LogIndex, r.Trust.Checkpoint().Size)
 		d.writeTo(w)
+		for _, a := range artefacts {
+			switch a.Kind {
+			case "F":
+				row("archive", "%s", formatBytes(a.Bytes))
+			case "P":
+				row("patch", "%s from %s", formatBytes(a.Bytes), a.From)
+			}
+		}
 		if r.Notes != "" {
 			fmt.Fprintf(w, "\n%s\n", cleanLines(r.Notes))
 		}
