@@ -65,6 +65,23 @@ func TestLittleMemory(t *testing.T) {
 	}
 }
 
+// TestProgress: it begins before anything is done, since who waits wants to see that something is.
+func TestProgress(t *testing.T) {
+	dir := t.TempDir()
+	old := version(t, dir, map[string][]byte{"a": pattern(1<<20, 1)})
+	new := version(t, dir, map[string][]byte{"a": pattern(1<<20, 2)})
+	var told []int64
+	diff(t, old, new, Options{Progress: func(done, total int64) {
+		if total != 1<<20 {
+			t.Errorf("%d bytes in all, want 1 MiB", total)
+		}
+		told = append(told, done)
+	}})
+	if !slices.IsSorted(told) || told[0] != 0 || told[len(told)-1] != 1<<20 {
+		t.Errorf("told of %d bytes, want nought first, and all at the end", told)
+	}
+}
+
 // TestNewFileInSections: a new file is cut, however large, because decoders accept so much code in a section and no more.
 func TestNewFileInSections(t *testing.T) {
 	dir := t.TempDir()

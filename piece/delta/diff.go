@@ -23,7 +23,7 @@ type Options struct {
 	Memory int64
 	// Workers is how many goroutines look for old bytes. Zero means GOMAXPROCS.
 	Workers int
-	// Progress is told how many bytes of changed and added files are done, never concurrently.
+	// Progress is told how many bytes of changed and added files are done, never concurrently: first none, since a large file is a while before its first.
 	Progress func(done, total int64)
 
 	section limits // for tests
@@ -77,6 +77,9 @@ func Diff(ctx context.Context, old, new Tree, w io.Writer, o Options) (Stats, er
 	}
 	changes := Compare(old.Info, new.Info)
 	stats := countChanges(new.Info, &changes)
+	if o.Progress != nil {
+		o.Progress(0, stats.PatchedBytes)
+	}
 	out := &counter{w: w}
 	if err := writeHead(out, old.Info, new.Info); err != nil {
 		return Stats{}, err
