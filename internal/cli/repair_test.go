@@ -32,4 +32,13 @@ func TestRepairOfAFileThatWasCutOff(t *testing.T) {
 		}
 		swarmtest.Same(t, app, h.Path("out", "app-1"))
 	}
+
+	// Something else lies in the file's place.
+	if err := os.WriteFile(h.Path("out", "app-1", "text"), []byte("#"+hex.EncodeToString(random)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if done := h.Run("get", base+"app@1", "-o", out).Succeed().Expect("done"); done.String("way") != "archive" {
+		t.Errorf("%v, want the archive", done)
+	}
+	swarmtest.Same(t, app, h.Path("out", "app-1"))
 }

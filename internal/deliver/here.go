@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/swarm"
@@ -64,26 +65,63 @@ func (s *stager) describeBegun(ctx context.Context) error {
 	return nil
 }
 
+// inPlace is how many bytes of each file lie where the release goes to, told by their lengths. A file of another length counts as far as it goes if that ends as it should: it
+// was cut off, or something was appended.
+func (s *survey) inPlace() []int64 {
+	in := s.tree.Info
+	list := make([]int64, len(in.Files))
+	dirs, err := openTree(in, filepath.Join(s.dir, in.Name))
+	if err != nil {
+		return list
+	}
+	defer dirs.Close()
+	for i := range in.Files {
+		f := &in.Files[i]
+		if f.Symlink != nil || f.Length == 0 || s.left.Begun(i) {
+			continue
+		}
+		st, err := dirs.Lstat(treeName(in, in.Name, i))
+		if err != nil || !st.Mode().IsRegular() {
+			continue
+		}
+		if n := min(st.Size(), f.Length); st.Size() == f.Length || in.Dir && endsRight(in, dirs, i, n) { // a single file is looked at as an older version is
+			list[i] = n
+		}
+	}
+	return list
+}
+
+// endsRight says whether the last whole piece among the first n bytes of file i is right as it lies there.
+func endsRight(in *piece.Info, dirs *disk.Dirs, i int, n int64) bool {
+	whole := n / in.PieceLength
+	if whole == 0 {
+		return false
+	}
+	f, err := dirs.Open(treeName(in, in.Name, i))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b := make([]byte, in.PieceLength)
+	if _, err := f.ReadAt(b, (whole-1)*in.PieceLength); err != nil {
+		return false
+	}
+	first, _ := in.FilePieces(i)
+	return in.CheckLeaves(first+int(whole)-1, piece.AppendLeaves(nil, b))
+}
+
 // here is how many bytes of the tree need not be fetched, and in words what they are.
 func (s *survey) here() (n int64, why string) {
 	var left, placed, old int64
-	dirs, err := openTree(s.tree.Info, filepath.Join(s.dir, s.tree.Name))
-	if err == nil {
-		defer dirs.Close()
-	}
 	reused := s.reusable()
 	for i := range s.tree.Files {
 		f := &s.tree.Files[i]
 		if f.Symlink != nil || f.Length == 0 {
 			continue
 		}
-		if dirs != nil && !s.left.Begun(i) {
-			st, err := dirs.Lstat(treeName(s.tree.Info, s.tree.Name, i))
-			// Of a wrong length it is damaged, and no other version: a tree's name has the version.
-			if err == nil && st.Mode().IsRegular() && (st.Size() == f.Length || s.tree.Dir && st.Size() > reused[i]) {
-				placed += min(st.Size(), f.Length)
-				continue
-			}
+		if n := s.placed[i]; n == f.Length || n > reused[i] {
+			placed += n
+			continue
 		}
 		l := s.leftOf(i)
 		left += l

@@ -54,6 +54,7 @@ type survey struct {
 	dir      string
 	parts    int64            // bytes that were put together in this run; -1: nothing was tried
 	left     *swarm.Left      // what a former run has verified of the tree; nil: its metainfo is not here
+	placed   []int64          // by file: how many bytes lie where the release goes to
 	failed   map[string]error // ways that were tried, by key
 	blocks   *blockSearch     // what its index of blocks has led to; nil: it was not looked at
 

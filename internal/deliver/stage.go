@@ -226,6 +226,7 @@ func (s *stager) reconsider(ctx context.Context) error {
 	}
 	if v := &s.survey; v.tree != nil && v.left == nil {
 		v.left = swarm.LeftIn(s.Dir, v.tree.Info)
+		v.placed = v.inPlace()
 	}
 	return s.searchBlocks(ctx)
 }
