@@ -28,7 +28,7 @@ func (b *bench) update(ctx context.Context, p pair, dir, old, new string) error 
 	repo, to := filepath.Join(dir, "repo"), filepath.Join(dir, "updated")
 	var made program.Spent
 	for _, args := range [][]string{
-		{"go", "build", "-o", shoal, "shoal"},
+		{"env", "CGO_ENABLED=0", "go", "build", "-o", shoal, "shoal"},
 		{shoal, "init", repo, "--plain-keys"},
 		{shoal, "publish", old, "--as", "pair@1", "--repo", repo},
 		{shoal, "publish", new, "--as", "pair@2", "--repo", repo, "--patch-from", "1"},

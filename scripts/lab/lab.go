@@ -68,7 +68,7 @@ func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(l.dir)) }()
 	if l.shoal == "" {
 		l.shoal = filepath.Join(l.dir, "shoal")
-		if err := command(ctx, "", "go", "build", "-o", l.shoal, "shoal"); err != nil {
+		if err := command(ctx, "", "env", "CGO_ENABLED=0", "go", "build", "-o", l.shoal, "shoal"); err != nil {
 			return err
 		}
 	} else if l.shoal, err = filepath.Abs(l.shoal); err != nil {
