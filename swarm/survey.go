@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"syscall"
@@ -115,7 +116,7 @@ func (s *store) obstacles(want func(i int) bool) (existing map[int]disk.Stamp, e
 				is, err = false, nil
 			case err != nil:
 			case st.Mode()&fs.ModeSymlink != 0:
-				err = inTheWay(name, errors.New("a symbolic link is in the place of a directory"))
+				err = inTheWay(name, fmt.Errorf("a symbolic link is there, %w", syscall.ENOTDIR))
 			case !st.IsDir():
 				err = inTheWay(name, syscall.ENOTDIR)
 			}

@@ -84,7 +84,7 @@ func failures() []struct {
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},
 		{is(fs.ErrPermission, syscall.EROFS), failure{exitLocal, "permission", "choose a place (or a port) that this user may use, or run it as another user"}},
 		{is(fs.ErrNotExist), failure{exitLocal, "not-found", "is the path right? It is taken from the current directory on"}},
-		{is(fs.ErrExist), failure{exitLocal, "exists", "choose another name, or move away what lies there"}},
+		{is(fs.ErrExist, syscall.ENOTDIR, syscall.EISDIR), failure{exitLocal, "exists", "choose another name, or move away what lies there"}},
 		{isLocal, failure{exitLocal, "io", "look at the disk and the system's log, then run it again"}},
 		{func(error) bool { return true }, failure{exitUnexpected, "unexpected", ""}},
 	}

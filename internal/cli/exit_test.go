@@ -49,6 +49,8 @@ func TestExplain(t *testing.T) {
 		{"disk full, reserved", &disk.NoSpaceError{Path: "f"}, 7, "disk-full", "make room"},
 		{"no permission", &fs.PathError{Op: "open", Path: "f", Err: syscall.EACCES}, 7, "permission", "may use"},
 		{"read-only", &fs.PathError{Op: "open", Path: "f", Err: syscall.EROFS}, 7, "permission", "may use"},
+		{"in the way", &fs.PathError{Op: "placing content", Path: "f", Err: syscall.EISDIR}, 7, "exists", "move away"},
+		{"in the way of a directory", &fs.PathError{Op: "placing content", Path: "f", Err: fmt.Errorf("a symbolic link is there, %w", syscall.ENOTDIR)}, 7, "exists", "move away"},
 		{"other I/O", &fs.PathError{Op: "read", Path: "f", Err: syscall.EIO}, 7, "io", "disk"},
 		{"held", &disk.HeldError{Dir: "d"}, 8, "held", "wait"},
 		{"Ctrl-C in a delivery", deliver.ErrInterrupted, 130, "interrupted", "run it again"},
