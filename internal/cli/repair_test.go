@@ -42,3 +42,27 @@ func TestRepairOfAFileThatWasCutOff(t *testing.T) {
 	}
 	swarmtest.Same(t, app, h.Path("out", "app-1"))
 }
+
+// A patch from a version of which somebody has changed a file makes all but that file's new version, which the tree gives; what it made was here.
+func TestPatchFromAChangedVersion(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(h, one, two)
+	out := h.Path("out")
+	h.Run("get", base+"app@1", "--root", root, "-o", out).Succeed()
+	changed := h.Path("out", "app-1", "lib", "03")
+	b, err := os.ReadFile(changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[10] ^= 1
+	if err := os.WriteFile(changed, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	done := h.Run("get", base+"app@2", "-o", out).Succeed().Expect("done")
+	if n := done.Int("from.origin"); n > 1_200_000 || done.Int("from.reuse") != done.Int("bytes")-n {
+		t.Errorf("%v, want the patch and one file, and that all else was here", done)
+	}
+	swarmtest.Same(t, two, h.Path("out", "app-2"))
+}

@@ -26,7 +26,7 @@ type Staged struct {
 	artefacts []*swarm.Transfer // archives and patches that were fetched, and are given to others
 	extra     [swarm.Classes]int64
 	built     int64 // bytes of the content that were unpacked or patched in this run
-	patched   bool  // by a patch: of what was here and what came of it
+	patched   bool  // by patches and no archive: of what was here and what came of them
 	leftover  []piece.Hash32
 }
 
@@ -320,12 +320,10 @@ func (s *stager) finish(ctx context.Context) error {
 	tree := r.Release.Tree()
 	fetched := t.Stats()
 	s.out.built = max(0, fetched.From[swarm.Reuse]-s.reused-s.before)
-	switch way := s.out.Plan.Chosen().Way; {
-	case way == WayTree && len(s.survey.failed) == 0:
+	if s.out.Plan.Chosen().Way == WayTree && len(s.survey.failed) == 0 {
 		s.out.built = 0
-	case way == WayPatch:
-		s.out.patched = true
 	}
+	s.out.patched = s.tried(WayPatch) && !s.tried(WayArchive)
 	for _, a := range append(slices.Clone(s.survey.patches), r.Release.Artefacts...) {
 		if v2, err := parseV2(a.V2); err == nil && a.Kind != "T" {
 			s.out.leftover = append(s.out.leftover, v2)
@@ -336,6 +334,11 @@ func (s *stager) finish(ctx context.Context) error {
 		at = r.Final(t.Torrent().Info)
 	}
 	return installed{r.StateDir}.keep(t.Torrent(), at, r.Release.App+"@"+r.Release.Version)
+}
+
+// tried says whether a way was gone, to its end or not.
+func (s *stager) tried(way string) bool {
+	return slices.ContainsFunc(s.out.Plan.Candidates, func(c Candidate) bool { return c.Way == way && c.Err != "" }) || s.out.Plan.Chosen().Way == way
 }
 
 func mustV2(a *release.Artefact) piece.Hash32 {
