@@ -320,26 +320,6 @@ func (c *conn) block(ctx context.Context, in *intake, m wire.Message) error {
 	return in.take(block{q, m})
 }
 
-// awaits has the reader woken once a block is here, and not for each of some thirty packets: over
-// slow links that is most of what wakes it.
-func (c *conn) awaits() func(n int) {
-	now := 1 // byte wakes it
-	return func(n int) {
-		if n < leastWake {
-			n = 1
-		}
-		if n = min(n, mostWake); n != now {
-			now = n
-			sock.WakeBound(c.nc, n)
-		}
-	}
-}
-
-const (
-	leastWake = 4 << 10
-	mostWake  = wire.MaxBlock
-)
-
 // links finds out what kind of neighbour the connection leads to.
 func (c *conn) links(s *session) {
 	c.near = s.t.node.links.attached(c.addr.Addr())
