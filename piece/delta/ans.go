@@ -13,7 +13,10 @@ const (
 )
 
 // ansEncoder keeps steps: where an interval of 1<<chanceBits begins, and how long it is.
-type ansEncoder struct{ steps []uint32 }
+type ansEncoder struct {
+	steps []uint32
+	words []uint32 // scratch
+}
 
 // reset begins another code.
 func (e *ansEncoder) reset() { e.steps = e.steps[:0] }
@@ -37,7 +40,7 @@ func (e *ansEncoder) even(v uint64, n int) {
 
 // finish returns the code. Behind its end a decoder reads zeros.
 func (e *ansEncoder) finish() []byte {
-	var words []uint32 // in the reverse order
+	words := e.words[:0] // in the reverse order
 	state := [2]uint64{leastState, leastState}
 	for i := len(e.steps) - 1; i >= 0; i-- {
 		start, length := uint64(e.steps[i]>>16), uint64(e.steps[i]&0xFFFF)
@@ -55,6 +58,7 @@ func (e *ansEncoder) finish() []byte {
 			words = append(words, uint32(x))
 		}
 	}
+	e.words = words
 	b := make([]byte, 0, 4*len(words))
 	for i := range words {
 		b = binary.BigEndian.AppendUint32(b, words[len(words)-1-i])

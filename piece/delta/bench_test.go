@@ -2,8 +2,11 @@ package delta
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"io"
 	"os"
+	"strconv"
 	"testing"
 )
 
@@ -44,5 +47,40 @@ func BenchmarkApply(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.SetBytes(c.n)
+	}
+}
+
+// BenchmarkDiffUnlike is what content costs that has nothing in common with what was at its path but, in the last case, its words: most patches of such are given
+// up in the end, but not before they are made.
+func BenchmarkDiffUnlike(b *testing.B) {
+	const n = 8 << 20
+	random := func(seed byte) []byte { return pattern(n, seed) }
+	text := func(seed byte) []byte { return base64.StdEncoding.AppendEncode(nil, random(seed)[:n/4*3]) }
+	words := func(seed byte) (s []byte) {
+		for noise := random(seed); len(s) < n; noise = noise[2:] {
+			s = strconv.AppendUint(append(s, " word"...), uint64(binary.LittleEndian.Uint16(noise)>>2), 36)
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name string
+		make func(seed byte) []byte
+	}{
+		{"random", random},
+		{"base64", text},
+		{"words", words},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			dir := b.TempDir()
+			old, new := version(b, dir, map[string][]byte{"file": c.make(1)}), version(b, dir, map[string][]byte{"file": c.make(2)})
+			for b.Loop() {
+				s, err := Diff(ctx, old, new, io.Discard, Options{Workers: 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(s.PatchedBytes)
+				b.ReportMetric(100*float64(s.Bytes)/float64(new.Info.Length), "%-of-new")
+			}
+		})
 	}
 }

@@ -11,8 +11,7 @@ import (
 // is learned of it, but later bytes may repeat it.
 
 const (
-	freshWindow = 8 << 20  // the longest distance
-	maxText     = 16 << 20 // kept to find repeats in, and to be coded, if that is not more itself
+	freshWindow = 8 << 20 // the longest distance
 	minRepeat   = 2
 	lastRepeats = 4
 )
@@ -97,9 +96,9 @@ func (f *freshEncoder) flush() (code []byte, stored bool) {
 	if f.codec == nil {
 		f.codec = newFreshCodec()
 	}
-	if len(f.text) > maxText {
-		f.text = append(f.text[:0], f.text[max(0, f.coded-freshWindow):]...)
-		f.coded = min(f.coded, freshWindow)
+	if f.coded >= 2*freshWindow {
+		f.text = append(f.text[:0], f.text[freshWindow:]...)
+		f.coded -= freshWindow
 		f.finder.forget()
 	}
 	f.finder.grow(f.text)
@@ -115,25 +114,44 @@ func (f *freshEncoder) flush() (code []byte, stored bool) {
 	return added, true
 }
 
+const (
+	dryLiterals = 32  // of late, from which on only every second place is looked at, and with twice as many every fourth, and so on
+	driest      = 511 // every sixteenth; only these are entered
+	wetRepeat   = 16  // literals that a byte of a repeat is set against
+)
+
 // encode codes the text from coded on.
 func (f *freshEncoder) encode(e *ansEncoder) {
 	b, c, at := f.text, f.codec, f.coded
 	r := f.finder.best(c, at)
+	dry := 0 // literals of late
 	for at < len(b) {
+		// Noise is looked at here and there: a repeat that is worth something is met, and goes back to where it begins.
+		to := at + 1
+		if r.length == 0 && dry >= dryLiterals {
+			to = f.finder.pass(to, dry)
+		}
 		var next repeat
-		if r.length < goodRepeat && at+1 < len(b) {
-			next = f.finder.best(c, at+1)
+		if r.length < goodRepeat && to < len(b) {
+			next = f.finder.best(c, to)
 		}
 		// One literal more is worth it if it leads to a longer repeat.
 		if r.length == 0 || next.worth > r.worth+1 {
-			var near byte
-			if back := c.near(); back <= at {
-				near = b[at-back]
+			for next.length > 0 && to > at+1 && to > next.distance && b[to-1] == b[to-1-next.distance] {
+				to--
+				next.length++
 			}
-			e.nibble(&c.symbols[c.kind], aLiteral, quick)
-			c.literal(near).encode(e, b[at], slow)
-			c.kind = 0
-			at, r = at+1, next
+			dry = min(dry+to-at, driest)
+			for ; at < to; at++ {
+				var near byte
+				if back := c.near(); back <= at {
+					near = b[at-back]
+				}
+				e.nibble(&c.symbols[c.kind], aLiteral, quick)
+				c.literal(near).encode(e, b[at], slow)
+				c.kind = 0
+			}
+			r = next
 			continue
 		}
 		if i := c.find(r.distance); i >= 0 {
@@ -145,6 +163,7 @@ func (f *freshEncoder) encode(e *ansEncoder) {
 			c.distances(r.length).encode(e, uint64(r.distance-1))
 		}
 		c.used(r.distance)
+		dry = max(dry-wetRepeat*r.length, 0)
 		if at += r.length; at < len(b) {
 			r = f.finder.best(c, at)
 		}
@@ -182,11 +201,14 @@ func (f *repeatFinder) grow(b []byte) {
 	}
 }
 
-// forget empties it for another text.
+// forget goes on with a text without its first freshWindow bytes; as long is the ring.
 func (f *repeatFinder) forget() {
-	clear(f.three)
-	clear(f.four)
-	f.entered = 0
+	for _, places := range [][]int32{f.three, f.four, f.before} {
+		for i, place := range places {
+			places[i] = max(place-freshWindow, 0)
+		}
+	}
+	f.entered -= freshWindow
 }
 
 func (f *repeatFinder) chain(place int) *int32 { return &f.before[place&(len(f.before)-1)] }
@@ -210,6 +232,19 @@ func (f *repeatFinder) advance(at int) {
 	}
 }
 
+// pass is the place to look at next, from one on, after so many literals. Their own hashes say which these are, so that bytes that come again are met if they were
+// passed over before.
+func (f *repeatFinder) pass(from, dry int) (to int) {
+	log := bits.Len(uint(dry / dryLiterals))
+	for to = from; to+4 <= len(f.b) && to < from+2<<log && f.hashFour(f.b[to:])&(1<<log-1) != 0; to++ {
+	}
+	if dry == driest {
+		f.advance(from)
+		f.entered = max(f.entered, to)
+	}
+	return to
+}
+
 // best is the repeat at a place that saves most, by estimate; its length is 0 if none does. What is in between is entered.
 func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 	f.advance(at)
@@ -229,10 +264,13 @@ func (f *repeatFinder) best(c *freshCodec, at int) (best repeat) {
 	if len(b) < 4 || best.length >= goodRepeat {
 		return best
 	}
-	if p := int(f.three[f.hashThree(b)]) - 1; p >= 0 && at-p <= freshWindow {
+	if p := int(f.three[f.hashThree(b)]) - 1; p >= 0 && p < at && at-p <= freshWindow {
 		try(p, distancePrice(at-p))
 	}
 	p := int(f.four[f.hashFour(b)]) - 1
+	for p >= at { // known from when it was passed over
+		p = int(*f.chain(p)) - 1
+	}
 	for range repeatDepth {
 		if p < 0 || at-p > freshWindow || best.length >= min(goodRepeat, len(b)) {
 			break
