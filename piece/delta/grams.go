@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// grams says which groups of gramBytes bytes old content may have: a Bloom filter with one hash (B. Bloom, 1970) and about eight bits for each. Where new
+// grams says which groups of gramBytes bytes old content may have: a Bloom filter (B. Bloom, 1970) with two bits in one word, of eight to sixteen, for each. Where new
 // content is really new it answers in one look at memory what would take some thirty in the suffix array; that is most of a diff's time when much changed.
 type grams struct {
 	set   []uint64
@@ -16,17 +16,19 @@ type grams struct {
 const gramBytes = 8
 
 func newGrams(old []byte) grams {
-	log := max(bits.Len(uint(len(old)))+3, 6)
-	g := grams{set: make([]uint64, 1<<(log-6)), shift: 64 - log}
+	log := max(bits.Len(uint(len(old)))+3, 7)
+	g := grams{set: make([]uint64, 1<<(log-6)), shift: 64 - (log - 6)}
 	for i := 0; i+gramBytes <= len(old); i++ {
-		h := g.hash(old[i:])
-		g.set[h>>6] |= 1 << (h & 63)
+		word, both := g.hash(old[i:])
+		g.set[word] |= both
 	}
 	return g
 }
 
-func (g *grams) hash(b []byte) uint64 {
-	return binary.LittleEndian.Uint64(b) * 0x9E3779B97F4A7C15 >> g.shift
+// hash is a word of the set, and which bits there.
+func (g *grams) hash(b []byte) (word, both uint64) {
+	h := binary.LittleEndian.Uint64(b) * 0x9E3779B97F4A7C15
+	return h >> g.shift, 1<<(h>>(g.shift-6)&63) | 1<<(h>>(g.shift-12)&63)
 }
 
 // mayHave is false if the first gramBytes bytes of b are nowhere in old.
@@ -34,6 +36,6 @@ func (g *grams) mayHave(b []byte) bool {
 	if len(b) < gramBytes {
 		return true
 	}
-	h := g.hash(b)
-	return g.set[h>>6]>>(h&63)&1 == 1
+	word, both := g.hash(b)
+	return g.set[word]&both == both
 }

@@ -93,6 +93,8 @@ func commonPrefix(a, b []byte) int {
 const (
 	gain    = 8  // bytes that another place must have in common beyond those that the present one has, to be worth an op
 	onTrack = 24 // bytes in common at the present place with which no better one is looked for
+
+	missesPerStep = 64 // places without a better one until one more is passed over at a time; then twice as many, and so on
 )
 
 // match describes b by ops on x.old, as bsdiff does (C. Percival, "Naive differences of executable code", 2003): it looks for places that have much in
@@ -115,10 +117,11 @@ func (x *index) match(b []byte, expect int, emit func(op)) {
 		shift    = expect // of the present place: old[i+shift] is beside b[i]
 	)
 	agrees := func(i int) bool { return i+shift >= 0 && i+shift < len(old) && old[i+shift] == b[i] }
+	misses := 0 // places of late from which nothing better was found
 	for scan < len(b) {
 		score := 0 // how many of the n bytes agree at the present place as well
 		scan += n
-		for scored := scan; scan < len(b); scan++ {
+		for scored := scan; scan < len(b); {
 			if at := scan + shift; at >= 0 && at < len(old) {
 				if c := commonPrefix(old[at:], b[scan:]); c >= onTrack || c > 0 && scan+c == len(b) {
 					pos, n, score = at, c, c
@@ -134,10 +137,18 @@ func (x *index) match(b []byte, expect int, emit func(op)) {
 				}
 			}
 			if n > 0 && (n == score || n > score+gain) {
+				misses = 0
 				break
 			}
-			if agrees(scan) {
-				score--
+			// What is better reaches farther than these n bytes, so it is met behind them as well, and begins where it begins. Where nothing is found for
+			// long, more and more is passed over.
+			misses++
+			for next := min(scan+n+1+bits.Len(uint(misses/missesPerStep)), len(b)); scan < next; scan++ {
+				if scan >= scored {
+					scored = scan + 1
+				} else if agrees(scan) {
+					score--
+				}
 			}
 		}
 		if n == score && scan < len(b) {
