@@ -133,12 +133,11 @@ func writeHead(w io.Writer, old, new *piece.Info) error {
 	}
 	s := newSectionEncoder(w, sectionLimits)
 	p := newPool([]stretch{{n: len(old.Bytes)}})
-	var err error
-	if p.index, err = newIndex(old.Bytes); err != nil {
+	p.index = newIndex(old.Bytes)
+	f := filePart{n: len(new.Bytes), bytes: new.Bytes}
+	if err := p.index.match(new.Bytes, 0, func(o op) { f.ops = append(f.ops, o) }); err != nil {
 		return err
 	}
-	f := filePart{n: len(new.Bytes), bytes: new.Bytes}
-	p.index.match(new.Bytes, 0, func(o op) { f.ops = append(f.ops, o) })
 	if err := s.addPart(&f, p, byteSource(old.Bytes), &track{}, int64(len(new.Bytes))); err != nil {
 		return err
 	}
@@ -197,8 +196,8 @@ func (d *differ) match(ctx context.Context, j *job) error {
 		}
 		if j.pool == nil {
 			p.ops = []op{{new: p.n}}
-		} else {
-			j.pool.index.match(p.bytes, j.pool.at(p.expect), func(o op) { p.ops = append(p.ops, o) })
+		} else if err := j.pool.index.match(p.bytes, j.pool.at(p.expect), func(o op) { p.ops = append(p.ops, o) }); err != nil {
+			return err
 		}
 		d.progress(int64(p.n))
 	}

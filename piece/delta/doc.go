@@ -9,8 +9,8 @@
 // Diff sorts the suffixes of old content (7 bytes of memory for each of its bytes; more than [Options.Memory] is looked at in parts), looks for stretches
 // of new files that have much in common with old ones, on all cores, and codes what is left with models that learn. New files below 1 MiB are looked for in
 // all old files of that size that changed or are gone; larger ones in the file they were made from, which is the one at the same path or with the most similar
-// name. Apply reads a patch once from front to back, and old files where the patch says, in bounded memory. It works in
-// stages that run beside each other (stages.go).
+// name. What has little in common with it is only looked through for long stretches, for which nothing is sorted (sketch.go). Apply reads a patch once from front
+// to back, and old files where the patch says, in bounded memory. It works in stages that run beside each other (stages.go).
 //
 // # Trust
 //

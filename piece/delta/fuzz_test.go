@@ -70,16 +70,13 @@ func FuzzMatch(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("ab"), 100), bytes.Repeat([]byte("ba"), 99), 7)
 	f.Add([]byte{}, []byte("x"), 0)
 	f.Add(pattern(500, 1), append(pattern(300, 2), pattern(500, 1)...), 499)
+	f.Add(pattern(20000, 1), append(pattern(20000, 2), pattern(20000, 1)[700:1300]...), 0)
 	f.Fuzz(func(t *testing.T, old, new []byte, expect int) {
 		if expect < 0 || expect > len(old) {
 			return
 		}
-		x, err := newIndex(old)
-		if err != nil {
-			t.Fatal(err)
-		}
 		at := 0
-		x.match(new, expect, func(o op) {
+		err := newIndex(old).match(new, expect, func(o op) {
 			if o.copied < 0 || o.new < 0 || o.copied+o.new == 0 || at+o.copied+o.new > len(new) {
 				t.Fatalf("op %+v at %d of %d", o, at, len(new))
 			}
@@ -88,6 +85,9 @@ func FuzzMatch(f *testing.F) {
 			}
 			at += o.copied + o.new
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if at != len(new) {
 			t.Errorf("ops make %d bytes, want %d", at, len(new))
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"sync"
 )
 
 // An op makes the next bytes of the new content: copied from the old content at pos, with differences, and then extra ones that are new.
@@ -15,26 +16,35 @@ type op struct {
 // index finds bytes in old content. It is safe for concurrent use.
 type index struct {
 	old    []byte
+	sketch sketch
+
+	once   sync.Once // before something is looked for
+	err    error
 	sorted []int32 // the suffix array of old
 	first  []int32 // where suffixes begin that start with these two bytes or later ones; 65537 entries
 	grams  grams
 }
 
-func newIndex(old []byte) (*index, error) {
-	sorted, err := suffixArray(old)
-	if err != nil {
-		return nil, err
-	}
-	x := &index{old: old, sorted: sorted, first: make([]int32, 1<<16+1), grams: newGrams(old)}
-	// A suffix of one byte sorts before those with that byte and another; it is counted with the pair whose second byte is 0, where it is
-	// the first and does no harm.
-	for i := range old {
-		x.first[x.pair(i)+1]++
-	}
-	for i := range 1 << 16 {
-		x.first[i+1] += x.first[i]
-	}
-	return x, nil
+func newIndex(old []byte) *index { return &index{old: old, sketch: newSketch(old)} }
+
+// sort makes that longest can be asked.
+func (x *index) sort() error {
+	x.once.Do(func() {
+		if x.sorted, x.err = suffixArray(x.old); x.err != nil {
+			return
+		}
+		// A suffix of one byte sorts before those with that byte and another; it is counted with the pair whose second byte is 0, where it is
+		// the first and does no harm.
+		x.first = make([]int32, 1<<16+1)
+		for i := range x.old {
+			x.first[x.pair(i)+1]++
+		}
+		for i := range 1 << 16 {
+			x.first[i+1] += x.first[i]
+		}
+		x.grams = newGrams(x.old)
+	})
+	return x.err
 }
 
 func (x *index) pair(i int) int {
@@ -100,13 +110,19 @@ const (
 // match describes b by ops on x.old, as bsdiff does (C. Percival, "Naive differences of executable code", 2003): it looks for places that have much in
 // common with b, and extends them in both directions as long as more than half of the bytes agree. expect is where the first op may begin at no cost.
 // emit gets the ops in order; their lengths sum up to len(b), and none is empty.
-func (x *index) match(b []byte, expect int, emit func(op)) {
+func (x *index) match(b []byte, expect int, emit func(op)) error {
 	if len(b) == 0 {
-		return
+		return nil
 	}
 	if bytes.Equal(b, x.old[min(expect, len(x.old)):min(expect+len(b), len(x.old))]) {
 		emit(op{pos: int64(expect), copied: len(b)})
-		return
+		return nil
+	}
+	alike := x.sketch.alike(b)
+	if alike {
+		if err := x.sort(); err != nil {
+			return err
+		}
 	}
 	var (
 		old      = x.old
@@ -128,7 +144,9 @@ func (x *index) match(b []byte, expect int, emit func(op)) {
 					break
 				}
 			}
-			if pos, n = 0, 0; x.grams.mayHave(b[scan:]) {
+			if pos, n = 0, 0; !alike {
+				pos, n = x.sketch.longest(old, b[scan:])
+			} else if x.grams.mayHave(b[scan:]) {
 				pos, n = x.longest(b[scan:])
 			}
 			for ; scored < scan+max(n, 1); scored++ {
@@ -142,7 +160,9 @@ func (x *index) match(b []byte, expect int, emit func(op)) {
 			}
 			// What is better reaches farther than these n bytes, so it is met behind them as well, and begins where it begins. Where nothing is found for
 			// long, more and more is passed over.
-			misses++
+			if alike {
+				misses++
+			}
 			for next := min(scan+n+1+bits.Len(uint(misses/missesPerStep)), len(b)); scan < next; scan++ {
 				if scan >= scored {
 					scored = scan + 1
@@ -170,6 +190,7 @@ func (x *index) match(b []byte, expect int, emit func(op)) {
 		}
 		lastScan, lastPos, shift = scan-backward, pos-backward, pos-scan
 	}
+	return nil
 }
 
 // extendForward is how much of b to copy from old[pos:], so that bytes that agree outweigh the others most.

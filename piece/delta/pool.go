@@ -11,7 +11,7 @@ type stretch struct {
 	n   int
 }
 
-// A pool is old content in which new files are looked for. It is read and indexed when the first of its jobs needs it, and forgotten with the last.
+// A pool is old content in which new files are looked for. It is read when the first of its jobs needs it, and forgotten with the last.
 type pool struct {
 	stretches []stretch
 	start     []int // of each stretch in old; and the end
@@ -31,7 +31,7 @@ func newPool(stretches []stretch) *pool {
 
 func (p *pool) size() int { return p.start[len(p.start)-1] }
 
-// load reads and indexes what the pool is made of.
+// load reads what the pool is made of.
 func (p *pool) load(t *Tree, s space) error {
 	p.once.Do(func() {
 		old := make([]byte, p.size())
@@ -41,7 +41,7 @@ func (p *pool) load(t *Tree, s space) error {
 				return
 			}
 		}
-		p.index, p.err = newIndex(old)
+		p.index = newIndex(old)
 	})
 	return p.err
 }
