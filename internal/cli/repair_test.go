@@ -60,6 +60,10 @@ func TestPatchFromAChangedVersion(t *testing.T) {
 	if err := os.WriteFile(changed, b, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	nobody := h.Run("plan", base+"app@2", "--root", root, "--from", h.Path("out", "app-1"), "--state-dir", h.Path("other")).Succeed().Expect("plan")
+	if nobody.String("way") != "patch" {
+		t.Errorf("where nobody remembers the version: %v, want the patch", nobody)
+	}
 	done := h.Run("get", base+"app@2", "-o", out).Succeed().Expect("done")
 	if n := done.Int("from.origin"); n > 1_200_000 || done.Int("from.reuse") != done.Int("bytes")-n {
 		t.Errorf("%v, want the patch and one file, and that all else was here", done)

@@ -371,20 +371,21 @@ func PackMetainfo(t *piece.Torrent) ([]byte, error) {
 
 // UnpackMetainfo reads metainfo and holds it against what the release says of it.
 func UnpackMetainfo(packed []byte, a *release.Artefact) (*piece.Torrent, error) {
-	malformed := func(err error) error {
-		return &release.Refusal{Rule: release.RuleMalformed, Message: fmt.Sprintf("the metainfo of %s: %v", a.Name, err)}
-	}
-	d, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxMetainfo), zstd.WithDecoderMaxWindow(8<<20))
+	t, err := readMetainfo(packed)
 	if err != nil {
-		return nil, malformed(err)
-	}
-	defer d.Close()
-	t, err := piece.Read(d)
-	if err != nil {
-		return nil, malformed(err)
+		return nil, &release.Refusal{Rule: release.RuleMalformed, Message: fmt.Sprintf("the metainfo of %s: %v", a.Name, err)}
 	}
 	if !t.HasV2 || hex.EncodeToString(t.V2[:]) != a.V2 || t.HasV1 != (a.V1 != "") || t.HasV1 && hex.EncodeToString(t.V1[:]) != a.V1 || t.Name != a.Name || t.Length != a.Bytes {
 		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: fmt.Sprintf("the metainfo of %s is that of another content", a.Name)}
 	}
 	return t, nil
+}
+
+func readMetainfo(packed []byte) (*piece.Torrent, error) {
+	d, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxMetainfo), zstd.WithDecoderMaxWindow(8<<20))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return piece.Read(d)
 }

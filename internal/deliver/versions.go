@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"os"
@@ -202,8 +203,37 @@ func (r *Request) examine(ctx context.Context, path string, patches []release.Ar
 		}
 		v = &version{info: t.Info, path: path, here: t.Length}
 		if slices.ContainsFunc(patches, func(p release.Artefact) bool { return p.Base == v.v2() }) {
-			break
+			return v, nil
 		}
 	}
-	return v, nil
+	return cmp.Or(r.changed(ctx, v, patches), v), nil
+}
+
+// changed is the version that v has the name of, and was before somebody changed some of it: a patch from it makes all but that. It is nil if there is none, or little of it is
+// left.
+func (r *Request) changed(ctx context.Context, v *version, patches []release.Artefact) *version {
+	i := slices.IndexFunc(patches, func(p release.Artefact) bool {
+		return p.Kind == "P" && r.Release.App+"-"+p.From == filepath.Base(v.path)
+	})
+	if i < 0 || !r.isTree() {
+		return nil
+	}
+	packed, err := r.Release.Trust.MetainfoOf(ctx, r.Release.Found, patches[i].Base)
+	if err != nil {
+		return nil
+	}
+	t, err := readMetainfo(packed)
+	if err != nil || hex.EncodeToString(t.V2[:]) != patches[i].Base {
+		return nil
+	}
+	was := &version{info: t.Info, path: v.path}
+	for i := range was.info.Files {
+		if j := v.fileAt(was.info, i); j >= 0 && v.info.Files[j].Root == was.info.Files[i].Root {
+			was.here += was.info.Files[i].Length
+		}
+	}
+	if was.here*2 < t.Length {
+		return nil
+	}
+	return was
 }
