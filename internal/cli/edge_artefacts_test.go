@@ -65,7 +65,7 @@ func TestEdgeHasArchivesAndPatches(t *testing.T) {
 	serve = h.Start("serve", repo, "--listen", "127.0.0.1:"+port, "--state-dir", h.Path("origin"))
 	serve.Expect("ready")
 	waitUntil(t, "all of it has gone", func() bool { return edgeState(t, edge).Int("dropped.withdrawn.contents") == 4 })
-	if n := edgeState(t, edge).Int("contents_kept"); n > 0 {
-		t.Errorf("%d contents are kept", n)
+	if have := kinds(); len(have) > 0 { // what the channel leads to now may be there by now
+		t.Errorf("%v are kept", have)
 	}
 }
