@@ -24,7 +24,7 @@ func (n *Node) mayDial(_ context.Context, _, address string, _ syscall.RawConn) 
 
 // heard takes an address that somebody told of, if it may be spoken with; it says whether it is known then.
 func (s *session) heard(a netip.AddrPort, now time.Time) bool {
-	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	a = unmapped(a)
 	if !s.t.node.admits(a.Addr()) {
 		return false
 	}

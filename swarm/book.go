@@ -57,7 +57,7 @@ func newBook() *book {
 
 // heard takes an address from a tracker or the DHT.
 func (b *book) heard(a netip.AddrPort, now time.Time) {
-	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	a = unmapped(a)
 	if !a.IsValid() || a.Port() == 0 || a.Addr().IsMulticast() || a.Addr().IsUnspecified() {
 		return
 	}
@@ -83,7 +83,7 @@ func (b *book) heard(a netip.AddrPort, now time.Time) {
 func (b *book) pin(p string) {
 	e := &entry{}
 	if a, err := netip.ParseAddrPort(p); err == nil { // others may tell of it as well
-		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		a = unmapped(a)
 		if known := b.known[a]; known != nil && known.pin == "" {
 			e = known
 		}

@@ -168,7 +168,12 @@ func remote(nc net.Conn) netip.AddrPort {
 	if !ok {
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+	return unmapped(a.AddrPort())
+}
+
+// unmapped is an address as it is compared with others: IPv4 is never written as IPv6.
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // receive makes a connection that somebody opened one that can be read, and reads the handshake;

@@ -236,10 +236,7 @@ func (n *Node) HandleConn(ctx context.Context, nc net.Conn) {
 // read, which may take as long as a handshake.
 func (n *Node) handle(ctx context.Context, nc net.Conn, open func() (net.Conn, error)) {
 	defer nc.Close()
-	var from netip.Addr
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		from = a.AddrPort().Addr().Unmap()
-	}
+	from := remote(nc).Addr()
 	if !n.admits(from) {
 		return
 	}
