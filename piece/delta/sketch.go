@@ -3,6 +3,7 @@ package delta
 import (
 	"cmp"
 	"encoding/binary"
+	"iter"
 	"math/bits"
 	"slices"
 )
@@ -26,14 +27,27 @@ const (
 
 func newSketch(old []byte) sketch {
 	var s sketch
-	for i := 0; i+sketchWindow <= len(old); i++ {
-		if hash, chosen := sample(old[i:]); chosen {
-			s = append(s, sketched{hash, int32(i)})
-			i += sketchWindow - 1 // a pattern may be chosen again and again
-		}
+	for i, hash := range windows(old) {
+		s = append(s, sketched{hash, int32(i)})
 	}
 	slices.SortFunc(s, func(a, b sketched) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.pos, b.pos)) })
 	return slices.CompactFunc(s, func(a, b sketched) bool { return a.hash == b.hash })
+}
+
+// windows are the places in b that are chosen, with their hashes. They do not overlap: a pattern may be chosen again and again.
+func windows(b []byte) iter.Seq2[int, uint32] {
+	return func(yield func(int, uint32) bool) {
+		for i := 0; i+sketchWindow <= len(b); i++ {
+			hash, chosen := sample(b[i:])
+			if !chosen {
+				continue
+			}
+			if !yield(i, hash) {
+				return
+			}
+			i += sketchWindow - 1
+		}
+	}
 }
 
 // sample is the hash of the window that b, which is as long, begins with, if it is chosen. A single byte again and again never is: padding is everywhere.
@@ -57,16 +71,11 @@ func (s sketch) find(hash uint32) (pos int, ok bool) {
 // alike is false if b has little in common with old content.
 func (s sketch) alike(b []byte) bool {
 	all, known := 0, 0
-	for i := 0; i+sketchWindow <= len(b); i++ {
-		hash, chosen := sample(b[i:])
-		if !chosen {
-			continue
-		}
+	for _, hash := range windows(b) {
 		if _, ok := s.find(hash); ok {
 			known++
 		}
 		all++
-		i += sketchWindow - 1
 	}
 	return all < sketchLeast || known*sketchAlike >= all
 }
