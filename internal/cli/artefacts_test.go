@@ -57,6 +57,26 @@ func versions(t *testing.T, h *swarmtest.Host) (one, two string) {
 	return one, two
 }
 
+// hexDigits is a text of random hex digits, two for each of n bytes: it compresses to half.
+func hexDigits(seed byte, n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{seed}).Read(b)
+	return hex.AppendEncode(nil, b)
+}
+
+// flip changes one bit of a file's byte at a place.
+func flip(t *testing.T, path string, at int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[at] ^= 1
+	if err := os.WriteFile(path, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // repositoryOf is a repository in which these paths are the versions 1, 2, … of app.
 func repositoryOf(h *swarmtest.Host, publish ...string) (repo string) {
 	repo = h.Path("repo")
@@ -116,15 +136,7 @@ func TestUpdateCostsWhatChanged(t *testing.T) {
 	swarmtest.Same(t, two, filepath.Join(out, "app-3", "renamed"))
 
 	// A damaged installation fetches what is damaged.
-	path := filepath.Join(out, "app-3", "renamed", "bin", "new")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[500_000] ^= 1
-	if err := os.WriteFile(path, b, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, filepath.Join(out, "app-3", "renamed", "bin", "new"), 500_000)
 	get("3", "tree", 70_000)
 	swarmtest.Same(t, two, filepath.Join(out, "app-3", "renamed"))
 

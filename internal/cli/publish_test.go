@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"encoding/hex"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"syscall"
@@ -18,9 +16,7 @@ func TestPatchesFirstIsInterrupted(t *testing.T) {
 	t.Parallel()
 	h := swarmtest.Local(t)
 	for i, dir := range []string{h.Path("one"), h.Path("two")} {
-		random := make([]byte, 4<<20)
-		rand.NewChaCha8([32]byte{byte(i)}).Read(random)
-		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(dir+"/text", []byte(hex.EncodeToString(random)), 0o644)); err != nil {
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(dir+"/text", hexDigits(byte(i), 4<<20), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}

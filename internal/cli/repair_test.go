@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"encoding/hex"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -14,9 +12,8 @@ import (
 func TestRepairOfAFileThatWasCutOff(t *testing.T) {
 	t.Parallel()
 	h := swarmtest.Local(t)
-	app, random := h.Path("app"), make([]byte, 1<<20)
-	rand.NewChaCha8([32]byte{8}).Read(random)
-	if err := errors.Join(os.Mkdir(app, 0o755), os.WriteFile(h.Path("app", "text"), []byte(hex.EncodeToString(random)), 0o644)); err != nil {
+	app, text := h.Path("app"), hexDigits(8, 1<<20)
+	if err := errors.Join(os.Mkdir(app, 0o755), os.WriteFile(h.Path("app", "text"), text, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	base, root := published(h, app)
@@ -34,7 +31,7 @@ func TestRepairOfAFileThatWasCutOff(t *testing.T) {
 	}
 
 	// Something else lies in the file's place.
-	if err := os.WriteFile(h.Path("out", "app-1", "text"), []byte("#"+hex.EncodeToString(random)), 0o644); err != nil {
+	if err := os.WriteFile(h.Path("out", "app-1", "text"), append([]byte("#"), text...), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if done := h.Run("get", base+"app@1", "-o", out).Succeed().Expect("done"); done.String("way") != "archive" {
@@ -51,15 +48,7 @@ func TestPatchFromAChangedVersion(t *testing.T) {
 	base, root := published(h, one, two)
 	out := h.Path("out")
 	h.Run("get", base+"app@1", "--root", root, "-o", out).Succeed()
-	changed := h.Path("out", "app-1", "lib", "03")
-	b, err := os.ReadFile(changed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[10] ^= 1
-	if err := os.WriteFile(changed, b, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, h.Path("out", "app-1", "lib", "03"), 10)
 	nobody := h.Run("plan", base+"app@2", "--root", root, "--from", h.Path("out", "app-1"), "--state-dir", h.Path("other")).Succeed().Expect("plan")
 	if nobody.String("way") != "patch" {
 		t.Errorf("where nobody remembers the version: %v, want the patch", nobody)

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,9 +21,7 @@ func TestArchiveThatNobodyGives(t *testing.T) {
 	h := swarmtest.Local(t)
 	one, two := h.Path("one"), h.Path("two") // of hex digits, which compress to half
 	for i, dir := range []string{one, two, two} {
-		random := make([]byte, 1<<18)
-		rand.NewChaCha8([32]byte{byte(i) / 2}).Read(random)
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, fmt.Sprint(i/2)), []byte(hex.EncodeToString(random)), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, fmt.Sprint(i/2)), hexDigits(byte(i/2), 1<<18), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
