@@ -151,7 +151,7 @@ func New(cfg Config) (*Edge, error) {
 	}
 	for _, u := range cfg.Origins {
 		f := &feed{url: u, single: single{url: u.String(), userAgent: cfg.UserAgent}, news: make(chan struct{}, 1)}
-		f.repository = newRepository(u, &e.cfg, func() []release.Files { return e.elsewhere(f) }, e.metadataRoom)
+		f.repository = newRepository(u, &e.cfg, func() []release.Files { return e.elsewhere(f) }, e.metadataRoom, e.shelf.writing)
 		e.feeds = append(e.feeds, f)
 	}
 	e.web.Responses = min(disk.Descriptors()/4, maxResponses)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -36,15 +37,44 @@ func (s *shelf) spare() int64 { return s.meta/4 + 2*leastSpare }
 // used is what may not be given to contents any more. s.mu is held.
 func (s *shelf) used() int64 { return s.taken() + s.spare() }
 
-// measure takes bytes for how much metadata there is, and what it has grown by meanwhile.
-func (s *shelf) measure(bytes func() int64) {
+// writing says that somebody may be given room for metadata, and have it not yet on the disk, until end is called.
+func (s *shelf) writing() (end func()) {
 	s.mu.Lock()
-	before := s.grown
+	defer s.mu.Unlock()
+	s.writers++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.writers--
+	})
+}
+
+// measure takes bytes for how much metadata there is. While somebody writes some, that would be less than was given, and what is known stays: it is no less than there is.
+func (s *shelf) measure(bytes func() int64) {
+	s.measuring.Lock()
+	defer s.measuring.Unlock()
+	s.mu.Lock()
+	quiet, before := s.writers == 0, s.grown
 	s.mu.Unlock()
+	if !quiet {
+		return
+	}
 	n := bytes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.meta, s.measured = n+s.grown-before, s.grown
+	if s.writers == 0 && s.grown == before {
+		s.meta, s.measured = n, before
+	}
+}
+
+// shrink removes metadata, and gives back the bytes that it took.
+func (s *shelf) shrink(remove func() int64) {
+	s.measuring.Lock() // else it might be taken off twice
+	defer s.measuring.Unlock()
+	n := remove()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meta -= n
 }
 
 // hasGrown says whether there is more metadata, as far as the shelf knows, than when it was measured.
@@ -142,18 +172,17 @@ func (e *Edge) lighten(ctx context.Context, now time.Time) {
 	if e.shelf.short() <= 0 {
 		return
 	}
-	forgotten := false
-	for _, f := range e.feeds {
-		forgotten = f.repository.mirror.forgetMetainfo(func(key string) bool {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			_, held := e.shelf.get(key)
-			return held || e.contents[key] != nil
-		}) || forgotten
-	}
-	if forgotten {
-		e.measure()
-	}
+	e.shelf.shrink(func() (n int64) {
+		for _, f := range e.feeds {
+			n += f.repository.mirror.forgetMetainfo(func(key string) bool {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				_, held := e.shelf.get(key)
+				return held || e.contents[key] != nil
+			})
+		}
+		return n
+	})
 	for _, key := range e.shelf.over(e.status, now) {
 		if err := e.drop(ctx, key, "quota"); err != nil {
 			e.cfg.Log.Error("the quota cannot be kept", "err", err)

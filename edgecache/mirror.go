@@ -28,11 +28,14 @@ type mirror struct {
 	dir  string
 	up   release.Files
 	room room // of what is read as metadata
+	// writing is called before room is asked for, and the end that it returns when what has room is written.
+	writing func() (end func())
 	// offline has only what is here read, while that is gone through.
 	offline atomic.Bool
 
 	mu    sync.Mutex
 	aside map[string][]byte    // what publish is to write
+	end   func()               // of writing, if something was given room since the last publish; else nil
 	fresh []string             // files that were kept since the last publish, and not yet found to be right
 	old   map[string]time.Time // files that no state has a use for, and since when as far as this run knows
 }
@@ -40,8 +43,8 @@ type mirror struct {
 // room finds room for n bytes before they are written. Nil: there is any.
 type room func(ctx context.Context, n int64) error
 
-func newMirror(dir string, up release.Files, room room) *mirror {
-	return &mirror{dir: dir, up: up, room: room, aside: map[string][]byte{}, old: map[string]time.Time{}}
+func newMirror(dir string, up release.Files, room room, writing func() (end func())) *mirror {
+	return &mirror{dir: dir, up: up, room: room, writing: writing, aside: map[string][]byte{}, old: map[string]time.Time{}}
 }
 
 // changes says whether a file is replaced now and then.
@@ -61,6 +64,7 @@ func (m *mirror) Get(ctx context.Context, path string, limit int64, tag string) 
 	}
 	b, newTag, err := m.up.Get(ctx, path, limit, tag)
 	if err == nil {
+		m.begin()
 		err = m.reserve(ctx, path, b, m.room) // also for what is put aside: who publishes it cannot wait
 	}
 	if err != nil {
@@ -82,13 +86,33 @@ func (m *mirror) bring(ctx context.Context, path string, limit int64, room room)
 		return nil
 	}
 	b, _, err := m.up.Get(ctx, path, limit, "")
-	if err == nil {
-		err = m.reserve(ctx, path, b, room)
-	}
 	if err != nil {
 		return err
 	}
+	defer m.writing()()
+	if err := m.reserve(ctx, path, b, room); err != nil {
+		return err
+	}
 	return m.write(path, b)
+}
+
+// begin says that something is written until publish or abandon.
+func (m *mirror) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.end == nil {
+		m.end = m.writing()
+	}
+}
+
+// settle forgets what has come since the last publish. m.mu is held.
+func (m *mirror) settle() {
+	m.fresh = nil
+	clear(m.aside)
+	if m.end != nil {
+		m.end()
+		m.end = nil
+	}
 }
 
 func (m *mirror) reserve(ctx context.Context, path string, b []byte, room room) error {
@@ -124,8 +148,7 @@ func (m *mirror) publish() error {
 			return err
 		}
 	}
-	clear(m.aside)
-	m.fresh = nil
+	m.settle()
 	return nil
 }
 
@@ -136,8 +159,7 @@ func (m *mirror) abandon() {
 	for _, path := range m.fresh {
 		m.forget(path) // what stays is found to be wrong again, by whoever reads it
 	}
-	m.fresh = nil
-	clear(m.aside)
+	m.settle()
 }
 
 // oldTime is how long a file stays that the newest state has no use for: machines in the midst of an update read the state that they began with.
@@ -189,17 +211,17 @@ func (m *mirror) tidy(now time.Time) {
 	}
 }
 
-// forgetMetainfo removes descriptions of contents that nobody keeps; whether there were any.
-func (m *mirror) forgetMetainfo(kept func(key string) bool) (forgotten bool) {
+// forgetMetainfo removes descriptions of contents that nobody keeps, and returns how many bytes of the disk they took.
+func (m *mirror) forgetMetainfo(kept func(key string) bool) (n int64) {
 	const dir = "targets/metainfo"
 	entries, _ := os.ReadDir(m.path(dir))
 	for _, e := range entries {
 		if key, ok := metainfoKey(dir + "/" + e.Name()); ok && !kept(key) {
+			n += sizeOf(m.path(dir + "/" + e.Name()))
 			m.forget(dir + "/" + e.Name())
-			forgotten = true
 		}
 	}
-	return forgotten
+	return n
 }
 
 // published is the mirror as others see it, with what was put aside where that is newer.

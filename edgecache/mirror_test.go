@@ -25,7 +25,7 @@ func (f filesOf) Get(_ context.Context, path string, _ int64, _ string) ([]byte,
 func TestMirrorTakesStatesAsAWhole(t *testing.T) {
 	const index, tile = "log/index/ab", "log/tile/0/000.p/1"
 	up := filesOf{timestampPath: "state 1", checkpointPath: "log 1", index: "entries of 1", tile: "tile"}
-	m := newMirror(t.TempDir(), up, nil)
+	m := newMirror(t.TempDir(), up, nil, new(shelf).writing)
 	read := func(aside bool, path string) string {
 		t.Helper()
 		b, _, err := (&published{m: m, aside: aside}).Get(t.Context(), path, 100, "")
@@ -82,7 +82,7 @@ func TestMirrorForgetsWhatIsOld(t *testing.T) {
 		"targets/metainfo/n.aa.torrent.zst", "targets/metainfo/n.bb.torrent.zst", timestampPath, checkpointPath} {
 		up[path] = path
 	}
-	m := newMirror(t.TempDir(), up, nil)
+	m := newMirror(t.TempDir(), up, nil, new(shelf).writing)
 	for path := range up {
 		if _, _, err := m.Get(t.Context(), path, 100, ""); err != nil {
 			t.Fatal(err)

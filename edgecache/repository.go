@@ -34,10 +34,10 @@ type repository struct {
 	walk *release.Trust // of the state that is published; nil: of none
 }
 
-func newRepository(base *url.URL, cfg *Config, others func() []release.Files, roomFor func(key string) room) *repository {
+func newRepository(base *url.URL, cfg *Config, others func() []release.Files, roomFor func(key string) room, writing func() (end func())) *repository {
 	up := deliver.NewUpstream(base, cfg.UserAgent)
 	dir := filepath.Join(cfg.StateDir, "repository", score12(base.String()))
-	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}, roomFor("")), trustDir: filepath.Join(cfg.StateDir, "trust"), roomFor: roomFor, root: cfg.Root, firstUse: cfg.FirstUse,
+	return &repository{base: base, up: up, mirror: newMirror(dir, chain{up, others}, roomFor(""), writing), trustDir: filepath.Join(cfg.StateDir, "trust"), roomFor: roomFor, root: cfg.Root, firstUse: cfg.FirstUse,
 		now: cfg.Now, heard: make(chan []byte, 16)}
 }
 

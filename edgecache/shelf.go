@@ -34,6 +34,8 @@ type shelf struct {
 	floor int64 // bytes of the disk that stay free
 	free  func(path string) (int64, error)
 
+	measuring sync.Mutex // held while metadata is gone through, before mu
+
 	mu    sync.Mutex
 	held  map[string]*held
 	heats map[string]heat // of what is here and of what was only asked for
@@ -42,6 +44,7 @@ type shelf struct {
 	meta     int64 // of metadata beside contents
 	grown    int64 // that it has grown by, ever
 	measured int64 // grown when it was measured last
+	writers  int   // see writing
 }
 
 // held is a content that has room on the shelf.

@@ -25,10 +25,13 @@ func (e *Edge) keepState(ctx context.Context, f *feed) {
 	var at deliver.Found
 	f.repository.up.Sources(&at, "")
 	s := deliver.Swarm{Node: e.cfg.Node, Items: e.cfg.Items, Peers: at.Peers}
+	written := func() {} // ends what Room begins
+	defer func() { written() }()
 	s.KeepState(ctx, deliver.StateKeeping{
 		Keys: f.repository.items,
 		Dir:  filepath.Join(e.cfg.StateDir, "state", c.id),
 		Room: func(ctx context.Context, n int64) error {
+			written = e.shelf.writing()
 			return e.metadataRoom("")(ctx, n+n/16+64<<10) // with the journal of its fetch
 		},
 		Version: func() int64 {
@@ -38,9 +41,11 @@ func (e *Edge) keepState(ctx context.Context, f *feed) {
 		News: f.news,
 		Ready: func(version int64) {
 			e.cfg.Log.Info("a repository's state is given to others", "origin", f.url.Redacted(), "version", version)
+			written()
 			e.measure()
 		},
 		Failed: func(err error) {
+			written()
 			e.cfg.Log.Info("a repository's state is not given to others yet", "origin", f.url.Redacted(), "err", err)
 		},
 	})
