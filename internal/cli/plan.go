@@ -157,7 +157,10 @@ func describePlan(p *deliver.Plan) planLine {
 // planned tells what way a release takes, and why another one was given up.
 func (e *env) planned(p *fetchProgress, plan *deliver.Plan) {
 	for _, c := range plan.Candidates {
-		if c.Err != "" {
+		switch {
+		case c.Short > 0:
+			e.report.Notice("the %s made all but %s of %s right, and the rest is fetched: %s", wayName(&c), formatBytes(c.Short), formatBytes(plan.Bytes), c.Err)
+		case c.Err != "":
 			e.report.Notice("the %s did not do: %s", wayName(&c), c.Err)
 		}
 	}

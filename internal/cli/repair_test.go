@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"shoal/internal/swarmtest"
@@ -53,7 +54,11 @@ func TestPatchFromAChangedVersion(t *testing.T) {
 	if nobody.String("way") != "patch" {
 		t.Errorf("where nobody remembers the version: %v, want the patch", nobody)
 	}
-	done := h.Run("get", base+"app@2", "-o", out).Succeed().Expect("done")
+	p := h.Run("get", base+"app@2", "-o", out).Succeed()
+	if n := p.Events("notice"); len(n) != 1 || !strings.Contains(n[0].String("message"), "the patch from 1 made all but 39 KiB of 2.7 MiB right") {
+		t.Errorf("notices %v, want one that says how much of the release the patch did not make", n)
+	}
+	done := p.Expect("done")
 	if n := done.Int("from.origin"); n > 1_200_000 || done.Int("from.reuse") != done.Int("bytes")-n {
 		t.Errorf("%v, want the patch and one file, and that all else was here", done)
 	}

@@ -28,6 +28,7 @@ type Candidate struct {
 	Cost  time.Duration // an estimate, to compare with others: see price
 	Why   string        // the reckoning in words
 	Err   string        // why it was tried and given up; else ""
+	Short int64         // of one that was given up and has made some of the release: bytes that were not here then
 
 	artefact *release.Artefact
 	old      *version
@@ -52,14 +53,20 @@ type survey struct {
 	source   swarm.Class    // of what is fetched, as far as it is known
 	carried  bool           // in a bundle, which has nothing but the tree
 	dir      string
-	parts    int64            // bytes that were put together in this run; -1: nothing was tried
-	left     *swarm.Left      // what a former run has verified of the tree; nil: its metainfo is not here
-	placed   []int64          // by file: how many bytes lie where the release goes to
-	failed   map[string]error // ways that were tried, by key
-	blocks   *blockSearch     // what its index of blocks has led to; nil: it was not looked at
+	parts    int64              // bytes that were put together in this run; -1: nothing was tried
+	left     *swarm.Left        // what a former run has verified of the tree; nil: its metainfo is not here
+	placed   []int64            // by file: how many bytes lie where the release goes to
+	failed   map[string]failure // ways that were tried, by key
+	blocks   *blockSearch       // what its index of blocks has led to; nil: it was not looked at
 
 	artefactDir func(v2 string) string    // where an archive or a patch is fetched to
 	begun       map[string]*piece.Torrent // those of which a former run has left something, by v2 info hash
+}
+
+// failure is that a way was given up.
+type failure struct {
+	err   error
+	short int64 // as Candidate.Short
 }
 
 func key(way, from string) string { return way + " " + from }
@@ -81,8 +88,8 @@ func (s *survey) plan() *Plan {
 	}
 	for i := range p.Candidates {
 		p.Candidates[i].Why += "; from " + sourceName(s.source)
-		if err := s.failed[key(p.Candidates[i].Way, p.Candidates[i].From)]; err != nil {
-			p.Candidates[i].Err = err.Error()
+		if f, ok := s.failed[key(p.Candidates[i].Way, p.Candidates[i].From)]; ok {
+			p.Candidates[i].Err, p.Candidates[i].Short = f.err.Error(), f.short
 		}
 	}
 	slices.SortStableFunc(p.Candidates, func(a, b Candidate) int {

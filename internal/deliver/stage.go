@@ -147,21 +147,25 @@ func (s *stager) run(ctx context.Context) error {
 		if s.Planned != nil {
 			s.Planned(p)
 		}
-		c := *p.Chosen()
+		c, had := *p.Chosen(), s.here()
 		err := s.bring(ctx, &c)
 		if err == nil && (c.Way == WayTree || s.parts != nil && s.parts.Missing() == 0) {
 			break
 		}
 		if err == nil {
-			err = fmt.Errorf("%d bytes of what it made are not those of the release: %w", s.parts.Missing(), piece.ErrCorrupt)
+			err = fmt.Errorf("what it made %w", piece.ErrCorrupt)
 		}
 		if ctx.Err() != nil || c.Way == WayTree || isLocal(err) {
 			return err
 		}
-		s.survey.failed[key(c.Way, c.From)] = err
+		f := failure{err: err}
 		if s.parts != nil {
-			s.survey.parts = s.survey.release.Tree().Bytes - s.parts.Missing()
+			s.survey.parts = s.here()
+			if s.survey.parts > max(had, s.before) {
+				f.short = s.parts.Missing()
+			}
 		}
+		s.survey.failed[key(c.Way, c.From)] = f
 		if err := s.reconsider(ctx); err != nil {
 			return err
 		}
@@ -170,6 +174,14 @@ func (s *stager) run(ctx context.Context) error {
 		return err
 	}
 	return s.finish(ctx)
+}
+
+// here is how many bytes of the tree were put together.
+func (s *stager) here() int64 {
+	if s.parts == nil {
+		return 0
+	}
+	return s.Release.Tree().Bytes - s.parts.Missing()
 }
 
 // letGo closes what was opened of older versions.
@@ -197,7 +209,7 @@ func (s *stager) look(ctx context.Context) (err error) {
 	state := installed{s.StateDir}
 	v := &s.survey
 	*v = survey{release: s.Release.Found, tree: s.Torrent, source: s.class(), carried: s.carried, dir: s.Dir, artefactDir: s.artefactDir, parts: -1,
-		begun: map[string]*piece.Torrent{}, failed: map[string]error{}}
+		begun: map[string]*piece.Torrent{}, failed: map[string]failure{}}
 	if v.tree == nil {
 		v.tree = state.torrent(v.release.Tree().V2)
 	}
@@ -260,7 +272,7 @@ func (s *stager) learn(info *piece.Info) (err error) {
 		s.info = s.survey.tree.Info // it has the piece layers too
 	}
 	if s.parts, err = s.node.Parts(s.Dir, s.info); err == nil {
-		s.before = s.Release.Tree().Bytes - s.parts.Missing()
+		s.before = s.here()
 	}
 	return err
 }
