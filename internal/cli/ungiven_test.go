@@ -43,18 +43,10 @@ func TestArchiveThatNobodyGives(t *testing.T) {
 		t.Fatalf("%v, want a patch", given)
 	}
 	origin.Stop()
-	signed := http.FileServer(http.Dir(filepath.Join(repo, "public")))
-	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/content/") {
-			http.NotFound(w, r)
-			return
-		}
-		signed.ServeHTTP(w, r)
-	}))
-	t.Cleanup(mirror.Close)
+	mirror := signedOnly(t, repo)
 	machine := func(peers ...string) (*swarmtest.Host, *swarmtest.Process) {
 		m := swarmtest.Local(t)
-		args := []string{"get", mirror.URL + "/app:stable", "--root", root, "-o", m.Path("out"), "--stall-timeout", "10m", "--deadline", "1m30s"}
+		args := []string{"get", mirror + "/app:stable", "--root", root, "-o", m.Path("out"), "--stall-timeout", "10m", "--deadline", "1m30s"}
 		for _, p := range peers {
 			args = append(args, "--peer", p)
 		}
@@ -75,4 +67,46 @@ func TestArchiveThatNobodyGives(t *testing.T) {
 		t.Errorf("the origin restarts: %v, want the archive from it", done)
 	}
 	swarmtest.Same(t, two, m.Path("out", "app-2"))
+}
+
+// The origin has gone, a web server has what is signed, and another one the tree, as the publisher has said: a machine that is new fetches it from there, also where peers are off.
+func TestArchiveThatNobodyGivesBesideAWebSeed(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	tree := h.Path("cdn", "app-1")
+	if err := errors.Join(os.MkdirAll(tree, 0o755), os.WriteFile(filepath.Join(tree, "text"), hexDigits(1, 1<<20), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	cdn := httptest.NewServer(http.FileServer(http.Dir(h.Path("cdn"))))
+	t.Cleanup(cdn.Close)
+	repo := h.Path("repo")
+	h.Run("init", repo, "--plain-keys").Succeed()
+	h.Run("publish", tree, "--as", "app@1", "--channel", "stable", "--repo", repo, "--web-seed", cdn.URL+"/").Succeed()
+	mirror := signedOnly(t, repo)
+	for _, peers := range []string{"site", "off"} {
+		m := swarmtest.Local(t)
+		p := m.Start("get", mirror+"/app:stable", "--root", filepath.Join(repo, "root.json"), "-o", m.Path("out"), "--peers", peers, "--stall-timeout", "10m", "--deadline", "1m30s")
+		if plan := p.Expect("plan"); plan.String("way") != "archive" {
+			t.Fatalf("%v, want the archive", plan)
+		}
+		if done := p.Expect("done"); done.String("way") != "tree" {
+			t.Errorf("%s: %v, want the tree", peers, done)
+		}
+		swarmtest.Same(t, tree, m.Path("out", "app-1"))
+	}
+}
+
+// signedOnly is a web server that has what is signed in a repository, and no content.
+func signedOnly(t *testing.T, repo string) (url string) {
+	t.Helper()
+	signed := http.FileServer(http.Dir(filepath.Join(repo, "public")))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/content/") {
+			http.NotFound(w, r)
+			return
+		}
+		signed.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }

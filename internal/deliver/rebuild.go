@@ -53,9 +53,7 @@ func (s *stager) stream(ctx context.Context, a *release.Artefact, use func(io.Re
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.follow(running, t) })
 	g.Go(func() error { return use(&verifiedReader{ctx: running, t: t, length: torrent.Length}) })
-	if s.node.Uploads() != swarm.UploadOff { // else there are no peers
-		g.Go(func() error { return s.ungiven(running, t) })
-	}
+	g.Go(func() error { return s.ungiven(running, t) })
 	err = g.Wait()
 	if !isClosed(t.Done()) { // another way is gone now: who comes later must not give this one as well
 		err = errors.Join(err, t.Close())
