@@ -14,7 +14,7 @@ import (
 const leastIndexed = 1 << 20
 
 // addIndex publishes the index of a release's blocks, for machines that have a version there is no patch from, unless it is there already.
-func addIndex(ctx context.Context, r *release.Repository, rel *release.Release, tree delta.Tree) error {
+func addIndex(ctx context.Context, r *release.Repository, rel *release.Release, tree delta.Tree, progress func(done, total int64)) error {
 	if tree.Info.Length < leastIndexed || blocks.Size(tree.Info) > release.MaxIndex {
 		return nil
 	}
@@ -23,7 +23,7 @@ func addIndex(ctx context.Context, r *release.Repository, rel *release.Release, 
 		return err
 	}
 	var b bytes.Buffer
-	if err := blocks.Write(ctx, &b, tree); err != nil {
+	if err := blocks.Write(ctx, &b, tree, progress); err != nil {
 		return err
 	}
 	x := release.Patch{Artefact: release.Artefact{Kind: "I", Name: rel.Tree().Name + ".blocks", Bytes: int64(b.Len())}, Data: b.Bytes()}

@@ -25,7 +25,8 @@ type PatchConfig struct {
 	// Memory is how many bytes making a patch may take; zero means delta.DefaultMemory. While one is made it is, with delta.BesideMemory, the limit of the whole
 	// process (debug.SetMemoryLimit): the diff keeps to it, and so does the garbage beside it.
 	Memory int64
-	// Progress is told how far a patch is; Made when it is done, and on offer if it is worth it. Both may be nil.
+	// Indexing is told how far the index of blocks is, and Progress how far a patch is; Made when it is done, and on offer if it is worth it. Each may be nil.
+	Indexing func(done, total int64)
 	Progress func(from string, done, total int64)
 	Made     func(p MadePatch)
 }
@@ -68,7 +69,7 @@ func AddPatches(ctx context.Context, r *release.Repository, c PatchConfig) (noti
 	if err != nil {
 		return missing, err
 	}
-	if err := addIndex(ctx, r, rel, *there); err != nil {
+	if err := addIndex(ctx, r, rel, *there, c.Indexing); err != nil {
 		return missing, fmt.Errorf("indexing %s: %w", rel.Ref(), err)
 	}
 	for _, from := range old {

@@ -168,6 +168,16 @@ func TestBlocksOfAnUnknownVersion(t *testing.T) {
 	}
 }
 
+// What is made of a release before its first patch is told as it goes: a large one takes a while.
+func TestPublishTellsOfTheIndex(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	file := swarmtest.File(t, h.Path("tool"), 2<<20)
+	h.Run("init", h.Path("repo"), "--plain-keys").Succeed()
+	p := h.Run("publish", file, "--as", "tool@1", "--repo", h.Path("repo")).Succeed()
+	p.Expect("start", func(e swarmtest.Event) bool { return e.String("name") == "indexing tool@1" && e.Int("total") == 2<<20 })
+}
+
 // A patch that is signed and makes nonsense, or is nonsense, costs its bytes and no more.
 func TestMaliciousPatch(t *testing.T) {
 	t.Parallel()

@@ -201,6 +201,7 @@ const newestPatched = 3
 func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.PublishConfig) error {
 	c := seeder.PatchConfig{App: p.App, Version: p.Version, Platform: p.Platform, Channel: p.Channel, Newest: newestPatched,
 		From: e.settings.List("patch-from"), Memory: e.settings.Int("patch-memory")}
+	c.Indexing = e.progress("indexing " + p.App + "@" + p.Version)
 	var tell func(done, total int64)
 	now := ""
 	c.Progress = func(from string, done, total int64) {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -41,7 +43,7 @@ func random(seed byte, n int) []byte {
 func indexOf(t testing.TB, x delta.Tree) *Index {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Write(t.Context(), &b, x); err != nil {
+	if err := Write(t.Context(), &b, x, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := Size(x.Info); int64(b.Len()) != got {
@@ -52,6 +54,19 @@ func indexOf(t testing.TB, x delta.Tree) *Index {
 		t.Fatal(err)
 	}
 	return index
+}
+
+// A single file may be most of a release: how far it is read is told as it goes.
+func TestWriteTellsProgress(t *testing.T) {
+	x := tree(t, map[string][]byte{"large": random(1, 3*readSize), "small": random(2, piece.BlockSize)})
+	var told []int64
+	if err := Write(t.Context(), io.Discard, x, func(done, total int64) { told = append(told, done, total) }); err != nil {
+		t.Fatal(err)
+	}
+	const all = 3 * readSize
+	if want := []int64{0, all, readSize, all, 2 * readSize, all, all, all}; !slices.Equal(told, want) {
+		t.Errorf("done and total: %v, want %v", told, want)
+	}
 }
 
 // all are the files of a tree.
@@ -151,7 +166,7 @@ func TestRoll(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	x := tree(f, map[string][]byte{"a": random(6, 50_000), "b": random(6, 50_000), "c": random(7, 70_000), "d": nil})
 	var b bytes.Buffer
-	if err := Write(f.Context(), &b, x); err != nil {
+	if err := Write(f.Context(), &b, x, nil); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())

@@ -58,23 +58,35 @@ func Size(in *piece.Info) int64 {
 	return int64(len(magic)+32) + int64(n)*perBlock
 }
 
-// Write reads a tree and writes its index.
-func Write(ctx context.Context, w io.Writer, tree delta.Tree) error {
+// Write reads a tree and writes its index. Progress, if it is not nil, is told how many bytes of those that it reads were read.
+func Write(ctx context.Context, w io.Writer, tree delta.Tree, progress func(done, total int64)) error {
 	if _, err := w.Write(append([]byte(magic), tree.Info.V2[:]...)); err != nil {
 		return err
 	}
+	var done, total int64
+	for i := range tree.Info.Files {
+		if indexed(tree.Info, i) {
+			total += tree.Info.Files[i].Length
+		}
+	}
+	read := func(n int) {
+		if done += int64(n); progress != nil {
+			progress(done, total)
+		}
+	}
+	read(0)
 	for i := range tree.Info.Files {
 		if !indexed(tree.Info, i) {
 			continue
 		}
-		if err := writeFile(ctx, w, tree, i); err != nil {
+		if err := writeFile(ctx, w, tree, i, read); err != nil {
 			return fmt.Errorf("%s: %w", tree.Info.Files[i].Name(tree.Info), err)
 		}
 	}
 	return nil
 }
 
-func writeFile(ctx context.Context, w io.Writer, tree delta.Tree, file int) error {
+func writeFile(ctx context.Context, w io.Writer, tree delta.Tree, file int, read func(n int)) error {
 	f, err := tree.Open(file)
 	if err != nil {
 		return err
@@ -92,6 +104,7 @@ func writeFile(ctx context.Context, w io.Writer, tree delta.Tree, file int) erro
 		if n, err := f.ReadAt(b, at); n < len(b) {
 			return err
 		}
+		read(len(b))
 		sums = piece.AppendLeaves(sums[:0], b)
 		for _, leaf := range sums {
 			leaves = append(leaves, leaf[:]...)
