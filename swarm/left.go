@@ -8,8 +8,7 @@ import (
 	"shoal/piece"
 )
 
-// Left is what a fetch that was stopped has left of a content, as far as its journal vouches for it: the next one takes that for its own. What the next one
-// will hash before it counts is not in it.
+// Left is what a fetch that was stopped has left of a content, as its journal has it: the next one takes that for its own, some of it when it was hashed once more.
 type Left struct {
 	info  *piece.Info
 	have  bitset
@@ -40,7 +39,7 @@ func LeftIn(dir string, info *piece.Info) *Left {
 		l.begun[i] = true
 		first, end := info.FilePieces(i)
 		for p := first; known && p < end; p++ {
-			if _, to := spanIn(info, i, p); to <= st.Size() && (state.synced.has(p) || state.trusted.has(p) || state.leaved.has(p)) {
+			if _, to := spanIn(info, i, p); to <= st.Size() && (state.synced.has(p) || state.trusted.has(p) || state.suspect.has(p)) {
 				l.have.add(p)
 			}
 		}
@@ -48,13 +47,13 @@ func LeftIn(dir string, info *piece.Info) *Left {
 	return l
 }
 
-// Has says whether a piece is here, verified.
+// Has says whether a piece is here: it was verified once.
 func (l *Left) Has(p int) bool { return l.have.has(p) }
 
 // Begun says whether some of a file has come.
 func (l *Left) Begun(file int) bool { return l.begun[file] }
 
-// Bytes is how much of the content is here, verified.
+// Bytes is how much of the content is here.
 func (l *Left) Bytes() (n int64) {
 	for p := range l.have.n {
 		if l.have.has(p) {
