@@ -255,7 +255,7 @@ func TestUpdateSurvivesKills(t *testing.T) {
 	}{{"1", one, 1_300_000}, {"2", two, 1_000_000}} {
 		// While it arrives:
 		p := h.Start(args(c.version, "--limit-down", "500Ki")...)
-		p.Expect("progress", func(e swarmtest.Event) bool { return e.Int("done") > 200_000 })
+		p.Expect("progress", func(e swarmtest.Event) bool { return e.Int("from.origin") > 200_000 })
 		p.Kill()
 		p.Wait()
 		if len(leftovers(t, out)) == 0 {

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -168,27 +170,33 @@ func TestEdgeIsFairToItsClients(t *testing.T) {
 		t.Cleanup(func() { resp.Body.Close() })
 		return resp.Body
 	}
-	greedy := make(chan int64, 8)
-	var bodies []io.Reader
-	for range cap(greedy) {
-		bodies = append(bodies, open("127.0.0.2"))
+	var greedy atomic.Int64
+	var reading sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer func() { stop(); reading.Wait() }()
+	for range 8 {
+		body := untilDone{ctx, open("127.0.0.2")}
+		reading.Go(func() {
+			for {
+				n, err := io.CopyN(io.Discard, body, 4<<10)
+				greedy.Add(n)
+				if err != nil {
+					return
+				}
+			}
+		})
 	}
 	modest := open("127.0.0.3")
-	ctx, stop := context.WithCancel(t.Context())
-	for _, body := range bodies {
-		go func() {
-			n, _ := io.Copy(io.Discard, untilDone{ctx, body})
-			greedy <- n
-		}()
+	take := func(n int64) {
+		t.Helper()
+		if _, err := io.CopyN(io.Discard, modest, n); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := io.CopyN(io.Discard, modest, part); err != nil {
-		t.Fatal(err)
-	}
-	stop()
-	var got int64
-	for range cap(greedy) {
-		got += <-greedy
-	}
+	take(part) // what the others got before it came has passed
+	before := greedy.Load()
+	take(part)
+	got := greedy.Load() - before
 	if got < part/4 || got > 3*part {
 		t.Errorf("while one connection got %d bytes, eight of another client got %d: want about as many", part, got)
 	}
