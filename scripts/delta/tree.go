@@ -33,7 +33,7 @@ func (b *bench) pieces(ctx context.Context, p pair) error {
 		return err
 	}
 	var packed bytes.Buffer
-	if err := blocks.Write(ctx, &packed, new); err != nil {
+	if err := blocks.Write(ctx, &packed, new, nil); err != nil {
 		return err
 	}
 	index, err := blocks.Parse(packed.Bytes(), new.Info)
