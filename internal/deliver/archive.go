@@ -57,6 +57,11 @@ func WriteArchive(ctx context.Context, w io.Writer, t *piece.Torrent, path strin
 		return err
 	}
 	var done int64
+	read := func(n int) {
+		if done += int64(n); progress != nil {
+			progress(done, t.Length)
+		}
+	}
 	for i := range t.Files {
 		f := &t.Files[i]
 		h := archiveHeader(f.Name(t.Info), f.Length)
@@ -75,11 +80,8 @@ func WriteArchive(ctx context.Context, w io.Writer, t *piece.Torrent, path strin
 		if f.Symlink != nil || f.Length == 0 {
 			continue
 		}
-		if err := copyInto(ctx, tw, dirs, treeName(t.Info, path, i), f.Length); err != nil {
+		if err := copyInto(ctx, tw, dirs, treeName(t.Info, path, i), f.Length, read); err != nil {
 			return err
-		}
-		if done += f.Length; progress != nil {
-			progress(done, t.Length)
 		}
 	}
 	if err := tw.Close(); err != nil {
@@ -118,7 +120,7 @@ func treeName(in *piece.Info, path string, i int) string {
 	return filepath.Join(in.Files[i].Path...)
 }
 
-func copyInto(ctx context.Context, w io.Writer, dirs *disk.Dirs, name string, length int64) error {
+func copyInto(ctx context.Context, w io.Writer, dirs *disk.Dirs, name string, length int64, read func(n int)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -127,11 +129,23 @@ func copyInto(ctx context.Context, w io.Writer, dirs *disk.Dirs, name string, le
 		return err
 	}
 	defer f.Close()
-	n, err := io.CopyN(w, f, length)
+	n, err := io.CopyN(w, toldReader{f, read}, length)
 	if err == io.EOF {
 		return fmt.Errorf("%s has %d bytes and not %d: %w", name, n, length, io.ErrUnexpectedEOF)
 	}
 	return err
+}
+
+// toldReader tells how much is read: a single file may be all of a release.
+type toldReader struct {
+	io.Reader
+	read func(n int)
+}
+
+func (r toldReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.read(n)
+	return n, err
 }
 
 // archive is an archive that is being read, from its begin to its end.

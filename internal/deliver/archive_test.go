@@ -37,8 +37,12 @@ func archiveOf(t testing.TB) (*piece.Torrent, []byte) {
 		t.Fatal(err)
 	}
 	var again bytes.Buffer
-	if err := WriteArchive(t.Context(), &again, x, dir, nil); err != nil || !bytes.Equal(b.Bytes(), again.Bytes()) {
+	var told []int64
+	if err := WriteArchive(t.Context(), &again, x, dir, func(done, _ int64) { told = append(told, done) }); err != nil || !bytes.Equal(b.Bytes(), again.Bytes()) {
 		t.Errorf("made twice, an archive has two forms; %v", err)
+	}
+	if n := len(told); n < 3 || told[n-1] != x.Length {
+		t.Errorf("progress %v of %d, want some of it within the larger file", told, x.Length)
 	}
 	return x, b.Bytes()
 }
