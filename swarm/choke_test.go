@@ -233,7 +233,7 @@ func TestGivingBeginsWithTheFirstRequest(t *testing.T) {
 	}
 }
 
-// In a crowd a peer is given the piece that it has some of to its end, and not in turn with the others.
+// In a crowd, and where a piece takes long, a peer is given the piece that it has some of to its end, and not in turn with the others.
 func TestACrowdIsServedPieceByPiece(t *testing.T) {
 	tor, _, want := makeContent(t, 2*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
 	b := newBench(tor, want)
@@ -245,11 +245,19 @@ func TestACrowdIsServedPieceByPiece(t *testing.T) {
 	if _, r := b.nextOf(c, now); r.next {
 		t.Error("among few a piece is given in one go")
 	}
+	fast := c.line().rate
+	c.line().rate = 100e3
+	if i, r := b.nextOf(c, now); i != 1 || !r.next {
+		t.Errorf("among few on a slow line comes request %d, %+v, want the rest of the piece that was begun", i, r)
+	}
 	for i := range byte(manySources) {
 		b.peer(2 + i)
 	}
-	if i, r := b.nextOf(c, now); i != 1 || !r.next {
-		t.Errorf("in a crowd comes request %d, %+v, want the rest of the piece that was begun", i, r)
+	for _, rate := range []float64{fast, 100e3} {
+		c.line().rate = rate
+		if i, r := b.nextOf(c, now); i != 1 || !r.next {
+			t.Errorf("in a crowd on a line of %v B/s comes request %d, %+v, want the rest of the piece that was begun", rate, i, r)
+		}
 	}
 }
 

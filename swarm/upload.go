@@ -225,9 +225,10 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 }
 
 // whole says whether c is given a piece in one go: in a crowd, where its turn comes seldom, it would have many that it
-// can pass nothing on of. It may not take longer than a queue may be.
+// can pass nothing on of. So it would among a few, where a piece is more than half of what may be on its way on the
+// line; neighbours pass on between them what one of them has in part.
 func (s *session) whole(c *conn) bool {
-	return s.reveal == nil && s.crowded() && s.torrent.PieceLength <= c.line().limit()
+	return s.reveal == nil && (s.crowded() || s.torrent.PieceLength > c.line().limit()/2 && len(s.lan) == 0)
 }
 
 // wrote takes note of blocks that went out.
