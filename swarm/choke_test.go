@@ -259,6 +259,16 @@ func TestACrowdIsServedPieceByPiece(t *testing.T) {
 			t.Errorf("in a crowd on a line of %v B/s comes request %d, %+v, want the rest of the piece that was begun", rate, i, r)
 		}
 	}
+	d := b.peer(byte(manySources) + 2)
+	d.queuedAt, d.lastSent = now.Add(-2*foreignPatience), now.Add(-2*foreignPatience)
+	d.queue = []upRequest{{piece: 0, length: 16 << 10, at: 3}}
+	for rate, goesOn := range map[float64]bool{100e3: true, 10e3: false} { // 64 KiB take 0.7 and 6.6 s
+		c.line().rate = rate
+		_, begun := b.nextOf(c, now)
+		if _, late := b.nextOf(d, now); begun.before(late) != goesOn {
+			t.Errorf("on a line of %v B/s the rest of a piece goes before who has waited too long: %v, want %v", rate, !goesOn, goesOn)
+		}
+	}
 }
 
 // Who is not Shoal and gives less than it takes has half a share of the uplink while we fetch, and a whole one of a seed's.

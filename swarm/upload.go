@@ -23,6 +23,8 @@ const (
 	// nothing for as long as there are late-comers who do.
 	foreignPatience = 5 * time.Second
 	shoalPatience   = 2 * time.Second
+	// wholeTime is how long those of a crowd who have waited too long wait on for the rest of a piece that was begun.
+	wholeTime = time.Second
 )
 
 // ahead is how many bytes the writer of a connection is given beyond what it has written: what
@@ -163,8 +165,8 @@ func (c *conn) weight() int64 {
 	return 1
 }
 
-// upRank orders requests: those of peers that have waited too long, then the rest of a piece where it is to be given in
-// one go, then pieces that nobody has yet, of the peer that
+// upRank orders requests: those of peers that have waited too long, and before them the rest of a piece where it is to
+// be given in one go, if that does not take long in a crowd, else after them; then pieces that nobody has yet, of the peer that
 // has waited longest, then the peer that got least of late, then the piece that fewest have, then the oldest. Rare
 // pieces first whoever asks for them would starve who has most of it for the sake of those who come late.
 type upRank struct {
@@ -212,6 +214,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 		k := upRank{late: late, held: s.pick.avail[r.piece], wait: wait, got: c.served, at: r.at}
 		if whole && r.begin > 0 && r.piece == c.lastPiece {
 			k.next = true
+			k.late = late || s.crowded() && float64(s.torrent.PieceLength) <= c.line().rate*wholeTime.Seconds()
 			return i, k
 		}
 		if k.held > 0 {
