@@ -16,6 +16,7 @@ type book struct {
 	pins    []string          // the keys of pinned, in the order they came
 	bans    map[who]time.Time
 	dialing int
+	looked  time.Time // when an address that is due was last looked for
 }
 
 // who is a peer as far as it can be told from others behind its address. Anybody can claim an
@@ -49,6 +50,8 @@ const (
 	seedBackoff = 10 * time.Minute
 	// twiceBackoff is for addresses of peers that we are connected to by another.
 	twiceBackoff = 30 * time.Second
+	// dialPause is between two looks through the book by who has enough peers.
+	dialPause = time.Second
 )
 
 func newBook() *book {
@@ -192,6 +195,7 @@ func (s *session) dialSome() {
 		return
 	}
 	now := s.now()
+	s.book.looked = now
 	room := s.t.node.Limits().MaxPeers - len(s.conns)
 	for _, p := range s.book.pins {
 		if e := s.book.pinned[p]; e.ready(now) && s.book.dialing < maxDials {

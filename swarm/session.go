@@ -384,7 +384,9 @@ func (s *session) tick(now time.Time) {
 		s.lease(now)
 	}
 	s.serve(now)
-	s.dialSome()
+	if s.farWanted() > 0 || now.Sub(s.book.looked) >= dialPause {
+		s.dialSome()
+	}
 	s.syncSometimes(now)
 }
 
