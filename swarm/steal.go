@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -157,6 +158,13 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 			if head && early && !v.c.fast {
 				continue
 			}
+			if s.crowded() && early && !v.stuck {
+				if s.stealPiece(c, v.c, q.op) {
+					v.wait = v.c.wait(now)
+					return true
+				}
+				continue
+			}
 			if (!head || early) && !s.takeBack(q) {
 				continue
 			}
@@ -167,6 +175,25 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 		}
 	}
 	return false
+}
+
+// stealPiece has c take over all that another was asked for of a piece, unless that one is at it or some of it is here:
+// in a crowd, where a source's turn comes seldom, a piece that comes from several is complete when the last of them has had it.
+func (s *session) stealPiece(c, from *conn, op *openPiece) (some bool) {
+	if at := from.oldest(); at != nil && at.op == op || slices.Contains(op.got, true) {
+		return false
+	}
+	asks := slices.DeleteFunc(slices.Clone(op.asks), func(q *request) bool { return q.of != from })
+	slices.SortFunc(asks, func(a, b *request) int { return cmp.Compare(a.begin, b.begin) })
+	for _, q := range asks {
+		if s.takeBack(q) && s.askAgain(c, q) {
+			some = true
+		}
+	}
+	if some {
+		s.own(c, op)
+	}
+	return some
 }
 
 // oldest is the request that c is answering.

@@ -1,9 +1,11 @@
 package swarm
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	"shoal/piece"
 	"shoal/swarm/wire"
 )
 
@@ -79,6 +81,40 @@ func TestIdleSourceWasBusyLately(t *testing.T) {
 	for after, want := range map[time.Duration]time.Duration{0: 600 * time.Millisecond, time.Second: 300 * time.Millisecond, time.Minute: 0} {
 		if got := c.lately(now.Add(after)); got != want {
 			t.Errorf("%v after an answer that took 600 ms it is taken to need %v, want %v", after, got, want)
+		}
+	}
+}
+
+// In a crowd an idle source takes over whole pieces: of none that is here in part, and not the one that the other is at.
+func TestInACrowdPiecesAreTakenOverWhole(t *testing.T) {
+	tor, _, want := makeContent(t, 8*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	slow, idle := b.peer(1), b.peer(2)
+	b.handle(idle, &wire.Message{Type: wire.HaveAll})
+	slow.choked, idle.choked = false, false
+	for i := range byte(manySources) {
+		b.peer(3 + i).choked = true
+	}
+	for p := range 4 { // it is at 0, and of 2 a block is here
+		op := b.begin(p)
+		for block := range 4 {
+			b.send(slow, op, block, block+1)
+		}
+		op.got[3] = p == 2
+	}
+	for _, q := range slow.order {
+		q.at = q.at.Add(-2 * stealAge)
+	}
+	slow.rateDown = 64 << 10
+	b.steal(b.now())
+	moved := make(map[int][]int64)
+	for _, q := range idle.order {
+		moved[q.op.index] = append(moved[q.op.index], q.begin)
+	}
+	for p, whole := range []bool{false, true, false, true} {
+		if whole && !slices.Equal(moved[p], []int64{0, 16 << 10, 32 << 10, 48 << 10}) || !whole && len(moved[p]) > 0 {
+			t.Errorf("of piece %d blocks at %d were taken over, want all of it: %v", p, moved[p], whole)
 		}
 	}
 }

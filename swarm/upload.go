@@ -212,7 +212,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
 		k := upRank{late: late, held: s.pick.avail[r.piece], wait: wait, got: c.served, at: r.at}
-		if whole && r.begin > 0 && r.piece == c.lastPiece {
+		if whole && r.piece == c.lastPiece && c.sent+c.inflight > 0 {
 			k.next = true
 			k.late = late || s.crowded() && float64(s.torrent.PieceLength) <= c.line().rate*wholeTime.Seconds()
 			return i, k
