@@ -207,6 +207,7 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 		hold = e.settings.Duration("seed-for")
 	}
 	r.Gives = hold > 0
+	r.Reading = e.reading()
 	r.Planned = func(plan *deliver.Plan) { e.planned(&p, plan) }
 	if hold > 0 && r.Release != nil && node.Items() != nil {
 		defer e.keepState(ctx, node, r.Release.Trust.Items())()
@@ -251,6 +252,31 @@ func (p *fetchProgress) update(s swarm.Stats) {
 		return
 	}
 	p.report.Update(s.Have, fromBytes(s))
+}
+
+// moment is how long work goes on before its progress is shown.
+const moment = time.Second
+
+// reading shows how far older versions are read, for deliver.Request, if that takes longer than a moment.
+func (e *env) reading() func(what string, done, total int64) {
+	var mu sync.Mutex
+	var now string
+	var since time.Time
+	shown := false
+	return func(what string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if what != now {
+			now, since, shown = what, time.Now(), false
+		}
+		if !shown && time.Since(since) > moment {
+			shown = true
+			e.report.Start(what, total)
+		}
+		if shown {
+			e.report.Update(done, FromBytes{})
+		}
+	}
 }
 
 // keepState gives others what the repository says of itself, so that they find it when its origin is down, until the function that it returns is called.

@@ -62,7 +62,7 @@ func (s *stager) searchBlocks(ctx context.Context) error {
 	b, err := s.Release.Trust.Beside(ctx, v.release, a)
 	if err == nil {
 		s.out.extra[swarm.Origin] += int64(len(b))
-		err = v.searchIn(ctx, b)
+		err = v.searchIn(ctx, b, s.readingAs("looking for equal blocks in older versions"))
 	}
 	v.blocks.err = err
 	return ctx.Err()
@@ -74,7 +74,7 @@ func (s *survey) searched() bool {
 }
 
 // searchIn reads an index and the files of old versions that the new one has no more, for files that are not here.
-func (s *survey) searchIn(ctx context.Context, index []byte) (err error) {
+func (s *survey) searchIn(ctx context.Context, index []byte, progress func(done, total int64)) (err error) {
 	in, b := s.tree.Info, s.blocks
 	if b.index, err = blocks.Parse(index, in); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (s *survey) searchIn(ctx context.Context, index []byte) (err error) {
 		}
 		b.old = append(b.old, o)
 	}
-	b.found, err = blocks.Search(ctx, b.index, files, b.old)
+	b.found, err = blocks.Search(ctx, b.index, files, b.old, progress)
 	return err
 }
 

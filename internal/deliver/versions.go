@@ -194,7 +194,7 @@ func (r *Request) examine(ctx context.Context, path string, patches []release.Ar
 	}
 	var v *version
 	for _, name := range names {
-		t, _, err := piece.Build(ctx, path, piece.BuildConfig{Name: name})
+		t, _, err := piece.Build(ctx, path, piece.BuildConfig{Name: name, Progress: r.readingAs("reading " + path)})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -207,6 +207,14 @@ func (r *Request) examine(ctx context.Context, path string, patches []release.Ar
 		}
 	}
 	return cmp.Or(r.changed(ctx, v, patches), v), nil
+}
+
+// readingAs tells how far something is read; nil if nobody wants to know.
+func (r *Request) readingAs(what string) func(done, total int64) {
+	if r.Reading == nil {
+		return nil
+	}
+	return func(done, total int64) { r.Reading(what, done, total) }
 }
 
 // changed is the version that v has the name of, and was before somebody changed some of it: a patch from it makes all but that. It is nil if there is none, or little of it is

@@ -34,8 +34,9 @@ type Releases struct {
 	Limit time.Duration // of a fetch; 0: none
 	// Trusted is called with each release that was checked; may be nil.
 	Trusted func(r *deliver.Trusted)
-	// Metadata, Planned and Progress are those of deliver.Request; may be nil.
+	// Metadata, Reading, Planned and Progress are those of deliver.Request; may be nil.
 	Metadata func(t *piece.Torrent)
+	Reading  func(what string, done, total int64)
 	Planned  func(p *deliver.Plan)
 	Progress func(s swarm.Stats)
 	// Forked is told of a log that has two histories, by what peers have seen of it; may be nil.
@@ -174,7 +175,7 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 	if found.Release.Tree().V2 != o.V2 {
 		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: found.Release.Ref().String() + " is another content than it was a moment ago"}
 	}
-	request := deliver.Request{Found: *found, Dir: p.Dir, Final: p.Final, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Planned: r.Planned, Progress: r.Progress}
+	request := deliver.Request{Found: *found, Dir: p.Dir, Final: p.Final, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Reading: r.Reading, Planned: r.Planned, Progress: r.Progress}
 	if p.Old != "" {
 		request.From = []string{p.Old}
 		request.Doubtful = o.Damaged

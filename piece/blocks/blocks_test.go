@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -119,7 +120,21 @@ func TestSearch(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			old, new := tree(t, c.old), tree(t, c.new)
-			found, err := Search(t.Context(), indexOf(t, new), all(new), []Old{{old, all(old)}})
+			var mu sync.Mutex
+			var done, of, whole int64
+			for _, f := range c.old {
+				if len(f) >= piece.BlockSize {
+					whole += int64(len(f))
+				}
+			}
+			found, err := Search(t.Context(), indexOf(t, new), all(new), []Old{{old, all(old)}}, func(n, total int64) {
+				mu.Lock()
+				defer mu.Unlock()
+				done, of = max(done, n), total
+			})
+			if done != whole || of != whole {
+				t.Errorf("told of %d of %d bytes in the end, want all %d", done, of, whole)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +159,7 @@ func TestSearchFindsNothingElse(t *testing.T) {
 		}
 		old := tree(t, map[string][]byte{"a": content("a"), "b": content("b"), "x": []byte("y")})
 		new := tree(t, map[string][]byte{"a": content("a"), "c": content("c"), "x": []byte("x")})
-		found, err := Search(t.Context(), indexOf(t, new), all(new), []Old{{old, all(old)}})
+		found, err := Search(t.Context(), indexOf(t, new), all(new), []Old{{old, all(old)}}, nil)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -195,7 +210,7 @@ func BenchmarkSearch(b *testing.B) {
 	index := indexOf(b, new)
 	b.SetBytes(8 << 20)
 	for b.Loop() {
-		if _, err := Search(b.Context(), index, all(new), []Old{{old, all(old)}}); err != nil {
+		if _, err := Search(b.Context(), index, all(new), []Old{{old, all(old)}}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,13 +43,18 @@ type searcher struct {
 	filter []uint64
 	byWeak map[uint32][]int32
 
+	progress func(done, total int64)
+	total    int64
+	done     atomic.Int64
+
 	mu    sync.Mutex
 	found *Found
 }
 
-// Search looks for the blocks of files of the new version in old ones, on all cores. An old file that cannot be read has none.
-func Search(ctx context.Context, x *Index, files []int, old []Old) (*Found, error) {
-	s := &searcher{index: x, filter: make([]uint64, 1<<(filterBits-6)), byWeak: make(map[uint32][]int32)}
+// Search looks for the blocks of files of the new version in old ones, on all cores. An old file that cannot be read has none. Progress, if it is not nil,
+// is told how many bytes of old files are done, from many goroutines.
+func Search(ctx context.Context, x *Index, files []int, old []Old, progress func(done, total int64)) (*Found, error) {
+	s := &searcher{index: x, progress: progress, filter: make([]uint64, 1<<(filterBits-6)), byWeak: make(map[uint32][]int32)}
 	s.found = &Found{index: x, places: make([]Place, len(x.weak)), here: make([]bool, len(x.weak))}
 	for _, i := range files {
 		first, ok := x.first[i]
@@ -59,6 +65,13 @@ func Search(ctx context.Context, x *Index, files []int, old []Old) (*Found, erro
 			w := x.weak[first+b]
 			s.byWeak[w] = append(s.byWeak[w], int32(first+b))
 			s.filter[w>>(32-filterBits)>>6] |= 1 << (w >> (32 - filterBits) & 63)
+		}
+	}
+	for t := range old {
+		for _, i := range old[t].Files {
+			if n := old[t].Info.Files[i].Length; n >= piece.BlockSize {
+				s.total += n
+			}
 		}
 	}
 	g, running := errgroup.WithContext(ctx)
@@ -87,6 +100,13 @@ func Search(ctx context.Context, x *Index, files []int, old []Old) (*Found, erro
 	return s.found, ctx.Err()
 }
 
+// read counts bytes of old files that are done.
+func (s *searcher) read(n int64) {
+	if done := s.done.Add(n); s.progress != nil {
+		s.progress(done, s.total)
+	}
+}
+
 // scan rolls over one old file.
 func (s *searcher) scan(ctx context.Context, old *Old, tree, file int) error {
 	f, err := old.Open(file)
@@ -95,6 +115,8 @@ func (s *searcher) scan(ctx context.Context, old *Old, tree, file int) error {
 	}
 	defer f.Close()
 	length := old.Info.Files[file].Length
+	told := int64(0)
+	defer func() { s.read(length - told) }()
 	buf := make([]byte, readSize+piece.BlockSize)
 	for at := int64(0); at+piece.BlockSize <= length; {
 		if err := ctx.Err(); err != nil {
@@ -104,7 +126,9 @@ func (s *searcher) scan(ctx context.Context, old *Old, tree, file int) error {
 		if n, _ := f.ReadAt(b, at); n < len(b) {
 			return nil
 		}
-		at += int64(s.window(b, func(offset int) Place { return Place{tree, file, at + int64(offset)} }))
+		n := int64(s.window(b, func(offset int) Place { return Place{tree, file, at + int64(offset)} }))
+		at, told = at+n, told+n
+		s.read(n)
 	}
 	return nil
 }

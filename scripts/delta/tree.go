@@ -55,7 +55,7 @@ func (b *bench) pieces(ctx context.Context, p pair) error {
 			from.Files = append(from.Files, i)
 		}
 	}
-	found, err := blocks.Search(ctx, index, wanted, []blocks.Old{from})
+	found, err := blocks.Search(ctx, index, wanted, []blocks.Old{from}, nil)
 	if err != nil {
 		return err
 	}
