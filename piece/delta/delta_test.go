@@ -68,17 +68,22 @@ func TestLittleMemory(t *testing.T) {
 // TestProgress: it begins before anything is done, since who waits wants to see that something is.
 func TestProgress(t *testing.T) {
 	dir := t.TempDir()
-	old := version(t, dir, map[string][]byte{"a": pattern(1<<20, 1)})
-	new := version(t, dir, map[string][]byte{"a": pattern(1<<20, 2)})
+	content := pattern(4<<20, 1)
+	old := version(t, dir, map[string][]byte{"a": content})
+	shifted := append(content[len(content)/2:], content[:len(content)/2]...) // as code that has moved
+	for i := 64 << 10; i+128<<10 <= len(shifted); i += 128 << 10 {
+		shifted = slices.Concat(shifted[:i], shifted[i+64<<10:][:64<<10], shifted[i:][:64<<10], shifted[i+128<<10:])
+	}
+	new := version(t, dir, map[string][]byte{"a": shifted})
 	var told []int64
 	diff(t, old, new, Options{Progress: func(done, total int64) {
-		if total != 1<<20 {
-			t.Errorf("%d bytes in all, want 1 MiB", total)
+		if total != 4<<20 {
+			t.Errorf("%d bytes in all, want 4 MiB", total)
 		}
 		told = append(told, done)
 	}})
-	if !slices.IsSorted(told) || told[0] != 0 || told[len(told)-1] != 1<<20 {
-		t.Errorf("told of %d bytes, want nought first, and all at the end", told)
+	if !slices.IsSorted(told) || len(told) < 5 || told[0] != 0 || told[len(told)-1] != 4<<20 {
+		t.Errorf("told of %d bytes, want nought first, then each MiB or so, and all at the end", told)
 	}
 }
 

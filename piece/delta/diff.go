@@ -194,12 +194,19 @@ func (d *differ) match(ctx context.Context, j *job) error {
 		if err := d.new.readFile(p.file, p.bytes, p.off); err != nil {
 			return err
 		}
+		told, at := 0, 0 // a part takes a worker many seconds
 		if j.pool == nil {
 			p.ops = []op{{new: p.n}}
-		} else if err := j.pool.index.match(p.bytes, j.pool.at(p.expect), func(o op) { p.ops = append(p.ops, o) }); err != nil {
+		} else if err := j.pool.index.match(p.bytes, j.pool.at(p.expect), func(o op) {
+			p.ops = append(p.ops, o)
+			if at += o.copied + o.new; at-told >= progressBytes {
+				d.progress(int64(at - told))
+				told = at
+			}
+		}); err != nil {
 			return err
 		}
-		d.progress(int64(p.n))
+		d.progress(int64(p.n - told))
 	}
 	close(j.matched)
 	return nil

@@ -6,10 +6,11 @@ import (
 )
 
 const (
-	partBytes    = 32 << 20 // of new content that one worker matches at a time
-	bytesPerOld  = 7        // of memory for a byte of old content with its index: itself, 4 of the suffix array, 2 of grams
-	bytesPerNew  = 3        // of memory for a byte of new content with its ops
-	poolBaseMost = 16 << 20 // the longest old file that is put into a pool for the sake of a small new one
+	partBytes     = 32 << 20 // of new content that one worker matches at a time
+	progressBytes = 1 << 20  // of it after which progress is told
+	bytesPerOld   = 7        // of memory for a byte of old content with its index: itself, 4 of the suffix array, 2 of grams
+	bytesPerNew   = 3        // of memory for a byte of new content with its ops
+	poolBaseMost  = 16 << 20 // the longest old file that is put into a pool for the sake of a small new one
 )
 
 // A filePart is a part of a new file, and after it was matched what it is made of.
