@@ -29,7 +29,7 @@ type target struct {
 
 func (b *bench) startShoal(ctx context.Context, cores string) (*target, error) {
 	port := freePort()
-	list := filepath.Join(b.dir, "allow.txt")
+	list := filepath.Join(b.dir, fmt.Sprintf("allow-%d.txt", port)) // one that is starting may still be reading its own
 	if err := b.writeHashes(list, strings.ToLower); err != nil {
 		return nil, err
 	}
