@@ -133,7 +133,7 @@ func (s *session) steal(now time.Time) {
 	s.stealFromWeb()
 }
 
-// stealOne has c take over one request, that of the source with the longest queue.
+// stealOne has c take over one request, that of the source with the longest queue; in a crowd, all of the piece that it was asked for.
 func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) bool {
 	mine := c.wait(now)
 	if s.crowded() {

@@ -115,10 +115,10 @@ func (s *searcher) scan(ctx context.Context, old *Old, tree, file int) error {
 	}
 	defer f.Close()
 	length := old.Info.Files[file].Length
-	told := int64(0)
-	defer func() { s.read(length - told) }()
+	at := int64(0)
+	defer func() { s.read(length - at) }() // what is left unread is done, too
 	buf := make([]byte, readSize+piece.BlockSize)
-	for at := int64(0); at+piece.BlockSize <= length; {
+	for at+piece.BlockSize <= length {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (s *searcher) scan(ctx context.Context, old *Old, tree, file int) error {
 			return nil
 		}
 		n := int64(s.window(b, func(offset int) Place { return Place{tree, file, at + int64(offset)} }))
-		at, told = at+n, told+n
+		at += n
 		s.read(n)
 	}
 	return nil
