@@ -207,7 +207,7 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 		hold = e.settings.Duration("seed-for")
 	}
 	r.Gives = hold > 0
-	r.Reading = e.reading()
+	r.Reading = e.reading
 	r.Planned = func(plan *deliver.Plan) { e.planned(&p, plan) }
 	if hold > 0 && r.Release != nil && node.Items() != nil {
 		defer e.keepState(ctx, node, r.Release.Trust.Items())()
@@ -257,24 +257,12 @@ func (p *fetchProgress) update(s swarm.Stats) {
 // moment is how long work goes on before its progress is shown.
 const moment = time.Second
 
-// reading shows how far older versions are read, for deliver.Request, if that takes longer than a moment.
-func (e *env) reading() func(what string, done, total int64) {
-	var mu sync.Mutex
-	var now string
-	var since time.Time
-	shown := false
-	return func(what string, done, total int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		if what != now {
-			now, since, shown = what, time.Now(), false
-		}
-		if !shown && time.Since(since) > moment {
-			shown = true
-			e.report.Start(what, total)
-		}
-		if shown {
-			e.report.Update(done, FromBytes{})
+// reading is progress for deliver.Request, which is shown if the work takes longer than a moment.
+func (e *env) reading(what string) func(done, total int64) {
+	begin, show := time.Now(), e.progress(what)
+	return func(done, total int64) {
+		if time.Since(begin) > moment {
+			show(done, total)
 		}
 	}
 }

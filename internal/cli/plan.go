@@ -78,7 +78,7 @@ func (e *env) plan(ctx context.Context, args []string) error {
 			r.Artefacts = places.Give
 		}
 	}
-	r.Reading = e.reading()
+	r.Reading = e.reading
 	plan, err := deliver.PlanRelease(ctx, r)
 	e.report.Stop()
 	if err != nil {

@@ -192,7 +192,7 @@ func (e *env) releases(src deliver.Source, stays bool) *updater.Releases {
 			p = fetchProgress{report: e.report, name: t.Name, total: t.Length}
 			e.report.Start(p.name, p.total)
 		},
-		Reading:  e.reading(),
+		Reading:  e.reading,
 		Planned:  func(plan *deliver.Plan) { e.planned(&p, plan) },
 		Progress: func(s swarm.Stats) { p.update(s) },
 	}

@@ -41,9 +41,9 @@ type Request struct {
 	Artefacts string
 	// Gives says that what comes is given to others for a while when all is here. For Stage.
 	Gives bool
-	// Reading is told how far Stage and PlanRelease have read older versions, where it takes that to know what they have, and what they do: "reading /opt/app-1".
-	// It is called from many goroutines; may be nil.
-	Reading func(what string, done, total int64)
+	// Reading is called when Stage or PlanRelease begins to read an older version, where it takes that to know what it has: with what it does, such as
+	// "reading /opt/app-1". What it returns is told how far that is, from many goroutines. May be nil.
+	Reading func(what string) func(done, total int64)
 	// Planned is told how Stage brings a release here, and again when one way has failed.
 	Planned func(p *Plan)
 

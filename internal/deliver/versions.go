@@ -193,8 +193,9 @@ func (r *Request) examine(ctx context.Context, path string, patches []release.Ar
 		}
 	}
 	var v *version
+	progress := r.readingAs("reading " + path)
 	for _, name := range names {
-		t, _, err := piece.Build(ctx, path, piece.BuildConfig{Name: name, Progress: r.readingAs("reading " + path)})
+		t, _, err := piece.Build(ctx, path, piece.BuildConfig{Name: name, Progress: progress})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -209,12 +210,12 @@ func (r *Request) examine(ctx context.Context, path string, patches []release.Ar
 	return cmp.Or(r.changed(ctx, v, patches), v), nil
 }
 
-// readingAs tells how far something is read; nil if nobody wants to know.
+// readingAs begins a work of reading; nil if nobody wants to know how far it is.
 func (r *Request) readingAs(what string) func(done, total int64) {
 	if r.Reading == nil {
 		return nil
 	}
-	return func(done, total int64) { r.Reading(what, done, total) }
+	return r.Reading(what)
 }
 
 // changed is the version that v has the name of, and was before somebody changed some of it: a patch from it makes all but that. It is nil if there is none, or little of it is

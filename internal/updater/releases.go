@@ -36,7 +36,7 @@ type Releases struct {
 	Trusted func(r *deliver.Trusted)
 	// Metadata, Reading, Planned and Progress are those of deliver.Request; may be nil.
 	Metadata func(t *piece.Torrent)
-	Reading  func(what string, done, total int64)
+	Reading  func(what string) func(done, total int64)
 	Planned  func(p *deliver.Plan)
 	Progress func(s swarm.Stats)
 	// Forked is told of a log that has two histories, by what peers have seen of it; may be nil.
