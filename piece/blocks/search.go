@@ -67,22 +67,22 @@ func Search(ctx context.Context, x *Index, files []int, old []Old, progress func
 			s.filter[w>>(32-filterBits)>>6] |= 1 << (w >> (32 - filterBits) & 63)
 		}
 	}
+	var scanned []Place
 	for t := range old {
 		for _, i := range old[t].Files {
 			if n := old[t].Info.Files[i].Length; n >= piece.BlockSize {
+				scanned = append(scanned, Place{Tree: t, File: i})
 				s.total += n
 			}
 		}
 	}
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for t := range old {
-		for _, i := range old[t].Files {
-			if running.Err() != nil || old[t].Info.Files[i].Length < piece.BlockSize {
-				continue
-			}
-			g.Go(func() error { return s.scan(running, &old[t], t, i) })
+	for _, p := range scanned {
+		if running.Err() != nil {
+			break
 		}
+		g.Go(func() error { return s.scan(running, &old[p.Tree], p.Tree, p.File) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -109,14 +109,13 @@ func (s *searcher) read(n int64) {
 
 // scan rolls over one old file.
 func (s *searcher) scan(ctx context.Context, old *Old, tree, file int) error {
+	length, at := old.Info.Files[file].Length, int64(0)
+	defer func() { s.read(length - at) }() // what cannot be read is done, too
 	f, err := old.Open(file)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	length := old.Info.Files[file].Length
-	at := int64(0)
-	defer func() { s.read(length - at) }() // what is left unread is done, too
 	buf := make([]byte, readSize+piece.BlockSize)
 	for at+piece.BlockSize <= length {
 		if err := ctx.Err(); err != nil {
