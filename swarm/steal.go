@@ -180,7 +180,7 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 // stealPiece has c take over all that another was asked for of a piece, unless that one is at it or some of it is here:
 // in a crowd, where a source's turn comes seldom, a piece that comes from several is complete when the last of them has had it.
 func (s *session) stealPiece(c, from *conn, op *openPiece) (some bool) {
-	if at := from.oldest(); at != nil && at.op == op || slices.Contains(op.got, true) {
+	if at := from.oldest(); at != nil && at.op == op || op.here > 0 {
 		return false
 	}
 	asks := slices.DeleteFunc(slices.Clone(op.asks), func(q *request) bool { return q.of != from })

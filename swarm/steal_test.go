@@ -101,8 +101,8 @@ func TestInACrowdPiecesAreTakenOverWhole(t *testing.T) {
 		for block := range 4 {
 			b.send(slow, op, block, block+1)
 		}
-		op.got[3] = p == 2
 	}
+	b.deliver(slow.order[2*4+3], true)
 	for _, q := range slow.order {
 		q.at = q.at.Add(-2 * stealAge)
 	}
