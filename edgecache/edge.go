@@ -146,7 +146,7 @@ func New(cfg Config) (*Edge, error) {
 		}
 		e.cfg.Cluster.Name = fmt.Sprintf("%s:%d", host, cfg.Cluster.Port)
 	}
-	if e.ring, err = newRing(e.cfg.Cluster, cfg.Apps, cfg.PullThrough, e.nudge, cfg.Log); err != nil {
+	if e.ring, err = newRing(e.cfg.Cluster, cfg.Apps, e.sharesOut, cfg.PullThrough, e.nudge, cfg.Log); err != nil {
 		return nil, err
 	}
 	for _, u := range cfg.Origins {
@@ -300,10 +300,10 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 			e.cfg.Log.Info("an origin has news", "origin", f.url.Redacted(), "releases", c.releases(), "version", c.version)
 			e.smalls.forget("") // what they are called may be another content now
 			e.tellCheckpoint(f.repository)
+			e.nudge()
 			if e.ring != nil {
 				e.ring.tell(c.id, c.version)
 			}
-			e.nudge()
 		}
 		wait := e.cfg.Interval
 		if errors.Is(err, errNoMetadataRoom) {
@@ -344,6 +344,16 @@ func (e *Edge) find(key string) (k *known, withdrawn, sure bool) {
 		}
 	}
 	return nil, withdrawn, sure
+}
+
+// sharesOut says whether a content is one of those that this edge follows, and shares with all that follow the same.
+func (e *Edge) sharesOut(key string) bool {
+	for _, f := range e.feeds {
+		if c, _ := f.state(); c != nil && c.byKey[key] != nil && c.byKey[key].sharedOut(e.cfg.Apps) {
+			return true
+		}
+	}
+	return false
 }
 
 // release is the first origin's that has it: a version of an app, and with an empty version the one that a channel has.

@@ -22,6 +22,9 @@ import (
 // isFile says whether it is a file that no swarm has.
 func (k *known) isFile() bool { return k.artefact != nil && k.artefact.V2 == "" }
 
+// sharedOut says whether it is shared out among the edges that follow apps: a file is where its home is.
+func (k *known) sharedOut(apps []string) bool { return k.followed(apps) && !k.isFile() }
+
 // home is the content by which the ring decides who keeps it.
 func (k *known) home() string { return cmp.Or(k.tree, k.key) }
 

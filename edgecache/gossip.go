@@ -55,10 +55,12 @@ const (
 
 // ring is what an edge knows of its cluster.
 type ring struct {
-	cfg   Cluster
-	nudge func()
-	log   *slog.Logger
-	asker asker
+	cfg      Cluster
+	followed func(key string) bool // whether a content is to be shared out
+	nudge    func()
+	log      *slog.Logger
+	asker    asker
+	updating sync.Mutex // memberlist's UpdateNode reads what another one writes
 
 	mu       sync.Mutex
 	list     *memberlist.Memberlist // nil before run
@@ -91,8 +93,9 @@ type meta struct {
 	Versions map[string]int64 `json:"v,omitempty"` // of repositories' timestamps, by the begin of their ids
 }
 
-// newRing is nil for an edge alone. apps are the patterns of those that this edge follows, and pulls says that it fetches what is asked for beside.
-func newRing(c Cluster, apps []string, pulls bool, nudge func(), log *slog.Logger) (*ring, error) {
+// newRing is nil for an edge alone. apps are the patterns of those that this edge follows, followed says whether a content is one of theirs, and pulls that the
+// edge fetches what is asked for beside.
+func newRing(c Cluster, apps []string, followed func(key string) bool, pulls bool, nudge func(), log *slog.Logger) (*ring, error) {
 	if c.Gossip == "" {
 		return nil, nil
 	}
@@ -112,7 +115,7 @@ func newRing(c Cluster, apps []string, pulls bool, nudge func(), log *slog.Logge
 	if len(apps) > 0 {
 		follows = score12(strings.Join(slices.Compact(slices.Sorted(slices.Values(apps))), "\n"))
 	}
-	r := &ring{cfg: c, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone, Pulls: pulls, Follows: follows, TLS: c.TLS, URL: c.PublicURL}}
+	r := &ring{cfg: c, followed: followed, nudge: nudge, log: log, asker: newAsker(), says: map[string]meta{}, places: map[string]netip.AddrPort{}, orphans: map[string]time.Time{}, mine: meta{Port: c.Port, Zone: c.Zone, Pulls: pulls, Follows: follows, TLS: c.TLS, URL: c.PublicURL}}
 	r.members = []Member{{Name: c.Name, Zone: c.Zone, Follows: follows, PullThrough: pulls}}
 	return r, nil
 }
@@ -143,6 +146,7 @@ func (r *ring) run(ctx context.Context) error {
 	r.mu.Lock()
 	r.list, r.begun = list, time.Now()
 	r.mu.Unlock()
+	r.update() // what was said while it came up
 	tick := time.NewTicker(rejoinTime)
 	defer tick.Stop()
 	told := map[string]bool{}
@@ -274,6 +278,8 @@ func (r *ring) update() {
 	if list == nil {
 		return
 	}
+	r.updating.Lock()
+	defer r.updating.Unlock()
 	if err := list.UpdateNode(askTime); err != nil {
 		r.log.Debug("gossip", "err", err)
 	}
@@ -369,13 +375,14 @@ func (r *ring) followers() []Member {
 
 // of are the owners of a content: of one that is not followed, among those that fetch such, and none if there are none.
 func (r *ring) of(key string) []Member {
+	followed := r.followed(key) // perhaps since a moment ago, and not shared out yet
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if own := r.all[key]; own != nil {
 		return own
 	}
 	members := r.followers()
-	if _, followed := slices.BinarySearch(r.keys, key); !followed {
+	if !followed {
 		members = slices.DeleteFunc(slices.Clone(r.members), func(m Member) bool { return !m.PullThrough })
 	}
 	return owners([]string{key}, members, r.cfg.Replicas)[key]

@@ -92,7 +92,7 @@ func (e *Edge) place(all map[string]*known, now time.Time) {
 	owned := map[string]bool{}
 	var followed []string
 	for key, k := range all {
-		if k.followed(e.cfg.Apps) && !k.isFile() {
+		if k.sharedOut(e.cfg.Apps) {
 			followed = append(followed, key)
 			owned[key] = true
 		}

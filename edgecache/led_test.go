@@ -61,12 +61,11 @@ func TestTheEdgeThatPullsThroughIsTheOneToAsk(t *testing.T) {
 
 // What none of a cluster follows or pulls through has no owner: an edge where it is pinned need not wait for one, and asks the origin itself.
 func TestWhatIsPinnedAloneHasNoOwner(t *testing.T) {
-	r, err := newRing(Cluster{Name: "a", Gossip: "127.0.0.1:0", Key: "a key of a test"}, nil, false, func() {}, nil)
+	r, err := newRing(Cluster{Name: "a", Gossip: "127.0.0.1:0", Key: "a key of a test"}, nil, func(key string) bool { return key == "followed" }, false, func() {}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.members = []Member{{Name: "a"}, {Name: "b"}, {Name: "c"}}
-	r.assign([]string{"followed"}, time.Now())
 	if own := r.of("pinned"); len(own) != 0 {
 		t.Errorf("owners %v of what nobody is to keep", own)
 	}
