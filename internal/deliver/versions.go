@@ -41,14 +41,34 @@ func (v *version) open(file int) (*os.File, error) {
 	return v.dirs.Open(treeName(v.info, v.path, file))
 }
 
-// source is one of its files, for a patch.
+// source is one of its files, for a patch. What cannot be read of it are zeros: a patch says nothing that hangs on old bytes, so what is made of other files is right all the same,
+// and what is made of this one is found out by the tree's hashes.
 func (v *version) source(file int) (delta.Source, error) {
 	f, err := v.open(file)
 	if err != nil {
-		return nil, err // beware of a nil *os.File that is no nil delta.Source
+		return lost{}, nil
 	}
-	return f, nil
+	return remains{f}, nil
 }
+
+// remains is a file that may have lost some.
+type remains struct{ *os.File }
+
+func (r remains) ReadAt(b []byte, off int64) (int, error) {
+	n, _ := r.File.ReadAt(b, off)
+	clear(b[n:])
+	return len(b), nil
+}
+
+// lost is a file that is gone.
+type lost struct{}
+
+func (lost) ReadAt(b []byte, _ int64) (int, error) {
+	clear(b)
+	return len(b), nil
+}
+
+func (lost) Close() error { return nil }
 
 // close lets go of what open has opened.
 func (v *version) close() {
