@@ -147,6 +147,31 @@ func TestUpdateCostsWhatChanged(t *testing.T) {
 	}
 }
 
+// An old version of a single file is known by what is in it, whatever it is called.
+func TestAPatchFromAFileOfAnotherName(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	old, new := h.Path("1", "tool"), h.Path("2", "tool")
+	text := hexDigits(1, 500_000)
+	for path, b := range map[string][]byte{old: text, new: append([]byte("changed"), text...)} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	repo := repositoryOf(h)
+	h.Run("publish", old, "--as", "app@1", "--repo", repo).Succeed()
+	h.Run("publish", new, "--as", "app@2", "--repo", repo).Succeed()
+	aside := h.Path("tool.old")
+	if err := os.Rename(old, aside); err != nil {
+		t.Fatal(err)
+	}
+	done := h.Run("get", offered(h, repo)+"app@2", "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "--from", aside, "-o", h.Path("out")).Succeed().Expect("done")
+	if done.String("way") != "patch" || done.Int("from.origin") > 10_000 {
+		t.Errorf("%v, want a patch from the file that was put aside", done)
+	}
+	swarmtest.Same(t, new, h.Path("out", "tool"))
+}
+
 // Of the old version a file is gone, and another was cut off: what a patch makes of the others is right all the same.
 func TestAPatchMakesTheMostOfADamagedVersion(t *testing.T) {
 	t.Parallel()

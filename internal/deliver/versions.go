@@ -238,26 +238,36 @@ func (r *Request) readingAs(what string) func(done, total int64) {
 	return r.Reading(what)
 }
 
-// changed is the version that v has the name of, and was before somebody changed some of it: a patch from it makes all but that. It is nil if there is none, or little of it is
-// left.
+// changed is the version that v was before somebody changed some of it, which its name tells: a patch from it makes all but that. A file is the same
+// version under another name. It is nil if there is none, or little of it is left.
 func (r *Request) changed(ctx context.Context, v *version, patches []release.Artefact) *version {
-	i := slices.IndexFunc(patches, func(p release.Artefact) bool {
-		return p.Kind == "P" && r.Release.App+"-"+p.From == filepath.Base(v.path)
-	})
-	if i < 0 || !r.isTree() {
-		return nil
+	for i := range patches {
+		if p := &patches[i]; p.Kind == "P" && (!r.isTree() || r.Release.App+"-"+p.From == filepath.Base(v.path)) {
+			if was := r.before(ctx, v, p); was != nil {
+				return was
+			}
+		}
 	}
-	packed, err := r.Release.Trust.MetainfoOf(ctx, r.Release.Found, patches[i].Base)
+	return nil
+}
+
+// before is the version that a patch is from, as far as v has it; nil if that is little.
+func (r *Request) before(ctx context.Context, v *version, patch *release.Artefact) *version {
+	packed, err := r.Release.Trust.MetainfoOf(ctx, r.Release.Found, patch.Base)
 	if err != nil {
 		return nil
 	}
 	t, err := readMetainfo(packed)
-	if err != nil || hex.EncodeToString(t.V2[:]) != patches[i].Base {
+	if err != nil || hex.EncodeToString(t.V2[:]) != patch.Base {
 		return nil
 	}
 	was := &version{info: t.Info, path: v.path}
 	for i := range was.info.Files {
-		if j := v.fileAt(was.info, i); j >= 0 && v.info.Files[j].Root == was.info.Files[i].Root {
+		j := 0
+		if r.isTree() {
+			j = v.fileAt(was.info, i)
+		}
+		if j >= 0 && v.info.Files[j].Root == was.info.Files[i].Root {
 			was.here += was.info.Files[i].Length
 		}
 	}
