@@ -17,6 +17,7 @@ type book struct {
 	bans    map[who]time.Time
 	dialing int
 	looked  time.Time // when an address that is due was last looked for
+	full    time.Time // when none of known was found that could go
 }
 
 // who is a peer as far as it can be told from others behind its address. Anybody can claim an
@@ -69,6 +70,9 @@ func (b *book) heard(a netip.AddrPort, now time.Time) {
 		return
 	}
 	if len(b.known) >= maxKnown {
+		if now.Sub(b.full) < dialPause {
+			return
+		}
 		for old, e := range b.known { // any that failed makes room
 			if !e.conn && !e.dialing && e.pin == "" && (e.fails > 2 || now.Sub(e.heard) > 10*time.Minute) {
 				delete(b.known, old)
@@ -76,6 +80,7 @@ func (b *book) heard(a netip.AddrPort, now time.Time) {
 			}
 		}
 		if len(b.known) >= maxKnown {
+			b.full = now
 			return
 		}
 	}

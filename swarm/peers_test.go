@@ -138,6 +138,14 @@ func TestBook(t *testing.T) {
 		if len(b.known) > maxKnown {
 			t.Errorf("%d addresses are known, want %d at most", len(b.known), maxKnown)
 		}
+		at(b).fails = 3
+		fresh := netip.MustParseAddrPort("12.0.0.1:1")
+		if b.heard(fresh, now); b.known[fresh] != nil {
+			t.Error("a full book is looked through for each address")
+		}
+		if b.heard(fresh, now.Add(dialPause)); b.known[fresh] == nil || at(b) != nil {
+			t.Error("an address that has failed makes no room")
+		}
 	})
 	t.Run("a ban", func(t *testing.T) {
 		b := newBook()

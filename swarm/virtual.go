@@ -66,8 +66,8 @@ type VirtualSpec struct {
 	Near []netip.Prefix
 	// Ration is how many copies it gives away in a day; 0: any number.
 	Ration float64
-	// Coarse has its writers paced, and its lines looked at when they are full, in steps that are so many times
-	// longer, so that less happens in a large simulation; 0: as in production.
+	// Coarse has it look at the clock, its writers paced, and its lines looked at when they are full, in steps that
+	// are so many times longer, so that less happens in a large simulation; 0: as in production.
 	Coarse int
 	// Seed1 and Seed2 are all the chance there is.
 	Seed1, Seed2 uint64
@@ -146,7 +146,7 @@ func (v *Virtual) tickIn(d time.Duration) {
 		if v.slow {
 			v.tickIn(quietTime)
 		} else {
-			v.tickIn(tickTime)
+			v.tickIn(tickTime * time.Duration(v.coarse))
 		}
 		v.turn()
 	})

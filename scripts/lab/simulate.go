@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -88,9 +87,6 @@ func (s *scenario) simulate(out io.Writer, asJSON, why bool) error {
 	x, err := s.simulation()
 	if err != nil {
 		return err
-	}
-	if x.Coarse > 0 { // memory is what bounds it
-		defer debug.SetGCPercent(debug.SetGCPercent(50))
 	}
 	content, err := sim.NewContent(x.Size, x.PieceLength)
 	if err != nil {
