@@ -136,7 +136,8 @@ func (s *session) steal(now time.Time) {
 // stealOne has c take over one request, that of the source with the longest queue; in a crowd, all of the piece that it was asked for.
 func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) bool {
 	mine := c.wait(now)
-	if s.crowded() {
+	crowded, early := s.crowded(), s.pick.left() > 0
+	if crowded {
 		mine = 2 * max(mine, c.lately(now))
 	}
 	for k := range busy {
@@ -144,25 +145,31 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 		if v.c == c || v.c.gone || !v.stuck && v.wait < mine+v.c.margin {
 			continue
 		}
+		whole := crowded && early && !v.stuck
+		var tried *openPiece
 		for i := len(v.c.order) - 1; i >= 0; i-- {
 			q := v.c.order[i]
 			if *checks--; *checks < 0 {
 				return false
+			}
+			if whole && (q.op.here > 0 || q.op == tried) { // it stays whichever of its blocks is looked at
+				continue
 			}
 			if q.done || now.Sub(q.at) < stealAge || q.op.only != nil || q.op.closed || !s.mayAsk(c, q.op.index) || c.holds(q) {
 				continue
 			}
 			// What a source is at is left to it where it cannot say that it was cancelled in time, and in the end,
 			// when it is asked of two.
-			head, early := !v.stuck && q == v.c.oldest(), s.pick.left() > 0
+			head := !v.stuck && q == v.c.oldest()
 			if head && early && !v.c.fast {
 				continue
 			}
-			if s.crowded() && early && !v.stuck {
+			if whole {
 				if s.stealPiece(c, v.c, q.op) {
 					v.wait = v.c.wait(now)
 					return true
 				}
+				tried = q.op
 				continue
 			}
 			if (!head || early) && !s.takeBack(q) {
