@@ -90,8 +90,14 @@ func (c *clock) set(at time.Time) { c.at.Store(at.UnixNano()) }
 func runEdge(t testing.TB, o *origin, cfg Config) (e *Edge, stop func()) {
 	t.Helper()
 	e, stop = startEdge(t, o, cfg)
-	until(t, "the edge has begun", func() bool { _, sure := e.offered(); return sure && e.begun.Load() })
+	hasBegun(t, e)
 	return e, stop
+}
+
+// hasBegun waits until an edge knows what there is, and has looked what there is to do.
+func hasBegun(t testing.TB, e *Edge) {
+	t.Helper()
+	until(t, "the edge has begun", func() bool { _, sure := e.offered(); return sure && e.begun.Load() })
 }
 
 func startEdge(t testing.TB, o *origin, cfg Config) (e *Edge, stop func()) {

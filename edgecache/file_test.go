@@ -189,16 +189,20 @@ func TestSmallFilesCrossOnce(t *testing.T) {
 	t.Parallel()
 	o := newPatchedOrigin(t, 4, 2, 100_000, 60_000, 50_000)
 	edges := runCluster(t, &o.origin, 3, Config{FirstUse: true}, func(_ int, cfg *Config) { cfg.Cluster.Replicas = 2 })
-	until(t, "all have two copies", func() bool {
-		n := 0
-		for _, e := range edges {
-			for key, k := range e.feeds[0].catalog.byKey {
-				if h, _ := e.shelf.get(key); h.whole && k.file != "" {
+	until(t, "each has two copies", func() bool {
+		for file := range o.files {
+			n := 0
+			for _, e := range edges {
+				c, _ := e.feeds[0].state()
+				if h, _ := e.shelf.get(c.files[strings.TrimPrefix(file, "/")].key); h.whole {
 					n++
 				}
 			}
+			if n != 2 {
+				return false
+			}
 		}
-		return n == 2*len(o.files)
+		return true
 	})
 	for file, want := range o.files {
 		led, lacks := 0, 0

@@ -29,7 +29,7 @@ func runCluster(t *testing.T, o *origin, n int, cfg Config, but ...func(i int, c
 		for _, change := range but {
 			change(i, &cfg)
 		}
-		e, _ := runEdge(t, o, cfg)
+		e, _ := startEdge(t, o, cfg) // all at once: one that is alone for a while takes everything for its own
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			if !e.ServeFile(w, r) {
 				e.ServeHTTP(w, r)
@@ -39,6 +39,9 @@ func runCluster(t *testing.T, o *origin, n int, cfg Config, but ...func(i int, c
 			json.NewEncoder(w).Encode(map[string]string{"holds": e.Holds(strings.TrimPrefix(r.URL.Path, HoldsPath), r.URL.Query())})
 		})
 		edges = append(edges, e)
+	}
+	for _, e := range edges {
+		hasBegun(t, e)
 	}
 	return edges
 }
