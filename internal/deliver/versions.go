@@ -258,7 +258,7 @@ func (r *Request) before(ctx context.Context, v *version, patch *release.Artefac
 		return nil
 	}
 	t, err := readMetainfo(packed)
-	if err != nil || hex.EncodeToString(t.V2[:]) != patch.Base {
+	if err != nil || hex.EncodeToString(t.V2[:]) != patch.Base || t.Dir != v.info.Dir {
 		return nil
 	}
 	was := &version{info: t.Info, path: v.path}
