@@ -51,7 +51,7 @@ const (
 	seedBackoff = 10 * time.Minute
 	// twiceBackoff is for addresses of peers that we are connected to by another.
 	twiceBackoff = 30 * time.Second
-	// dialPause is between two looks through the book by who has enough peers.
+	// dialPause is between two looks through the book by who has enough peers, or a full book.
 	dialPause = time.Second
 )
 
@@ -69,22 +69,25 @@ func (b *book) heard(a netip.AddrPort, now time.Time) {
 		e.heard = now
 		return
 	}
-	if len(b.known) >= maxKnown {
-		if now.Sub(b.full) < dialPause {
-			return
-		}
-		for old, e := range b.known { // any that failed makes room
-			if !e.conn && !e.dialing && e.pin == "" && (e.fails > 2 || now.Sub(e.heard) > 10*time.Minute) {
-				delete(b.known, old)
-				break
-			}
-		}
-		if len(b.known) >= maxKnown {
-			b.full = now
-			return
-		}
+	if len(b.known) >= maxKnown && !b.makeRoom(now) {
+		return
 	}
 	b.known[a] = &entry{heard: now}
+}
+
+// makeRoom gives up an address that failed; false: there is none, or was none a moment ago.
+func (b *book) makeRoom(now time.Time) bool {
+	if now.Sub(b.full) < dialPause {
+		return false
+	}
+	for a, e := range b.known {
+		if !e.conn && !e.dialing && e.pin == "" && (e.fails > 2 || now.Sub(e.heard) > 10*time.Minute) {
+			delete(b.known, a)
+			return true
+		}
+	}
+	b.full = now
+	return false
 }
 
 // pin takes an address that the user named.

@@ -152,7 +152,7 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 			if *checks--; *checks < 0 {
 				return false
 			}
-			if whole && (q.op.here > 0 || q.op == tried) { // it stays whichever of its blocks is looked at
+			if whole && (q.op.here > 0 || q.op == tried) { // where some of a piece is here, or its source is at it, it stays: cheap to see, and often so
 				continue
 			}
 			if q.done || now.Sub(q.at) < stealAge || q.op.only != nil || q.op.closed || !s.mayAsk(c, q.op.index) || c.holds(q) {
@@ -184,10 +184,10 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 	return false
 }
 
-// stealPiece has c take over all that another was asked for of a piece, unless that one is at it or some of it is here:
+// stealPiece has c take over all that another was asked for of a piece of which nothing is here, unless that one is at it:
 // in a crowd, where a source's turn comes seldom, a piece that comes from several is complete when the last of them has had it.
 func (s *session) stealPiece(c, from *conn, op *openPiece) (some bool) {
-	if at := from.oldest(); at != nil && at.op == op || op.here > 0 {
+	if at := from.oldest(); at != nil && at.op == op {
 		return false
 	}
 	asks := slices.DeleteFunc(slices.Clone(op.asks), func(q *request) bool { return q.of != from })
