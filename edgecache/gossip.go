@@ -375,14 +375,13 @@ func (r *ring) followers() []Member {
 
 // of are the owners of a content: of one that is not followed, among those that fetch such, and none if there are none.
 func (r *ring) of(key string) []Member {
-	followed := r.followed(key) // perhaps since a moment ago, and not shared out yet
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if own := r.all[key]; own != nil {
 		return own
 	}
 	members := r.followers()
-	if !followed {
+	if !r.followed(key) { // if it is, it was not shared out yet
 		members = slices.DeleteFunc(slices.Clone(r.members), func(m Member) bool { return !m.PullThrough })
 	}
 	return owners([]string{key}, members, r.cfg.Replicas)[key]
