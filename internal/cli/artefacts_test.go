@@ -158,43 +158,16 @@ func TestAPatchFromAFileOfAnotherName(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	repo := repositoryOf(h)
-	h.Run("publish", old, "--as", "app@1", "--repo", repo).Succeed()
-	h.Run("publish", new, "--as", "app@2", "--repo", repo).Succeed()
+	base, root := published(h, old, new)
 	aside := h.Path("tool.old")
 	if err := os.Rename(old, aside); err != nil {
 		t.Fatal(err)
 	}
-	done := h.Run("get", offered(h, repo)+"app@2", "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "--from", aside, "-o", h.Path("out")).Succeed().Expect("done")
+	done := h.Run("get", base+"app@2", "--root", root, "--state-dir", h.Path("state"), "--from", aside, "-o", h.Path("out")).Succeed().Expect("done")
 	if done.String("way") != "patch" || done.Int("from.origin") > 10_000 {
 		t.Errorf("%v, want a patch from the file that was put aside", done)
 	}
 	swarmtest.Same(t, new, h.Path("out", "tool"))
-}
-
-// Of the old version a file is gone, and another was cut off: what a patch makes of the others is right all the same.
-func TestAPatchMakesTheMostOfADamagedVersion(t *testing.T) {
-	t.Parallel()
-	h := swarmtest.Local(t)
-	one, two := versions(t, h)
-	base, root := published(h, one, two)
-	get := func(version string) *swarmtest.Process {
-		t.Helper()
-		return h.Run("get", base+"app@"+version, "--root", root, "--state-dir", h.Path("state"), "-o", h.Path("out")).Succeed()
-	}
-	get("1")
-	old := filepath.Join(h.Path("out"), "app-1", "lib")
-	if err := errors.Join(os.Remove(filepath.Join(old, "00")), os.Truncate(filepath.Join(old, "10"), 10_000)); err != nil {
-		t.Fatal(err)
-	}
-	p := get("2")
-	if n := p.Events("notice"); len(n) == 0 || !strings.Contains(n[len(n)-1].String("message"), "made all but") {
-		t.Errorf("notices %v, want that the patch made most", n)
-	}
-	if done := p.Expect("done"); done.Int("from.origin") > 1_150_000+80_100 {
-		t.Errorf("%v, want the patch and the two files from the origin", done)
-	}
-	swarmtest.Same(t, two, filepath.Join(h.Path("out"), "app-2"))
 }
 
 // Of a version from which there is no patch, and which nobody has ever published, files have blocks in common with the release that lie elsewhere in them.

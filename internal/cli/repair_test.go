@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,4 +64,29 @@ func TestPatchFromAChangedVersion(t *testing.T) {
 		t.Errorf("%v, want the patch and one file, and that all else was here", done)
 	}
 	swarmtest.Same(t, two, h.Path("out", "app-2"))
+}
+
+// Of the old version a file is gone, and another was cut off: what a patch makes of the others is right all the same.
+func TestAPatchMakesTheMostOfADamagedVersion(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(h, one, two)
+	get := func(version string) *swarmtest.Process {
+		t.Helper()
+		return h.Run("get", base+"app@"+version, "--root", root, "--state-dir", h.Path("state"), "-o", h.Path("out")).Succeed()
+	}
+	get("1")
+	old := filepath.Join(h.Path("out"), "app-1", "lib")
+	if err := errors.Join(os.Remove(filepath.Join(old, "00")), os.Truncate(filepath.Join(old, "10"), 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	p := get("2")
+	if n := p.Events("notice"); len(n) == 0 || !strings.Contains(n[len(n)-1].String("message"), "made all but") {
+		t.Errorf("notices %v, want that the patch made most", n)
+	}
+	if done := p.Expect("done"); done.Int("from.origin") > 1_150_000+80_100 {
+		t.Errorf("%v, want the patch and the two files from the origin", done)
+	}
+	swarmtest.Same(t, two, filepath.Join(h.Path("out"), "app-2"))
 }
