@@ -259,6 +259,14 @@ func TestACrowdIsServedPieceByPiece(t *testing.T) {
 			t.Errorf("in a crowd on a line of %v B/s comes request %d, %+v, want the rest of the piece that was begun", rate, i, r)
 		}
 	}
+	b.reveal = newRevealer(2, b.rnd) // an origin, to whom 64 KiB are long at 100 kB/s, and not at 10 MB/s
+	for rate, want := range map[float64]bool{100e3: true, 10e6: false} {
+		c.line().rate = rate
+		if _, r := b.nextOf(c, now); r.next != want {
+			t.Errorf("an origin that leases goes on with the piece on a line of %v B/s: %v, want %v", rate, r.next, want)
+		}
+	}
+	b.reveal = nil
 	d := b.peer(byte(manySources) + 2)
 	d.queuedAt, d.lastSent = now.Add(-2*foreignPatience), now.Add(-2*foreignPatience)
 	d.queue = []upRequest{{piece: 0, length: 16 << 10, at: 3}}

@@ -149,6 +149,7 @@ func (s *session) leave(c *conn) {
 					s.pick.lost(p)
 				}
 			}
+			s.countLent(c, -1)
 		}
 	}
 	s.asks(c, -c.queuedBytes)

@@ -82,6 +82,7 @@ type conn struct {
 	load       load      // what it says of itself
 	ourLoad    wire.Load // what it was told of us
 	toldLoad   time.Time
+	offeredAt  time.Time // when what it offered was last looked at
 
 	// What we ask of it.
 	choked      bool       // it chokes us

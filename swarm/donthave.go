@@ -116,6 +116,7 @@ func (s *session) tookDontHave(c *conn, p int) error {
 		for q := range c.have.n {
 			s.pick.gained(q)
 		}
+		s.countLent(c, 1)
 	}
 	c.have.remove(p)
 	s.pick.lost(p)
@@ -125,7 +126,10 @@ func (s *session) tookDontHave(c *conn, p int) error {
 	if s.pick.waits(p) {
 		c.fresh--
 	}
-	delete(c.leased, p)
+	if c.leased[p] {
+		delete(c.leased, p)
+		s.lent[p]--
+	}
 	c.leasesOver = false                    // an origin hides what it will lease
 	c.refused[p] = s.now().Add(refusedTime) // what was asked before is refused by name
 	s.interest(c)

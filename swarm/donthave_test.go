@@ -19,11 +19,12 @@ func TestBooksOfWhatPeersGiveUp(t *testing.T) {
 		b := newBench(tor, want)
 		defer b.stop()
 		cs := []*conn{b.peer(1), b.peer(2), b.peer(3)}
+		cs[0].role = RoleOrigin // what it shows by a HAVE is lent to us
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			c := cs[rapid.IntRange(0, 2).Draw(t, "peer")]
+			c := cs[rapid.IntRange(0, len(cs)-1).Draw(t, "peer")]
 			p := rapid.IntRange(0, pieces-1).Draw(t, "piece")
 			m := &wire.Message{Type: wire.Have, Index: uint32(p)}
-			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0:
 				m = &wire.Message{Type: wire.HaveAll}
 			case 1, 2:
@@ -32,12 +33,14 @@ func TestBooksOfWhatPeersGiveUp(t *testing.T) {
 				c.choked = false
 				b.fill(c)
 				continue
+			case 4:
+				m = &wire.Message{Type: wire.Extended, ExtID: wire.IDShoal, Payload: wire.AppendOpen(nil, wire.IDShoal)[6:]}
 			}
 			if err := b.handle(c, m); err != nil {
 				t.Fatal(err)
 			}
 			b.audit(t)
-			avail := make([]int32, pieces)
+			avail, lent := make([]int32, pieces), make([]uint16, pieces)
 			seeds := 0
 			for _, o := range cs {
 				if o.have.full() != o.seed {
@@ -51,10 +54,24 @@ func TestBooksOfWhatPeersGiveUp(t *testing.T) {
 					if o.have.has(p) {
 						avail[p]++
 					}
+					if o.leased[p] {
+						lent[p]++
+					}
 				}
+			}
+			if b.lent != nil && !slices.Equal(lent, b.lent) {
+				t.Fatalf("lent to us are %v; the books say %v", lent, b.lent)
 			}
 			if seeds != b.seeds || !slices.Equal(avail, b.pick.avail) {
 				t.Fatalf("%d seeds, others hold %v; the books say %d and %v", seeds, avail, b.seeds, b.pick.avail)
+			}
+		}
+		for _, c := range cs {
+			b.leave(c)
+		}
+		for p := range pieces {
+			if b.lent != nil && b.lent[p] != 0 || b.pick.avail[p] != 0 {
+				t.Fatalf("piece %d is still held by %d and lent by %d when all are gone", p, b.pick.avail[p], b.lent[p])
 			}
 		}
 	})

@@ -10,7 +10,8 @@ import (
 // with one is taken over by another only if that one's queue is shorter, so that less crosses twice. It is a hint:
 // one who says that he has nothing to do and gives nothing is found out as anybody is who gives nothing (snub,
 // steal). Elsewhere observation does better: an origin that leased by what peers said of themselves, and sources that
-// were chosen by it, took 1.11-1.13 x T_min where they take 1.09 without (simulated S1 and S2).
+// were chosen by it, took 1.11-1.13 x T_min where they take 1.09 without (simulated S1 and S2). In a crowd only who has
+// nothing to do says so (offer.go).
 
 const (
 	// loadChange is how much of a change is worth a message of its own; else it waits for others, and costs next to nothing.

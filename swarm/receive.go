@@ -180,6 +180,7 @@ func (s *session) seeding(c *conn) {
 		c.seed = true
 		s.seeds++
 		s.t.counts.seeds.Store(int64(s.seeds))
+		s.countLent(c, -1)
 	}
 }
 
@@ -261,7 +262,7 @@ func (s *session) handleHave(c *conn, m *wire.Message) error {
 			return c.useless("HAVEs that say nothing new")
 		}
 		if c.leases() {
-			c.leased[p] = true // it shows us this one: it is ours to fetch
+			s.lends(c, p)
 		}
 	case wire.Bitfield:
 		if !s.tookBits(c, m.Payload) {

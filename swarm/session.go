@@ -44,6 +44,7 @@ type session struct {
 	spare       []*openPiece         // those of them with blocks that nobody was asked for
 	suspects    map[int][]suspicion  // pieces that failed their hash, until they are right
 	blamed      map[string]time.Time // when a source's bad content was last told
+	lent        []uint16             // per piece: how many origins that do not count as seeds show it to us alone; nil while none has
 	lines       [lanes]wayOut
 	holding     bool         // lines are looked at again within holdTime
 	queued      [lanes]int64 // bytes that peers have asked for and writers were not handed
@@ -384,6 +385,7 @@ func (s *session) tick(now time.Time) {
 		s.lease(now)
 	}
 	s.serve(now)
+	s.offer(now)
 	if s.farWanted() > 0 || now.Sub(s.book.looked) >= dialPause {
 		s.dialSome()
 	}

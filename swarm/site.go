@@ -202,7 +202,11 @@ func (s *session) shoalMessage(c *conn, b []byte) error {
 		return s.tookProof(c, proof)
 	}
 	if l, ok := wire.ParseLoad(b); ok {
-		c.load = load{float64(l.Queued), float64(l.Rate), s.now()}
+		if s.crosses(c) {
+			c.load = load{float64(l.Queued), float64(l.Rate), s.now()}
+		} else if l.Queued == 0 {
+			s.offered(c, s.now())
+		}
 		return nil
 	}
 	if wire.IsOpen(b) {

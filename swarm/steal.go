@@ -190,6 +190,11 @@ func (s *session) stealPiece(c, from *conn, op *openPiece) (some bool) {
 	if at := from.oldest(); at != nil && at.op == op {
 		return false
 	}
+	return s.moves(c, from, op)
+}
+
+// moves has c deliver what another was asked for of a piece.
+func (s *session) moves(c, from *conn, op *openPiece) (some bool) {
 	asks := slices.DeleteFunc(slices.Clone(op.asks), func(q *request) bool { return q.of != from })
 	slices.SortFunc(asks, func(a, b *request) int { return cmp.Compare(a.begin, b.begin) })
 	for _, q := range asks {

@@ -34,7 +34,7 @@ func (s *session) haveDelay() time.Duration {
 		return leastHaveDelay
 	}
 	for _, p := range s.fresh {
-		if s.pick.avail[p] == 0 {
+		if s.others(p) == 0 {
 			return leastHaveDelay
 		}
 	}

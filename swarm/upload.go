@@ -103,9 +103,11 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 // serve hands requests to writers while there are free slots.
 func (s *session) serve(now time.Time) {
 	for {
-		var room [lanes]bool
+		var room, first [lanes]bool // for anything, for the first of a piece
 		for i := range room {
-			room[i] = s.queued[i] > 0 && s.hasRoom(&s.lines[i], now)
+			l := &s.lines[i]
+			room[i] = s.queued[i] > 0 && s.hasRoom(l, l.limit(), now)
+			first[i] = room[i] && (!s.inTurn(l) || s.hasRoom(l, l.firstLimit(), now))
 		}
 		if !room[away] && !room[near] {
 			return
@@ -122,7 +124,11 @@ func (s *session) serve(now time.Time) {
 			if !room[c.lane.Load()] {
 				continue
 			}
-			if l := c.line(); l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now) {
+			l := c.line()
+			midway := s.inTurn(l) && s.midway(c)
+			switch {
+			case midway: // it gets the rest
+			case !first[c.lane.Load()] && s.whole(c), l.rate == 0 && c.inflight == 0 && busy >= slots, !c.takes(l, c.ahead(), now):
 				continue
 			}
 			i, r := s.nextOf(c, now)
@@ -211,7 +217,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	whole := s.whole(c)
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
-		k := upRank{late: late, held: s.pick.avail[r.piece], wait: wait, got: c.served, at: r.at}
+		k := upRank{late: late, held: s.others(int(r.piece)), wait: wait, got: c.served, at: r.at}
 		if whole && r.piece == c.lastPiece && c.sent+c.inflight > 0 {
 			k.next = true
 			k.late = late || s.crowded() && float64(s.torrent.PieceLength) <= c.line().rate*wholeTime.Seconds()
@@ -230,8 +236,32 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 // whole says whether c is given a piece in one go: in a crowd, where its turn comes seldom, it would have many that it
 // can pass nothing on of. So it would among a few, where a piece is more than half of what may be on its way on the
 // line; neighbours pass on between them what one of them has in part.
+// An origin does so in a crowd if a piece takes its line long: four at a time came four times later, and all at once.
 func (s *session) whole(c *conn) bool {
-	return s.reveal == nil && (s.crowded() || s.torrent.PieceLength > c.line().limit()/2 && len(s.lan) == 0)
+	long := s.torrent.PieceLength > c.line().limit()/2
+	if s.reveal != nil {
+		return long && s.crowded()
+	}
+	return s.crowded() || long && len(s.lan) == 0
+}
+
+// inTurn says whether pieces go out on a line one after the other, not several side by side: in a crowd, where what is known
+// to few doubles as often as somebody has a whole one. On a slow line blocks of 16 KiB take too long for that to pay.
+func (s *session) inTurn(l *wayOut) bool {
+	return s.crowded() && (l.rate == 0 || l.rate >= leastTurns)
+}
+
+// midway says whether c was given some of a piece that it gets in one go, and waits for the rest.
+func (s *session) midway(c *conn) bool {
+	if c.sent+c.inflight == 0 || !s.whole(c) {
+		return false
+	}
+	for _, r := range c.queue[:min(len(c.queue), 64)] {
+		if r.piece == c.lastPiece {
+			return true
+		}
+	}
+	return false
 }
 
 // wrote takes note of blocks that went out.
@@ -248,6 +278,7 @@ func (s *session) wrote(c *conn, blocks []upRequest, n int64) {
 		s.lease(now)
 	}
 	s.serve(now)
+	s.offer(now)
 }
 
 // cannotRead ends a seed whose content is no longer what was verified.

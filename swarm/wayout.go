@@ -25,6 +25,10 @@ const (
 	// of it is the queue before our own line: acknowledgements wait in the other side's.
 	lineGoal = 100 * time.Millisecond
 	lineTime = 250 * time.Millisecond
+	// firstGoal is the same as lineGoal for what is there when another piece is begun: at 50 ms lines were not full, at 100
+	// two pieces went out side by side. leastTurns is the line, in bytes per second, from which on pieces go out in turn.
+	firstGoal  = 65 * time.Millisecond
+	leastTurns = 1e6
 	// leastOnWay and firstOnWay are what may be on its way at any rate, and at one that is not known.
 	leastOnWay = 32 << 10
 	firstOnWay = 256 << 10
@@ -140,9 +144,14 @@ func (c *conn) takes(l *wayOut, most int64, now time.Time) bool {
 	return false
 }
 
-// hasRoom says whether a line takes more. It looks at sockets only when they may be full, and not again soon if they are.
-func (s *session) hasRoom(l *wayOut, now time.Time) bool {
-	if l.onWay < l.limit() {
+// firstLimit is how much may be on its way for another piece to be begun where pieces go out in turn.
+func (l *wayOut) firstLimit() int64 {
+	return max(min(int64(l.rate*(l.least+firstGoal).Seconds()), l.limit()), leastOnWay)
+}
+
+// hasRoom says whether a line takes more, with so much on its way at most. It looks at sockets only when they may be full, and not again soon if they are.
+func (s *session) hasRoom(l *wayOut, limit int64, now time.Time) bool {
+	if l.onWay < limit {
 		return true
 	}
 	if now.Before(l.again) {
@@ -163,7 +172,7 @@ func (s *session) hasRoom(l *wayOut, now time.Time) bool {
 		o.looked = o.sent
 		l.onWay += o.onWay(l, now)
 	}
-	if l.onWay < l.limit() {
+	if l.onWay < limit {
 		return true
 	}
 	l.held, l.full, l.again = true, true, now.Add(l.rest())

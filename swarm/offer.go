@@ -1,0 +1,59 @@
+package swarm
+
+import (
+	"time"
+
+	"shoal/swarm/wire"
+)
+
+// Who is asked for nothing in a crowd, and has what others lack, says so to some of them: they have asked busier
+// machines for it, and cannot know. When a release comes out, a few have something to give, and all others ask them for
+// it; who gets some of it then would stand idle until something new comes, beside neighbours that wait for seconds.
+
+const (
+	// offers is how many are told at a time: each takes a piece, if it has one that waits.
+	offers = 4
+	// offerTime is how often each of them is told, and for how long it must have waited for a piece that it takes elsewhere.
+	offerTime = 200 * time.Millisecond
+)
+
+// offer tells some who lack what is here that we have nothing to do, if that is so.
+func (s *session) offer(now time.Time) {
+	if len(s.asking.conns) > 0 || !s.crowded() || s.reveal != nil {
+		return
+	}
+	n := 0
+	for c := range s.around() {
+		if !c.introduced || !c.wants || c.choking || c.theirShoal == 0 || now.Sub(c.toldLoad) < offerTime {
+			continue
+		}
+		c.toldLoad = now
+		c.out.put(func(b []byte) []byte { return wire.AppendLoad(b, c.theirShoal, s.ours(c)) })
+		if n++; n == offers {
+			return
+		}
+	}
+}
+
+// offered has c, who has nothing to do, take over the piece that has waited longest elsewhere, of those of which nothing is here.
+func (s *session) offered(c *conn, now time.Time) {
+	if now.Sub(c.offeredAt) < offerTime/2 || c.asked > 0 || !s.crowded() || !s.canAsk(c) || !s.room(c) {
+		return
+	}
+	c.offeredAt = now
+	var oldest *request
+	for _, o := range s.conns {
+		for _, q := range o.order {
+			if now.Sub(q.at) < offerTime || oldest != nil && !q.at.Before(oldest.at) {
+				break // and so are all behind it
+			}
+			if !q.done && q.op.here == 0 && q.op.only == nil && !q.op.closed && s.mayAsk(c, q.op.index) {
+				oldest = q
+				break
+			}
+		}
+	}
+	if oldest != nil {
+		s.moves(c, oldest.of, oldest.op)
+	}
+}

@@ -1,0 +1,214 @@
+package swarm
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm/wire"
+)
+
+// crowdBench is a machine of a crowd, that has as many peers as asked for, of Shoal, and pieces of 64 KiB.
+func crowdBench(t *testing.T, pieces, peers int) (*bench, []*conn) {
+	t.Helper()
+	tor, _, want := makeContent(t, pieces*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	t.Cleanup(b.stop)
+	var cs []*conn
+	for i := range peers {
+		c := b.peer(byte(1 + i))
+		c.shoal, c.theirShoal, c.choking, c.choked = true, 2, false, false
+		cs = append(cs, c)
+	}
+	return b, cs
+}
+
+// Who is asked for nothing in a crowd says so to some of those who lack what it has, and to none of them again at once.
+func TestTheIdleOfACrowdSaySo(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		peers int
+		set   func(b *bench, cs []*conn)
+		want  int
+	}{
+		{"a crowd", manySources + 1, func(*bench, []*conn) {}, offers},
+		{"few", manySources, func(*bench, []*conn) {}, 0},
+		{"one asks", manySources + 1, func(b *bench, cs []*conn) { b.asks(cs[0], 1) }, 0},
+		{"nobody lacks what is here", manySources + 1, func(_ *bench, cs []*conn) {
+			for _, c := range cs {
+				c.wants = false
+			}
+		}, 0},
+		{"an origin that leases", manySources + 1, func(b *bench, _ []*conn) { b.reveal = newRevealer(2, b.rnd) }, 0},
+	} {
+		b, cs := crowdBench(t, 2, tt.peers)
+		for _, c := range cs {
+			c.wants = true
+			c.out.take(0)
+		}
+		tt.set(b, cs)
+		told := func() (n int) {
+			for _, c := range cs {
+				if control, _ := c.out.take(0); len(control) > 0 {
+					n++
+					if l, ok := wire.ParseLoad(control[6:]); !ok || l.Queued != 0 {
+						t.Errorf("%s: told %x, want that nothing waits", tt.name, control)
+					}
+				}
+			}
+			return n
+		}
+		now := b.now()
+		b.offer(now)
+		if n := told(); n != tt.want {
+			t.Errorf("%s: %d were told, want %d", tt.name, n, tt.want)
+		}
+		for range tt.peers {
+			b.offer(now)
+		}
+		if n := told(); tt.want > 0 && n != tt.peers-tt.want {
+			t.Errorf("%s: then %d were told at the same moment, want the %d others, each once", tt.name, n, tt.peers-tt.want)
+		}
+		b.offer(now.Add(offerTime))
+		if n := told(); n != tt.want {
+			t.Errorf("%s: a moment later %d were told, want %d", tt.name, n, tt.want)
+		}
+	}
+}
+
+// Who hears that one has nothing to do has it bring the piece that has waited longest elsewhere, if nothing of it is here.
+func TestWhatIsOfferedIsTaken(t *testing.T) {
+	b, cs := crowdBench(t, 3, manySources+1)
+	slow, idle := cs[0], cs[1]
+	for _, c := range cs {
+		c.choked = c != slow
+	}
+	if err := b.handle(idle, &wire.Message{Type: wire.HaveAll}); err != nil {
+		t.Fatal(err)
+	}
+	for p := range 3 {
+		op := b.begin(p)
+		for block := range 4 {
+			b.send(slow, op, block, block+1)
+		}
+	}
+	b.deliver(slow.order[0], true) // of piece 0 some is here
+	idle.choked = false
+	brings := func() (l []int) {
+		for _, q := range idle.order {
+			if !q.done && !slices.Contains(l, q.op.index) {
+				l = append(l, q.op.index)
+			}
+		}
+		return l
+	}
+	say := func(queued uint32) {
+		t.Helper()
+		idle.offeredAt = time.Time{}
+		if err := b.shoalMessage(idle, wire.AppendLoad(nil, wire.IDShoal, wire.Load{Queued: queued})[6:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(0)
+	if got := brings(); len(got) > 0 {
+		t.Errorf("pieces %v are taken over that have just been asked for", got)
+	}
+	for _, q := range slow.order {
+		q.at = q.at.Add(-2 * offerTime)
+	}
+	say(1 << 20)
+	if got := brings(); len(got) > 0 {
+		t.Errorf("pieces %v are taken over by one who has something to do", got)
+	}
+	say(0)
+	if got := brings(); !slices.Equal(got, []int{1}) || idle.outstanding != 64<<10 {
+		t.Errorf("%d bytes of pieces %v are taken over, want all of piece 1", idle.outstanding, got)
+	}
+	say(0)
+	if got := brings(); !slices.Equal(got, []int{1}) {
+		t.Errorf("pieces %v are asked of one who has just been asked for piece 1", got)
+	}
+}
+
+// In a crowd pieces go out one after the other, on a line that is not slow.
+func TestPiecesOfACrowdGoOutInTurn(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		peers int
+		rate  float64
+		want  []int64 // what was handed to the writers, the most first
+	}{
+		{"not known", manySources + 1, 0, []int64{64 << 10}},
+		{"fast", manySources + 1, 2e6, []int64{64 << 10, 64 << 10}}, // 130 KB may be there when another is begun
+		{"slow", manySources + 1, 0.5e6, []int64{16 << 10, 16 << 10, 16 << 10, 16 << 10}},
+		{"few", slots + 1, 0, []int64{64 << 10, 64 << 10, 64 << 10, 64 << 10}},
+	} {
+		b, cs := crowdBench(t, 2, tt.peers)
+		now := b.now()
+		for p := range 2 {
+			b.have.add(p)
+			b.v1ok.add(p)
+			b.pick.avail[p] = 1
+		}
+		l := cs[0].line()
+		l.rate, l.flat = tt.rate, startFlat
+		for i, c := range cs {
+			c.queuedAt, c.lastSent = now, now
+			for begin := range uint32(4) {
+				c.queue = append(c.queue, upRequest{begin: begin * 16 << 10, length: 16 << 10, at: int64(4*i) + int64(begin)})
+			}
+			b.asks(c, 64<<10)
+		}
+		b.serve(now)
+		var got []int64
+		for _, c := range cs {
+			if c.inflight > 0 {
+				got = append(got, c.inflight)
+			}
+		}
+		slices.Sort(got)
+		slices.Reverse(got)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: handed out are %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Who was lent a piece by an origin counts it as nobody else's in a crowd: it tells of it at once, and gives it before others.
+func TestWhatIsLentGoesFirst(t *testing.T) {
+	b, cs := crowdBench(t, 2, manySources+1)
+	origin, c := cs[0], cs[1]
+	origin.role = RoleOrigin
+	for _, m := range []struct {
+		c *conn
+		p uint32
+	}{{origin, 1}, {cs[2], 0}} {
+		if err := b.handle(m.c, &wire.Message{Type: wire.Have, Index: m.p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for p := range 2 {
+		b.have.add(p)
+		b.v1ok.add(p)
+	}
+	now := b.now()
+	c.queuedAt, c.lastSent = now, now
+	c.queue = []upRequest{{piece: 0, length: 16 << 10, at: 1}, {piece: 1, length: 16 << 10, at: 2}}
+	if i, r := b.nextOf(c, now); i != 1 || r.held != 0 {
+		t.Errorf("request %d goes first, of a piece that %d others have; want the piece that was lent", i, r.held)
+	}
+	b.asks(c, 32<<10)
+	for p, want := range map[int]time.Duration{1: leastHaveDelay, 0: time.Duration(len(b.conns)) * havePeerTime} {
+		b.fresh = []int{p}
+		if got := b.haveDelay(); got != want {
+			t.Errorf("piece %d is told of after %v, want %v", p, got, want)
+		}
+	}
+	if err := b.handle(cs[3], &wire.Message{Type: wire.Have, Index: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.others(1); n != 1 {
+		t.Errorf("%d others have the piece that was lent, want the one that told of it", n)
+	}
+}
