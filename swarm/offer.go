@@ -13,15 +13,18 @@ import (
 const (
 	// offers is how many are told at a time: each takes a piece, if it has one that waits.
 	offers = 4
+	// offerPause is how far apart: most are asked for something soon.
+	offerPause = 50 * time.Millisecond
 	// offerTime is how often each of them is told, and for how long it must have waited for a piece that it takes elsewhere.
 	offerTime = 200 * time.Millisecond
 )
 
 // offer tells some who lack what is here that we have nothing to do, if that is so.
 func (s *session) offer(now time.Time) {
-	if len(s.asking.conns) > 0 || !s.crowded() || s.reveal != nil {
+	if len(s.asking.conns) > 0 || now.Sub(s.offeredAt) < offerPause || !s.crowded() || s.reveal != nil {
 		return
 	}
+	s.offeredAt = now
 	n := 0
 	for c := range s.around() {
 		if !c.introduced || !c.wants || c.choking || c.theirShoal == 0 || now.Sub(c.toldLoad) < offerTime {

@@ -64,11 +64,16 @@ func TestTheIdleOfACrowdSaySo(t *testing.T) {
 		if n := told(); n != tt.want {
 			t.Errorf("%s: %d were told, want %d", tt.name, n, tt.want)
 		}
+		b.offer(now)
+		if n := told(); n > 0 {
+			t.Errorf("%s: %d more were told at once", tt.name, n)
+		}
 		for range tt.peers {
+			b.offeredAt = time.Time{}
 			b.offer(now)
 		}
 		if n := told(); tt.want > 0 && n != tt.peers-tt.want {
-			t.Errorf("%s: then %d were told at the same moment, want the %d others, each once", tt.name, n, tt.peers-tt.want)
+			t.Errorf("%s: then %d were told, want the %d others, each once", tt.name, n, tt.peers-tt.want)
 		}
 		b.offer(now.Add(offerTime))
 		if n := told(); n != tt.want {

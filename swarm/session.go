@@ -44,6 +44,7 @@ type session struct {
 	spare       []*openPiece         // those of them with blocks that nobody was asked for
 	suspects    map[int][]suspicion  // pieces that failed their hash, until they are right
 	blamed      map[string]time.Time // when a source's bad content was last told
+	offeredAt   time.Time            // when we last told some that we have nothing to do
 	lent        []uint16             // per piece: how many origins that do not count as seeds show it to us alone; nil while none has
 	lines       [lanes]wayOut
 	holding     bool         // lines are looked at again within holdTime

@@ -103,11 +103,11 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 // serve hands requests to writers while there are free slots.
 func (s *session) serve(now time.Time) {
 	for {
-		var room, first [lanes]bool // for anything, for the first of a piece
+		var room, turns, first [lanes]bool // for anything; pieces go out in turn; for the first of a piece
 		for i := range room {
 			l := &s.lines[i]
-			room[i] = s.queued[i] > 0 && s.hasRoom(l, l.limit(), now)
-			first[i] = room[i] && (!s.inTurn(l) || s.hasRoom(l, l.firstLimit(), now))
+			room[i], turns[i] = s.queued[i] > 0 && s.hasRoom(l, l.limit(), now), s.inTurn(l)
+			first[i] = room[i] && (!turns[i] || s.hasRoom(l, l.firstLimit(), now))
 		}
 		if !room[away] && !room[near] {
 			return
@@ -121,14 +121,13 @@ func (s *session) serve(now time.Time) {
 		var best *conn
 		at, rank := 0, upRank{}
 		for _, c := range s.asking.conns {
-			if !room[c.lane.Load()] {
+			lane := c.lane.Load()
+			if !room[lane] {
 				continue
 			}
 			l := c.line()
-			midway := s.inTurn(l) && s.midway(c)
-			switch {
-			case midway: // it gets the rest
-			case !first[c.lane.Load()] && s.whole(c), l.rate == 0 && c.inflight == 0 && busy >= slots, !c.takes(l, c.ahead(), now):
+			waits := !first[lane] && s.whole(c) || l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now)
+			if waits && !(turns[lane] && s.midway(c)) { // else it gets the rest
 				continue
 			}
 			i, r := s.nextOf(c, now)
