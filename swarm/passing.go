@@ -35,8 +35,10 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 		}
 		if oldest != nil {
 			r.busy += passed
-			if now.Sub(oldest.full) > stallTime && now.Sub(r.passed) > stallTime { // one goes to another, in case it is the peer's fault
+			// One goes to another, in case it is the peer's fault.
+			if patience := v.patience(); now.Sub(oldest.full) > patience && now.Sub(r.passed) > patience {
 				r.passed = now
+				v.learn(now.Sub(oldest.full))
 				v.takeFrom(oldest, now)
 			}
 		}
@@ -46,6 +48,13 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 	}
 	v.wake(now, w)
 }
+
+// patience is how long a lessee may have a piece without its being seen elsewhere. Large pieces take longer, and so does
+// a large crowd, of which only some are our peers: a piece is with a hundredth of it before one of these has it.
+func (v *revealer) patience() time.Duration { return min(max(3*v.took, stallTime), stallMost) }
+
+// learn takes in how long a piece took, or at least takes.
+func (v *revealer) learn(took time.Duration) { v.took += (took - v.took) / 8 }
 
 // takeFrom gives back a lease of a peer that is in the way; the second time it gets no others.
 func (v *revealer) takeFrom(l *lease, now time.Time) {

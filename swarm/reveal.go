@@ -43,6 +43,7 @@ type revealer struct {
 	told      time.Time      // last time anybody said that he has a piece that he was not leased
 	alone     bool           // the crowd is left alone
 	spreads   int            // copies seen at peers that we did not send
+	took      time.Duration  // how long it is on the average from a lessee's having a piece to its being seen elsewhere
 	total     int64          // bytes sent
 	markAt    time.Time      // when the uplink's use was last looked at
 	mark      int64          // total at that time
@@ -85,8 +86,9 @@ type relay struct {
 
 // The exclusive phase's clocks.
 const (
-	askTime     = 5 * time.Second // a lease that was not asked for by then goes to another
-	stallTime   = 3 * time.Second // nothing has moved for so long: something is wrong
+	askTime     = 5 * time.Second  // a lease that was not asked for by then goes to another
+	stallTime   = 3 * time.Second  // nothing has moved for so long: something is wrong
+	stallMost   = 15 * time.Second // the same of a crowd where all take longer
 	penaltyTime = 60 * time.Second
 	relayTime   = 5 * time.Second  // what has left is to be seen elsewhere by then
 	phaseTime   = 30 * time.Second // plus four times what it should take is the phase's end
@@ -195,6 +197,7 @@ func (v *revealer) has(c *conn, p int, now time.Time) {
 		}
 	case l.sent() || l.given:
 		v.spreads++
+		v.learn(now.Sub(l.full))
 		v.progress = now
 		r.spread++
 		r.stalls, r.passed = 0, now

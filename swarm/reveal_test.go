@@ -408,6 +408,45 @@ func TestLeasesEnd(t *testing.T) {
 	}
 }
 
+// Who takes no longer than all others to pass on is not in the way: of large pieces, and among very many, all take long.
+func TestPatienceGrowsWithWhatAllTake(t *testing.T) {
+	l := newLeasing(100, rand.New(rand.NewPCG(3, 4)))
+	a, b := l.join(&habits{}), l.join(&habits{})
+	a.open, b.open = false, false
+	// lease has the next piece leased, sent, and seen elsewhere after a while, and says whether it was given back.
+	lease := func(p int, after time.Duration) (lost bool) {
+		x := l.grant(a.conn, p, leasePiece, l.now)
+		l.asked(a.conn, p, leasePiece, l.now)
+		l.sent(a.conn, p, x.bytes, x.bytes, l.now)
+		l.revealer.has(a.conn, p, l.now)
+		before := len(l.returned)
+		for range after / (100 * time.Millisecond) {
+			l.now = l.now.Add(100 * time.Millisecond)
+			l.review(l.now, 100*time.Millisecond, l.crowd)
+		}
+		l.revealer.has(b.conn, p, l.now)
+		return len(l.returned) > before
+	}
+	if lease(0, stallTime-time.Second) || !lease(1, stallTime+time.Second) {
+		t.Error("at first a piece is not given back when it was not seen elsewhere for stallTime")
+	}
+	for p := range 30 {
+		lease(2+p, stallTime-time.Second)
+	}
+	if lease(40, 2*stallTime-time.Second) {
+		t.Error("a piece was given back that took little more than all others")
+	}
+	if !lease(41, 4*stallTime) {
+		t.Error("a piece was not given back that took much more than all others")
+	}
+	for p := range 40 {
+		lease(42+p, time.Minute)
+	}
+	if got := l.patience(); got != stallMost {
+		t.Errorf("where nobody passes on, a lessee has %v, want %v at most", got, stallMost)
+	}
+}
+
 // Peers that cannot reach each other end the phase soon: the origin gives to each what it asks.
 func TestNobodyPassesOn(t *testing.T) {
 	l := newLeasing(1000, rand.New(rand.NewPCG(7, 8)))
