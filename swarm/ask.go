@@ -359,6 +359,7 @@ func (s *session) rejected(c *conn, m *wire.Message) error {
 		return nil
 	}
 	now := s.now()
+	c.broke(now)
 	c.rejects++
 	c.restUntil = now.Add(refusedTime)
 	c.refused[q.op.index] = now.Add(refusedTime)

@@ -240,7 +240,7 @@ func TestACrowdIsServedPieceByPiece(t *testing.T) {
 	defer b.stop()
 	now := b.now()
 	c := b.peer(1)
-	c.queuedAt, c.lastSent, c.sent = now, now, 16<<10
+	c.queuedAt, c.lastSent, c.given = now, now, 16<<10
 	c.queue = []upRequest{{piece: 1, begin: 16 << 10, length: 16 << 10, at: 1}, {piece: 0, length: 16 << 10, at: 2}} // of piece 0 its first block is left
 	if _, r := b.nextOf(c, now); r.next {
 		t.Error("among few a piece is given in one go")

@@ -134,6 +134,7 @@ type conn struct {
 	rateUp         float64
 	lastSent       time.Time
 	lastPiece      uint32 // of which its writer was handed something last
+	given          int64  // bytes of it that it was handed
 	unchokedAt     time.Time
 	chokedAt       time.Time // when its last turn ended
 	queuedAt       time.Time // since when requests wait

@@ -17,21 +17,28 @@ const (
 	offerPause = 50 * time.Millisecond
 	// offerTime is how often each of them is told, and for how long it must have waited for a piece that it takes elsewhere.
 	offerTime = 200 * time.Millisecond
+	// emptyOffer is for how long no offer is taken of one that turned down what it had offered to bring, or did not bring it.
+	emptyOffer = 10 * time.Second
 )
 
 // offer tells some who lack what is here that we have nothing to do, if that is so.
 func (s *session) offer(now time.Time) {
-	if len(s.asking.conns) > 0 || now.Sub(s.offeredAt) < offerPause || !s.crowded() || s.reveal != nil {
+	if now.Sub(s.offeredAt) < offerPause || !s.crowded() || s.reveal != nil {
 		return
 	}
+	for _, c := range s.asking.conns {
+		if c.wire.queued+c.inflight == 0 || now.Sub(c.moved) < stuckTime { // else it takes nothing
+			return
+		}
+	}
 	s.offeredAt = now
-	n := 0
+	n, l := 0, wire.Load{Rate: uint32(s.lines[away].carries())}
 	for c := range s.around() {
 		if !c.introduced || !c.wants || c.choking || c.theirShoal == 0 || now.Sub(c.toldLoad) < offerTime {
 			continue
 		}
-		c.toldLoad = now
-		c.out.put(func(b []byte) []byte { return wire.AppendLoad(b, c.theirShoal, s.ours(c)) })
+		c.toldLoad, c.ourLoad = now, l
+		c.out.put(func(b []byte) []byte { return wire.AppendLoad(b, c.theirShoal, l) })
 		if n++; n == offers {
 			return
 		}
@@ -46,6 +53,9 @@ func (s *session) offered(c *conn, now time.Time) {
 	c.offeredAt = now
 	var oldest *request
 	for _, o := range s.conns {
+		if !o.fast { // it cannot say that it was cancelled in time
+			continue
+		}
 		for _, q := range o.order {
 			if now.Sub(q.at) < offerTime || oldest != nil && !q.at.Before(oldest.at) {
 				break // and so are all behind it
@@ -60,3 +70,6 @@ func (s *session) offered(c *conn, now time.Time) {
 		s.moves(c, oldest.of, oldest.op)
 	}
 }
+
+// broke takes note that c did not bring what it was asked for: what it offers soon after is not taken.
+func (c *conn) broke(now time.Time) { c.offeredAt = now.Add(emptyOffer) }

@@ -136,6 +136,78 @@ func TestWhatIsOfferedIsTaken(t *testing.T) {
 	}
 }
 
+// Who offers to bring a piece and turns it down, or says nothing, is not believed again at once.
+func TestEmptyOffersAreNotTaken(t *testing.T) {
+	for _, name := range []string{"turned down", "nothing comes"} {
+		b, cs := crowdBench(t, 2, manySources+1)
+		slow, idle := cs[0], cs[1]
+		for _, c := range cs {
+			c.choked = c != slow
+		}
+		if err := b.handle(idle, &wire.Message{Type: wire.HaveAll}); err != nil {
+			t.Fatal(err)
+		}
+		for p := range 2 {
+			b.send(slow, b.begin(p), 0, 4)
+		}
+		for _, q := range slow.order {
+			q.at = q.at.Add(-2 * offerTime)
+		}
+		idle.choked = false
+		now := b.now()
+		b.offered(idle, now)
+		q := idle.oldest()
+		if q == nil {
+			t.Fatalf("%s: an offer was not taken", name)
+		}
+		if name == "turned down" {
+			if err := b.handle(idle, &wire.Message{Type: wire.Reject, Index: uint32(q.op.index), Begin: uint32(q.begin), Length: uint32(q.length)}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			idle.askedAt, idle.choked = now.Add(-snubTime), true
+			b.steal(now)
+			idle.choked = false
+			b.releaseAll(idle)
+		}
+		clear(idle.refused)
+		b.offered(idle, now.Add(offerTime))
+		if idle.asked > 0 {
+			t.Errorf("%s: the next offer was taken", name)
+		}
+		for _, q := range slow.order {
+			q.at = q.at.Add(-emptyOffer)
+		}
+		b.releaseAll(idle)
+		if b.offered(idle, now.Add(emptyOffer+offerTime)); idle.asked == 0 {
+			t.Errorf("%s: no offer was taken again later", name)
+		}
+	}
+}
+
+// A piece's turn ends by time, whatever one who is slow still has on the way, and who asks for a piece again begins anew.
+func TestATurnEnds(t *testing.T) {
+	b, cs := crowdBench(t, 2, manySources+1)
+	now := b.now()
+	c, l := cs[0], cs[0].line()
+	for rate, turn := range map[float64]time.Duration{0: pieceTurn, 1e6: 65536 * time.Microsecond} {
+		l.rate, l.flat, l.begun, l.onWay = rate, startFlat, now, 128<<10
+		l.again = now.Add(time.Hour) // what is on the way is not looked at anew
+		if b.mayBegin(l, now.Add(turn-time.Millisecond)) || !b.mayBegin(l, now.Add(turn)) {
+			t.Errorf("on a line of %v B/s a turn does not end after %v", rate, turn)
+		}
+	}
+	c.lastPiece, c.given = 1, 48<<10
+	r := upRequest{piece: 1, begin: 48 << 10, length: 16 << 10}
+	if !c.goesOn(r) {
+		t.Error("the rest of a piece is not what goes on")
+	}
+	c.given += 16 << 10
+	if c.goesOn(r) {
+		t.Error("who was given a whole piece goes on with it")
+	}
+}
+
 // In a crowd pieces go out one after the other, on a line that is not slow.
 func TestPiecesOfACrowdGoOutInTurn(t *testing.T) {
 	for _, tt := range []struct {
@@ -145,7 +217,7 @@ func TestPiecesOfACrowdGoOutInTurn(t *testing.T) {
 		want  []int64 // what was handed to the writers, the most first
 	}{
 		{"not known", manySources + 1, 0, []int64{64 << 10}},
-		{"fast", manySources + 1, 2e6, []int64{64 << 10, 64 << 10}}, // 130 KB may be there when another is begun
+		{"fast", manySources + 1, 2e6, []int64{64 << 10, 64 << 10}}, // 130 KB may be there when another is begun, and 200 in all
 		{"slow", manySources + 1, 0.5e6, []int64{16 << 10, 16 << 10, 16 << 10, 16 << 10}},
 		{"few", slots + 1, 0, []int64{64 << 10, 64 << 10, 64 << 10, 64 << 10}},
 	} {

@@ -116,6 +116,9 @@ func (s *session) steal(now time.Time) {
 	for c := range s.around() {
 		if c.asked > 0 {
 			w := c.wait(now)
+			if w == stuckWait {
+				c.broke(now)
+			}
 			busy = append(busy, victim{c, w, w == stuckWait})
 		}
 		if c.outstanding < c.window/2 && s.canAsk(c) {

@@ -3,6 +3,7 @@ package swarm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"shoal/swarm/wire"
@@ -103,11 +104,11 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 // serve hands requests to writers while there are free slots.
 func (s *session) serve(now time.Time) {
 	for {
-		var room, turns, first [lanes]bool // for anything; pieces go out in turn; for the first of a piece
+		var room, first [lanes]bool // for anything; for the first of a piece
 		for i := range room {
 			l := &s.lines[i]
-			room[i], turns[i] = s.queued[i] > 0 && s.hasRoom(l, l.limit(), now), s.inTurn(l)
-			first[i] = room[i] && (!turns[i] || s.hasRoom(l, l.firstLimit(), now))
+			room[i] = s.queued[i] > 0 && s.hasRoom(l, l.limit(), now)
+			first[i] = room[i] && (!s.inTurn(l) || s.mayBegin(l, now))
 		}
 		if !room[away] && !room[near] {
 			return
@@ -126,8 +127,10 @@ func (s *session) serve(now time.Time) {
 				continue
 			}
 			l := c.line()
-			waits := !first[lane] && s.whole(c) || l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now)
-			if waits && !(turns[lane] && s.midway(c)) { // else it gets the rest
+			if l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now) {
+				continue
+			}
+			if !first[lane] && s.whole(c) && !s.midway(c) {
 				continue
 			}
 			i, r := s.nextOf(c, now)
@@ -154,7 +157,11 @@ func (s *session) serve(now time.Time) {
 		best.inflight += int64(r.length)
 		s.served = best.served
 		best.served += best.weight() * int64(r.length)
-		best.lastPiece = r.piece
+		if !best.goesOn(r) {
+			best.lastPiece, best.given = r.piece, 0
+			best.line().begun = now
+		}
+		best.given += int64(r.length)
 		s.writing.add(best)
 		best.line().onWay += int64(r.length)
 		best.out.block(r)
@@ -217,7 +224,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	best, rank := 0, upRank{}
 	for i, r := range c.queue[:min(len(c.queue), 64)] {
 		k := upRank{late: late, held: s.others(int(r.piece)), wait: wait, got: c.served, at: r.at}
-		if whole && r.piece == c.lastPiece && c.sent+c.inflight > 0 {
+		if whole && c.goesOn(r) {
 			k.next = true
 			k.late = late || s.crowded() && float64(s.torrent.PieceLength) <= c.line().rate*wholeTime.Seconds()
 			return i, k
@@ -250,17 +257,24 @@ func (s *session) inTurn(l *wayOut) bool {
 	return s.crowded() && (l.rate == 0 || l.rate >= leastTurns)
 }
 
-// midway says whether c was given some of a piece that it gets in one go, and waits for the rest.
+// mayBegin says whether another piece may be begun on a line where they go out in turn: when little is on the way, and
+// after the time that a piece takes in any case, since what is on the way may be to somebody who is slow.
+func (s *session) mayBegin(l *wayOut, now time.Time) bool {
+	turn := pieceTurn
+	if l.rate > 0 {
+		turn = time.Duration(float64(s.torrent.PieceLength) / l.rate * float64(time.Second))
+	}
+	return now.Sub(l.begun) >= turn || s.hasRoom(l, l.firstLimit(), now)
+}
+
+// midway says whether c was given some of a piece, and waits for the rest.
 func (s *session) midway(c *conn) bool {
-	if c.sent+c.inflight == 0 || !s.whole(c) {
-		return false
-	}
-	for _, r := range c.queue[:min(len(c.queue), 64)] {
-		if r.piece == c.lastPiece {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.queue[:min(len(c.queue), 64)], c.goesOn)
+}
+
+// goesOn says whether r is of the piece that c was given something of last, and not all. Who asks for all of it again begins anew.
+func (c *conn) goesOn(r upRequest) bool {
+	return r.piece == c.lastPiece && c.given > 0 && c.given < c.s.torrent.PieceLen(int(r.piece))
 }
 
 // wrote takes note of blocks that went out.

@@ -17,6 +17,7 @@ type wayOut struct {
 	least time.Duration
 	again time.Time // when it may be looked at again: it was full
 	held  bool      // something waits for the line
+	begun time.Time // when a peer was last handed the first of a piece
 	flat  int       // samples of a full line in a row that were no better than before
 }
 
@@ -29,6 +30,8 @@ const (
 	// two pieces went out side by side. leastTurns is the line, in bytes per second, from which on pieces go out in turn.
 	firstGoal  = 65 * time.Millisecond
 	leastTurns = 1e6
+	// pieceTurn is how long a piece's turn is on a line that is not known.
+	pieceTurn = 500 * time.Millisecond
 	// leastOnWay and firstOnWay are what may be on its way at any rate, and at one that is not known.
 	leastOnWay = 32 << 10
 	firstOnWay = 256 << 10
