@@ -71,5 +71,9 @@ func (s *session) offered(c *conn, now time.Time) {
 	}
 }
 
-// broke takes note that c did not bring what it was asked for: what it offers soon after is not taken.
-func (c *conn) broke(now time.Time) { c.offeredAt = now.Add(emptyOffer) }
+// broke takes note that c does not bring what it was asked for. If nothing has come since it offered to, what it offers soon after is not taken.
+func (c *conn) broke(now time.Time) {
+	if c.offeredAt.After(c.lastBlock) {
+		c.offeredAt = now.Add(emptyOffer)
+	}
+}
