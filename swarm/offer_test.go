@@ -202,9 +202,8 @@ func TestATurnEnds(t *testing.T) {
 	if !c.goesOn(r) {
 		t.Error("the rest of a piece is not what goes on")
 	}
-	c.given += 16 << 10
-	if c.goesOn(r) {
-		t.Error("who was given a whole piece goes on with it")
+	if c.given = 2 * 64 << 10; c.goesOn(r) {
+		t.Error("who was given a piece twice goes on with it")
 	}
 }
 

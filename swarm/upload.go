@@ -94,6 +94,9 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 	}
 	if r := (upRequest{piece: m.Index, begin: m.Begin, length: m.Length}); c.out.unblock(r) {
 		c.inflight -= int64(r.length)
+		if r.piece == c.lastPiece {
+			c.given -= int64(r.length)
+		}
 		s.refuse(c, r)
 		s.serve(s.now())
 		return c.useless("cancels")
@@ -272,9 +275,10 @@ func (s *session) midway(c *conn) bool {
 	return slices.ContainsFunc(c.queue[:min(len(c.queue), 64)], c.goesOn)
 }
 
-// goesOn says whether r is of the piece that c was given something of last, and not all. Who asks for all of it again begins anew.
+// goesOn says whether r is of the piece that c was given something of last. Who has had it twice, as some does that is
+// cancelled too late and asked for again, begins anew.
 func (c *conn) goesOn(r upRequest) bool {
-	return r.piece == c.lastPiece && c.given > 0 && c.given < c.s.torrent.PieceLen(int(r.piece))
+	return r.piece == c.lastPiece && c.given > 0 && c.given < 2*c.s.torrent.PieceLen(int(r.piece))
 }
 
 // wrote takes note of blocks that went out.
