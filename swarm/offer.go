@@ -60,7 +60,7 @@ func (s *session) offered(c *conn, now time.Time) {
 			if now.Sub(q.at) < offerTime || oldest != nil && !q.at.Before(oldest.at) {
 				break // and so are all behind it
 			}
-			if !q.done && q.op.here == 0 && q.op.only == nil && !q.op.closed && s.mayAsk(c, q.op.index) {
+			if q.op.here == 0 && s.mayMove(c, q) {
 				oldest = q
 				break
 			}

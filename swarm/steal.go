@@ -158,7 +158,7 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 			if whole && (q.op.here > 0 || q.op == tried) { // where some of a piece is here, or its source is at it, it stays: cheap to see, and often so
 				continue
 			}
-			if q.done || now.Sub(q.at) < stealAge || q.op.only != nil || q.op.closed || !s.mayAsk(c, q.op.index) || c.holds(q) {
+			if now.Sub(q.at) < stealAge || !s.mayMove(c, q) || c.holds(q) {
 				continue
 			}
 			// What a source is at is left to it where it cannot say that it was cancelled in time, and in the end,
@@ -185,6 +185,11 @@ func (s *session) stealOne(c *conn, busy []victim, now time.Time, checks *int) b
 		}
 	}
 	return false
+}
+
+// mayMove says whether c may be asked for what another was asked for by q.
+func (s *session) mayMove(c *conn, q *request) bool {
+	return !q.done && q.op.only == nil && !q.op.closed && s.mayAsk(c, q.op.index)
 }
 
 // stealPiece has c take over all that another was asked for of a piece of which nothing is here, unless that one is at it:

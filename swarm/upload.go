@@ -3,7 +3,6 @@ package swarm
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"shoal/swarm/wire"
@@ -133,10 +132,10 @@ func (s *session) serve(now time.Time) {
 			if l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now) {
 				continue
 			}
-			if !first[lane] && s.whole(c) && !s.midway(c) {
+			i, r := s.nextOf(c, now)
+			if !first[lane] && !r.next && s.whole(c) {
 				continue
 			}
-			i, r := s.nextOf(c, now)
 			if best == nil || r.before(rank) {
 				best, at, rank = c, i, r
 			}
@@ -268,11 +267,6 @@ func (s *session) mayBegin(l *wayOut, now time.Time) bool {
 		turn = time.Duration(float64(s.torrent.PieceLength) / l.rate * float64(time.Second))
 	}
 	return now.Sub(l.begun) >= turn || s.hasRoom(l, l.firstLimit(), now)
-}
-
-// midway says whether c was given some of a piece, and waits for the rest.
-func (s *session) midway(c *conn) bool {
-	return slices.ContainsFunc(c.queue[:min(len(c.queue), 64)], c.goesOn)
 }
 
 // goesOn says whether r is of the piece that c was given something of last. Who has had it twice, as some does that is
