@@ -87,6 +87,7 @@ type conn struct {
 	// What we ask of it.
 	choked      bool       // it chokes us
 	interested  bool       // we told it that we are
+	boredAt     time.Time  // since when we are not, if it was not told yet
 	order       []*request // not answered, oldest first; some may be done
 	asked       int        // how many are not
 	askedAt     time.Time  // since when some are

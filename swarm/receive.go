@@ -187,20 +187,6 @@ func (s *session) seeding(c *conn) {
 // lacks says whether piece p is wanted and not verified.
 func (s *session) lacks(p int) bool { return s.wanted.has(p) && !s.have.has(p) }
 
-// interest tells a peer whether we want something of it, when that changes.
-func (s *session) interest(c *conn) {
-	want := c.introduced && c.useful > 0
-	if want == c.interested {
-		return
-	}
-	c.interested = want
-	if want {
-		c.out.plain(wire.Interested)
-	} else {
-		c.out.plain(wire.NotInterested)
-	}
-}
-
 // handle takes one message other than a block. An error ends the connection.
 func (s *session) handle(c *conn, m *wire.Message) error {
 	switch m.Type {

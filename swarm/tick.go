@@ -43,6 +43,9 @@ func (s *session) tick(now time.Time) {
 	s.account(now)
 	for _, c := range s.conns {
 		s.tellLoad(c, now, false)
+		if !c.boredAt.IsZero() {
+			s.interest(c)
+		}
 	}
 	s.choke(now)
 	if s.reveal != nil {
