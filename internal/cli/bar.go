@@ -80,7 +80,7 @@ func (b *bar) text(p *progress) string {
 			text += coloured
 		}
 	}
-	rate := fmt.Sprintf("  %s/s", formatBytes(int64(p.rate)))
+	rate := "  " + p.pace()
 	add(rate, rate)
 	if left := p.left(); left > 0 {
 		time := fmt.Sprintf("  %s left", left)

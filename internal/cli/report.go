@@ -87,7 +87,8 @@ type progress struct {
 	toldDone     int64     // how much was done then
 	rate         float64   // bytes per second, smoothed; 0 until known
 	bar          *bar
-	sinceUpdates bool // the first Update was there: what was done before it counts for no rate
+	movedAt      time.Time // when more was done last
+	sinceUpdates bool      // the first Update was there: what was done before it counts for no rate
 }
 
 func newReporter(e *env, asJSON, quiet bool) *reporter {
@@ -217,6 +218,9 @@ func (r *reporter) Update(done int64, from FromBytes) {
 		return
 	}
 	now := time.Now()
+	if done != p.done || !p.sinceUpdates {
+		p.movedAt = now
+	}
 	p.done, p.from = done, from
 	if !p.sinceUpdates {
 		p.sinceUpdates, p.toldAt, p.toldDone = true, now, done
@@ -254,6 +258,17 @@ func (r *reporter) Update(done int64, from FromBytes) {
 	}
 }
 
+// stillTime is for how long nothing must have been done for that to be told instead of a rate.
+const stillTime = 2 * time.Second
+
+// pace is the rate, or since when nothing more was done: what comes before the next byte can take long, as sorting a large file does.
+func (p *progress) pace() string {
+	if still := time.Since(p.movedAt); still >= stillTime {
+		return "unchanged for " + still.Round(time.Second).String()
+	}
+	return formatBytes(int64(p.rate)) + "/s"
+}
+
 // measure updates the rate: an average over about the last three seconds.
 func (p *progress) measure(elapsed time.Duration) {
 	current := max(0, float64(p.done-p.toldDone)/elapsed.Seconds())
@@ -267,7 +282,7 @@ func (p *progress) measure(elapsed time.Duration) {
 
 // left is how long the rest takes at the current rate; negative if that cannot be said.
 func (p *progress) left() time.Duration {
-	if p.rate < 1 || p.total < 0 {
+	if p.rate < 1 || p.total < 0 || time.Since(p.movedAt) >= stillTime {
 		return -1
 	}
 	seconds := float64(p.total-p.done) / p.rate
@@ -284,7 +299,7 @@ func (p *progress) line() string {
 	if p.total > 0 {
 		fmt.Fprintf(&b, " of %s (%d%%)", formatBytes(p.total), 100*p.done/p.total)
 	}
-	fmt.Fprintf(&b, ", %s/s", formatBytes(int64(p.rate)))
+	fmt.Fprintf(&b, ", %s", p.pace())
 	if left := p.left(); left >= 0 {
 		fmt.Fprintf(&b, ", %s left", left)
 	}

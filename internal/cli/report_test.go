@@ -102,6 +102,32 @@ func TestRateCountsFromTheFirstUpdate(t *testing.T) {
 	})
 }
 
+// What has not moved for a while says so, and neither how fast it was nor how long it will take.
+func TestUnchanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _, stderr := testReporter(false, false)
+		r.Start("x", 100<<20)
+		for range 7 {
+			r.Update(0, FromBytes{})
+			time.Sleep(time.Second)
+		}
+		for i := range 6 {
+			r.Update(int64(i+1)<<20, FromBytes{})
+			time.Sleep(time.Second)
+		}
+		for range 7 {
+			r.Update(6<<20, FromBytes{})
+			time.Sleep(time.Second)
+		}
+		want := "x: 0 B of 100 MiB (0%), unchanged for 5s\n" +
+			"x: 4.0 MiB of 100 MiB (4%), 819 KiB/s, 2m0s left\n" +
+			"x: 6.0 MiB of 100 MiB (6%), unchanged for 3s\n"
+		if stderr.String() != want {
+			t.Errorf("got\n%swant\n%s", stderr, want)
+		}
+	})
+}
+
 func TestUnknownTotal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _, stderr := testReporter(false, false)

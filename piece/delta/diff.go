@@ -23,7 +23,8 @@ type Options struct {
 	Memory int64
 	// Workers is how many goroutines look for old bytes. Zero means GOMAXPROCS.
 	Workers int
-	// Progress is told how many bytes of changed and added files are done, never concurrently: first none, since a large file is a while before its first.
+	// Progress is told how many bytes of changed and added files are done, never concurrently: first none, and the same again now and then while old
+	// files are sorted, which takes a large one a while.
 	Progress func(done, total int64)
 
 	section limits // for tests
@@ -81,7 +82,7 @@ func Diff(ctx context.Context, old, new Tree, w io.Writer, o Options) (Stats, er
 		o.Progress(0, stats.PatchedBytes)
 	}
 	out := &counter{w: w}
-	if err := writeHead(out, old.Info, new.Info); err != nil {
+	if err := writeHead(ctx, out, old.Info, new.Info); err != nil {
 		return Stats{}, err
 	}
 	stats.InfoBytes = out.n
@@ -125,7 +126,7 @@ func (c *counter) Write(b []byte) (int, error) {
 }
 
 // writeHead writes a patch up to its first section of content.
-func writeHead(w io.Writer, old, new *piece.Info) error {
+func writeHead(ctx context.Context, w io.Writer, old, new *piece.Info) error {
 	head := append([]byte(magic), old.V2[:]...)
 	head = binary.AppendUvarint(head, uint64(len(new.Bytes)))
 	if _, err := w.Write(head); err != nil {
@@ -135,7 +136,7 @@ func writeHead(w io.Writer, old, new *piece.Info) error {
 	p := newPool([]stretch{{n: len(old.Bytes)}})
 	p.index = newIndex(old.Bytes)
 	f := filePart{n: len(new.Bytes), bytes: new.Bytes}
-	if err := p.index.match(new.Bytes, 0, func(o op) { f.ops = append(f.ops, o) }); err != nil {
+	if err := p.index.match(ctx, new.Bytes, 0, func() {}, func(o op) { f.ops = append(f.ops, o) }); err != nil {
 		return err
 	}
 	if err := s.addPart(&f, p, byteSource(old.Bytes), &track{}, int64(len(new.Bytes))); err != nil {
@@ -197,7 +198,7 @@ func (d *differ) match(ctx context.Context, j *job) error {
 		told, at := 0, 0 // a part takes a worker many seconds
 		if j.pool == nil {
 			p.ops = []op{{new: p.n}}
-		} else if err := j.pool.index.match(p.bytes, j.pool.at(p.expect), func(o op) {
+		} else if err := j.pool.index.match(ctx, p.bytes, j.pool.at(p.expect), func() { d.progress(0) }, func(o op) {
 			p.ops = append(p.ops, o)
 			if at += o.copied + o.new; at-told >= progressBytes {
 				d.progress(int64(at - told))

@@ -76,7 +76,7 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 		at := 0
-		err := newIndex(old).match(new, expect, func(o op) {
+		err := newIndex(old).match(context.Background(), new, expect, func() {}, func(o op) {
 			if o.copied < 0 || o.new < 0 || o.copied+o.new == 0 || at+o.copied+o.new > len(new) {
 				t.Fatalf("op %+v at %d of %d", o, at, len(new))
 			}

@@ -2,9 +2,11 @@ package delta
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"math/bits"
 	"sync"
+	"time"
 )
 
 // An op makes the next bytes of the new content: copied from the old content at pos, with differences, and then extra ones that are new.
@@ -18,33 +20,59 @@ type index struct {
 	old    []byte
 	sketch sketch
 
-	once   sync.Once // before something is looked for
+	once   sync.Once     // before something is looked for
+	ready  chan struct{} // closed when what follows is there
 	err    error
 	sorted []int32 // the suffix array of old
 	first  []int32 // where suffixes begin that start with these two bytes or later ones; 65537 entries
 	grams  grams
 }
 
-func newIndex(old []byte) *index { return &index{old: old, sketch: newSketch(old)} }
+func newIndex(old []byte) *index {
+	return &index{old: old, sketch: newSketch(old), ready: make(chan struct{})}
+}
 
-// sort makes that longest can be asked.
-func (x *index) sort() error {
+// aliveTime is how often who waits for a sort says so.
+const aliveTime = time.Second
+
+// sort makes that longest can be asked, and calls alive now and then meanwhile. Old content of 100 MB takes many seconds, and the standard library's
+// sort cannot be stopped: once ctx is done nobody waits for it, and what it makes is forgotten.
+func (x *index) sort(ctx context.Context, alive func()) error {
 	x.once.Do(func() {
-		if x.sorted, x.err = suffixArray(x.old); x.err != nil {
-			return
-		}
-		// A suffix of one byte sorts before those with that byte and another; it is counted with the pair whose second byte is 0, where it is
-		// the first and does no harm.
-		x.first = make([]int32, 1<<16+1)
-		for i := range x.old {
-			x.first[x.pair(i)+1]++
-		}
-		for i := range 1 << 16 {
-			x.first[i+1] += x.first[i]
-		}
-		x.grams = newGrams(x.old)
+		go func() {
+			defer close(x.ready)
+			x.err = x.build()
+		}()
 	})
-	return x.err
+	tick := time.NewTicker(aliveTime)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-x.ready:
+			return x.err
+		case <-tick.C:
+			alive()
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+func (x *index) build() (err error) {
+	if x.sorted, err = suffixArray(x.old); err != nil {
+		return err
+	}
+	// A suffix of one byte sorts before those with that byte and another; it is counted with the pair whose second byte is 0, where it is
+	// the first and does no harm.
+	x.first = make([]int32, 1<<16+1)
+	for i := range x.old {
+		x.first[x.pair(i)+1]++
+	}
+	for i := range 1 << 16 {
+		x.first[i+1] += x.first[i]
+	}
+	x.grams = newGrams(x.old)
+	return nil
 }
 
 func (x *index) pair(i int) int {
@@ -109,8 +137,8 @@ const (
 
 // match describes b by ops on x.old, as bsdiff does (C. Percival, "Naive differences of executable code", 2003): it looks for places that have much in
 // common with b, and extends them in both directions as long as more than half of the bytes agree. expect is where the first op may begin at no cost.
-// emit gets the ops in order; their lengths sum up to len(b), and none is empty.
-func (x *index) match(b []byte, expect int, emit func(op)) error {
+// emit gets the ops in order; their lengths sum up to len(b), and none is empty. alive is called while nothing is found because old content is sorted first.
+func (x *index) match(ctx context.Context, b []byte, expect int, alive func(), emit func(op)) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -120,7 +148,7 @@ func (x *index) match(b []byte, expect int, emit func(op)) error {
 	}
 	alike := x.sketch.alike(b)
 	if alike {
-		if err := x.sort(); err != nil {
+		if err := x.sort(ctx, alive); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"context"
 	"slices"
 	"testing"
 )
@@ -23,7 +24,7 @@ func TestUnlike(t *testing.T) {
 		}
 		x := newIndex(old)
 		copied := 0
-		if err := x.match(new, 0, func(o op) { copied += o.copied }); err != nil {
+		if err := x.match(context.Background(), new, 0, func() {}, func(o op) { copied += o.copied }); err != nil {
 			t.Fatal(err)
 		}
 		if sorts := x.sorted != nil; sorts != c.sorts {

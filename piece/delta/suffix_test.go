@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"context"
 	"index/suffixarray"
 	"slices"
 	"testing"
@@ -20,5 +21,22 @@ func TestSuffixArrayIsFoundInItsIndex(t *testing.T) {
 	}
 	if !slices.Equal(found, written) {
 		t.Error("it is another one than the index writes")
+	}
+}
+
+// A sort that nobody waits for any more does no harm to those who do.
+func TestSortIsNotWaitedFor(t *testing.T) {
+	old := pattern(4<<20, 1)
+	x := newIndex(old)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if err := x.sort(gone, func() {}); err != context.Canceled {
+		t.Errorf("got %v, want that it was cancelled", err)
+	}
+	if err := x.sort(t.Context(), func() {}); err != nil {
+		t.Fatal(err)
+	}
+	if pos, n := x.longest(old[1000:2000]); pos != 1000 || n != 1000 {
+		t.Errorf("found %d bytes at %d, want the 1000 at 1000", n, pos)
 	}
 }
