@@ -128,6 +128,19 @@ func commonPrefix(a, b []byte) int {
 	return i
 }
 
+// unequal is how many bytes of b differ from those that old begins with, which is as long.
+func unequal(old, b []byte) (n int) {
+	for len(b) > 0 {
+		same := commonPrefix(old, b)
+		if same < len(b) {
+			n++
+			same++
+		}
+		old, b = old[same:], b[same:]
+	}
+	return n
+}
+
 const (
 	gain    = 8  // bytes that another place must have in common beyond those that the present one has, to be worth an op
 	onTrack = 24 // bytes in common at the present place with which no better one is looked for
@@ -146,12 +159,34 @@ func (x *index) match(ctx context.Context, b []byte, expect int, alive func(), e
 		emit(op{pos: int64(expect), copied: len(b)})
 		return nil
 	}
-	alike := x.sketch.alike(b)
-	if alike {
+	known, all := x.sketch.known(b)
+	if nearly(known, all) {
+		var ops []op
+		changed, at := 0, 0
+		x.scan(b, expect, false, func(o op) {
+			ops = append(ops, o)
+			changed += o.new + unequal(x.old[o.pos:], b[at:at+o.copied])
+			at += o.copied + o.new
+		})
+		if changed <= len(b)/nearlyChanged {
+			for _, o := range ops {
+				emit(o)
+			}
+			return nil
+		}
+	}
+	sorted := alike(known, all)
+	if sorted {
 		if err := x.sort(ctx, alive); err != nil {
 			return err
 		}
 	}
+	x.scan(b, expect, sorted, emit)
+	return nil
+}
+
+// scan is match, with what is sorted or with the sketch.
+func (x *index) scan(b []byte, expect int, sorted bool, emit func(op)) {
 	var (
 		old      = x.old
 		scan, n  int
@@ -172,7 +207,7 @@ func (x *index) match(ctx context.Context, b []byte, expect int, alive func(), e
 					break
 				}
 			}
-			if pos, n = 0, 0; !alike {
+			if pos, n = 0, 0; !sorted {
 				pos, n = x.sketch.longest(old, b[scan:])
 			} else if x.grams.mayHave(b[scan:]) {
 				pos, n = x.longest(b[scan:])
@@ -188,7 +223,7 @@ func (x *index) match(ctx context.Context, b []byte, expect int, alive func(), e
 			}
 			// What is better reaches farther than these n bytes, so it is met behind them as well, and begins where it begins. Where nothing is found for
 			// long, more and more is passed over.
-			if alike {
+			if sorted {
 				misses++
 			}
 			for next := min(scan+n+1+bits.Len(uint(misses/missesPerStep)), len(b)); scan < next; scan++ {
@@ -218,7 +253,6 @@ func (x *index) match(ctx context.Context, b []byte, expect int, alive func(), e
 		}
 		lastScan, lastPos, shift = scan-backward, pos-backward, pos-scan
 	}
-	return nil
 }
 
 // extendForward is how much of b to copy from old[pos:], so that bytes that agree outweigh the others most.

@@ -23,6 +23,9 @@ const (
 	sketchWindow = 16
 	sketchLeast  = 64 // windows that tell something
 	sketchAlike  = 16 // one window in so many that is known makes it worth to sort; of what was compiled again hardly less than one in ten is
+
+	sketchNearly  = 256  // one window in so many may be unknown of what is nearly the same
+	nearlyChanged = 4096 // and one byte in so many differ from the stretch it is in, or be in none: else sorting is worth its time
 )
 
 func newSketch(old []byte) sketch {
@@ -68,17 +71,22 @@ func (s sketch) find(hash uint32) (pos int, ok bool) {
 	return int(s[i].pos), true
 }
 
-// alike is false if b has little in common with old content.
-func (s sketch) alike(b []byte) bool {
-	all, known := 0, 0
+// known counts the windows of b, and those of them that are known.
+func (s sketch) known(b []byte) (known, all int) {
 	for _, hash := range windows(b) {
 		if _, ok := s.find(hash); ok {
 			known++
 		}
 		all++
 	}
-	return all < sketchLeast || known*sketchAlike >= all
+	return known, all
 }
+
+// alike is false for what has little in common with old content.
+func alike(known, all int) bool { return all < sketchLeast || known*sketchAlike >= all }
+
+// nearly says that next to nothing is new: long stretches are then worth a try alone.
+func nearly(known, all int) bool { return all >= sketchLeast && (all-known)*sketchNearly <= all }
 
 // longest is a place in old, which this is the sketch of, that has the beginning of b in common with it, if that is a window that is known.
 func (s sketch) longest(old, b []byte) (pos, n int) {

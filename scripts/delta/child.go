@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,9 +26,15 @@ import (
 //
 //	diff OLD NEW PATCH MEMORY
 //	apply OLD NEW PATCH TO
+//	unpack CACHE PAIR
 //
 // OLD and NEW are directories, described by a .torrent beside them.
 func child(ctx context.Context, args []string) error {
+	if args[0] == "unpack" {
+		i := slices.IndexFunc(pairs, func(p pair) bool { return p.name == args[2] })
+		_, _, err := pairs[i].unpack(ctx, args[1])
+		return err
+	}
 	old, err := tree(args[1])
 	if err != nil {
 		return err

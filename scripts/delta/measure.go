@@ -39,17 +39,38 @@ func describe(ctx context.Context, dir string) (*piece.Torrent, error) {
 	return t, errors.Join(t.Write(f), f.Close())
 }
 
-// unpack is where the files of both versions are.
+// unpack is where the files of both versions are, beside what describes them. It is done in a process of its own: a program's peak of
+// memory begins with what the one that started it had (Linux, setmax_mm_hiwater_rss), and to unpack takes more than what is measured.
 func (b *bench) unpack(ctx context.Context, p pair) (old, new string, err error) {
-	if old, err = p.old.unpack(ctx, b.cache); err != nil {
+	self, err := os.Executable()
+	if err != nil {
+		return "", "", err
+	}
+	if _, err := program.Call(ctx, self, "child", "unpack", b.cache, p.name); err != nil {
+		return "", "", err
+	}
+	return p.unpack(ctx, b.cache)
+}
+
+// unpack does it, if it was not done before.
+func (p pair) unpack(ctx context.Context, cache string) (old, new string, err error) {
+	if old, err = p.old.unpack(ctx, cache); err != nil {
 		return "", "", err
 	}
 	if p.renamed {
 		new, err = renamed(old)
-		return old, new, err
+	} else {
+		new, err = p.new.unpack(ctx, cache)
 	}
-	new, err = p.new.unpack(ctx, b.cache)
-	return old, new, err
+	if err != nil {
+		return "", "", err
+	}
+	for _, dir := range []string{old, new} {
+		if _, err := describe(ctx, dir); err != nil {
+			return "", "", err
+		}
+	}
+	return old, new, nil
 }
 
 // measure prints a row about a pair.
