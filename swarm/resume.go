@@ -169,8 +169,7 @@ func (s *session) rehash(ctx context.Context, st *store, suspect *bitset) error 
 	return nil
 }
 
-// displaceOld makes parts of those files in place that are not whole, or longer than they should
-// be, if anything in them is good.
+// displaceOld settles what becomes of those files in place that were hashed.
 func (s *session) displaceOld(ctx context.Context, st *store, good *bitset) error {
 	info := s.torrent.Info
 	for i := range info.Files {
@@ -183,18 +182,8 @@ func (s *session) displaceOld(ctx context.Context, st *store, good *bitset) erro
 			here := good.has(p) || s.have.has(p)
 			whole, some = whole && here, some || here || s.halves[p] != nil
 		}
-		if fi, err := st.dirs.Lstat(st.final(i)); err != nil || fi.Size() != info.Files[i].Length {
-			whole = false
-		}
-		switch {
-		case whole:
-		case some:
-			if err := st.displace(ctx, i); err != nil {
-				return fmt.Errorf("reusing %s: %w", st.final(i), err)
-			}
-		default:
-			st.files.drop(i)
-			st.where[i].Store(absent)
+		if err := st.settle(ctx, i, whole, some); err != nil {
+			return err
 		}
 	}
 	return nil

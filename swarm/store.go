@@ -150,6 +150,25 @@ func (s *store) open(i int, write bool) (*os.File, error) {
 	return f, err
 }
 
+// settle decides what becomes of file i, which stands under its own name and was hashed: it stays if it is whole and no longer than it should be, becomes a
+// part if some of it is good, and is nothing else.
+func (s *store) settle(ctx context.Context, i int, whole, some bool) error {
+	if fi, err := s.dirs.Lstat(s.final(i)); err != nil || fi.Size() != s.info.Files[i].Length {
+		whole = false
+	}
+	switch {
+	case whole:
+	case some:
+		if err := s.displace(ctx, i); err != nil {
+			return fmt.Errorf("reusing %s: %w", s.final(i), err)
+		}
+	default:
+		s.files.drop(i)
+		s.where[i].Store(absent)
+	}
+	return nil
+}
+
 // displace turns file i, which stands under its own name but is not right, into a part again,
 // by a copy that shares its blocks where the file system can. The old file stays until the new
 // one is whole.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,65 @@ func TestRepairOfAFileThatWasCutOff(t *testing.T) {
 		t.Errorf("%v, want the archive", done)
 	}
 	swarmtest.Same(t, app, h.Path("out", "app-1"))
+}
+
+// A file that is in place stays there, whatever an older version has of it: only what is bad of it comes anew, from the older version if that has it.
+func TestRepairWhereAnOlderVersionIsKnown(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	base, root, old, now := besideAnOlderVersion(t, h)
+	get := func(version string) swarmtest.Event {
+		t.Helper()
+		return h.Run("get", base+"app@"+version, "--root", root, "-o", h.Path("out")).Succeed().Expect("done")
+	}
+	get("1")
+	get("2")
+	data := h.Path("out", "app-2", "data")
+	was, err := os.Stat(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done := get("2"); done.Int("from.origin") != 0 || done.Int("from.reuse") != done.Int("bytes") {
+		t.Errorf("what is here, again: %v, want nothing fetched", done)
+	}
+	if is, err := os.Stat(data); err != nil || !os.SameFile(was, is) || !is.ModTime().Equal(was.ModTime()) {
+		t.Errorf("a file that was right was written anew: %v", err)
+	}
+	for _, c := range []struct {
+		name string
+		at   []int
+		want int64 // from the origin
+	}{{"a piece that only the new version has", []int{2_000_000}, 64 << 10}, {"one that both have", []int{10}, 0}, {"both", []int{10, 2_000_000}, 64 << 10}} {
+		for _, args := range [][]string{{"verify", "--repair", h.Path("out", "app-2")}, {"get", base + "app@2", "-o", h.Path("out")}} {
+			for _, at := range c.at {
+				flip(t, data, at)
+			}
+			if done := h.Run(args...).Succeed().Expect("done"); done.Int("from.origin") != c.want || done.Int("from.reuse") != done.Int("bytes")-c.want {
+				t.Errorf("%s, %s: %v, want %d bytes from the origin", c.name, args[0], done, c.want)
+			}
+			swarmtest.Same(t, now, h.Path("out", "app-2"))
+		}
+	}
+	swarmtest.Same(t, old, h.Path("out", "app-1"))
+	if l := leftovers(t, h.Path("out")); len(l) > 0 {
+		t.Errorf("left behind: %q", l)
+	}
+}
+
+// besideAnOlderVersion publishes two versions of one file each, which have their first MiB in common, and 2 MiB of their own.
+func besideAnOlderVersion(t *testing.T, h *swarmtest.Host) (base, root, one, two string) {
+	t.Helper()
+	one, two = h.Path("one"), h.Path("two")
+	for i, dir := range []string{one, two} {
+		b := make([]byte, 3<<20)
+		rand.NewChaCha8([32]byte{3}).Read(b[:1<<20])
+		rand.NewChaCha8([32]byte{4, byte(i)}).Read(b[1<<20:])
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "data"), b, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base, root = published(h, one, two)
+	return base, root, one, two
 }
 
 // A patch from a version of which somebody has changed a file makes all but that file's new version, which the tree gives; what it made was here.

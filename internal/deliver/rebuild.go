@@ -115,9 +115,14 @@ func (r *verifiedReader) Read(b []byte) (int, error) {
 	return int(n), nil
 }
 
-// reuse copies what older versions have of the tree: whole files by their roots, whatever they are called, and else the file of the same path, of whose
-// pieces some may be right.
+// reuse copies what older versions have of the tree and what stands in its place has not: whole files by their roots, whatever they are called, and else
+// the file of the same path, of whose pieces some may be right.
 func (s *stager) reuse(ctx context.Context) error {
+	before := s.here()
+	if err := s.parts.Adopt(ctx, s.readingAs("checking "+s.info.Name)); err != nil {
+		return err
+	}
+	s.reused += s.here() - before
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range s.info.Files {
