@@ -16,7 +16,6 @@ func (p *Parts) Adopt(ctx context.Context, progress func(done, total int64)) err
 	info := p.store.info
 	var files, pieces []int
 	var total int64
-	var done atomic.Int64
 	for i := range info.Files {
 		if info.Files[i].Symlink != nil || p.Has(i) || p.store.where[i].Load() != absent {
 			continue
@@ -33,28 +32,12 @@ func (p *Parts) Adopt(ctx context.Context, progress func(done, total int64)) err
 			total += info.PieceLen(k)
 		}
 	}
-	good := newBitset(info.NumPieces())
-	var mu sync.Mutex // of good
-	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, k := range pieces {
-		if running.Err() != nil {
-			break
+	good, err := p.check(ctx, pieces, func(done int64) {
+		if progress != nil {
+			progress(done, total)
 		}
-		g.Go(func() error {
-			if r := checkPiece(p.store, info, k, allHashes); r.ok {
-				p.leaves.put(info.FirstLeaf(k), r.leaves)
-				mu.Lock()
-				good.add(k)
-				mu.Unlock()
-			}
-			if n := done.Add(info.PieceLen(k)); progress != nil {
-				progress(n, total)
-			}
-			return running.Err()
-		})
-	}
-	if err := g.Wait(); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	for _, i := range files {
@@ -84,4 +67,30 @@ func (p *Parts) adopt(ctx context.Context, file int, good *bitset) error {
 		}
 	}
 	return nil
+}
+
+// check hashes pieces where they lie, and says which are right; progress is told how many bytes were hashed, from many goroutines.
+func (p *Parts) check(ctx context.Context, pieces []int, progress func(done int64)) (good bitset, err error) {
+	info := p.store.info
+	good = newBitset(info.NumPieces())
+	var mu sync.Mutex // of good
+	var done atomic.Int64
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, k := range pieces {
+		if running.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			if r := checkPiece(p.store, info, k, allHashes); r.ok {
+				p.leaves.put(info.FirstLeaf(k), r.leaves)
+				mu.Lock()
+				good.add(k)
+				mu.Unlock()
+			}
+			progress(done.Add(info.PieceLen(k)))
+			return running.Err()
+		})
+	}
+	return good, g.Wait()
 }

@@ -27,7 +27,7 @@ type Parts struct {
 
 	mu      sync.Mutex
 	have    bitset
-	suspect bitset // were verified once, and are to be hashed before they count
+	suspect bitset // were verified once, or written when their hashes were not known: they are to be hashed before they count
 	failed  error  // of a sync
 }
 
@@ -280,6 +280,7 @@ func (p *Parts) record(i int, ok, known bool) error {
 		p.have.add(i)
 	case !known || p.have.remove(i):
 		kind = 'D'
+		p.suspect.add(i)
 	default:
 		p.store.journal.touch()
 		return nil

@@ -150,3 +150,32 @@ func TestAPatchMakesTheMostOfADamagedVersion(t *testing.T) {
 	}
 	swarmtest.Same(t, two, filepath.Join(h.Path("out"), "app-2"))
 }
+
+// A patch of a few bytes comes before the tree's description. Of a large old file of which a byte has changed, that byte's piece comes from the tree all the same, and no archive of the whole.
+func TestASmallPatchMakesTheMostOfAChangedFile(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two, text := h.Path("one"), h.Path("two"), hexDigits(9, 1<<20)
+	for _, dir := range []string{one, two} {
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "text"), text, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		copy(text[1_000_000:], "NEW")
+	}
+	base, root := published(h, one, two)
+	get := func(version string) *swarmtest.Process {
+		t.Helper()
+		return h.Run("get", base+"app@"+version, "--root", root, "-o", h.Path("out")).Succeed()
+	}
+	get("1")
+	flip(t, h.Path("out", "app-1", "text"), 500_000)
+	p := get("2")
+	done := p.Expect("done")
+	if n := done.Int("from.origin"); done.String("way") != "tree" || n > 66<<10 || done.Int("from.reuse") != done.Int("bytes")-n {
+		t.Errorf("%v, want the patch and the one piece of 64 KiB from the origin, and that all else was here", done)
+	}
+	if n := p.Events("notice"); len(n) != 1 || !strings.Contains(n[0].String("message"), "the patch from 1 made all but 64 KiB of 2.0 MiB right") {
+		t.Errorf("notices %v, want one that says how much of the release the patch did not make", n)
+	}
+	swarmtest.Same(t, two, h.Path("out", "app-2"))
+}

@@ -158,15 +158,7 @@ func (s *stager) run(ctx context.Context) error {
 		if ctx.Err() != nil || c.Way == WayTree || isLocal(err) {
 			return err
 		}
-		f := failure{err: err}
-		if s.parts != nil {
-			s.survey.parts = s.here()
-			if s.survey.parts > max(had, s.before) {
-				f.short = s.parts.Missing()
-			}
-		}
-		s.survey.failed[key(c.Way, c.From)] = f
-		if err := s.reconsider(ctx); err != nil {
+		if err := s.giveUp(ctx, &c, had, err); err != nil {
 			return err
 		}
 	}
@@ -174,6 +166,28 @@ func (s *stager) run(ctx context.Context) error {
 		return err
 	}
 	return s.finish(ctx)
+}
+
+// giveUp has the next plan do without a way. had is how much was here before it. What it has made of a file that is not right as a whole counts by piece, once the tree's
+// description tells what its pieces are.
+func (s *stager) giveUp(ctx context.Context, c *Candidate, had int64, why error) error {
+	f := failure{err: why}
+	s.survey.failed[key(c.Way, c.From)] = f
+	if err := s.describeIfWorth(ctx); err != nil {
+		return err
+	}
+	if s.parts != nil {
+		if s.survey.tree != nil {
+			if err := s.parts.Describe(ctx, s.survey.tree.Info); err != nil {
+				return err
+			}
+		}
+		if s.survey.parts = s.here(); s.survey.parts > max(had, s.before) {
+			f.short = s.parts.Missing()
+			s.survey.failed[key(c.Way, c.From)] = f
+		}
+	}
+	return s.reconsider(ctx)
 }
 
 // here is how many bytes of the tree were put together.
@@ -230,17 +244,25 @@ func (s *stager) look(ctx context.Context) (err error) {
 
 // reconsider gets the tree's description, and its index of blocks, when they may change the decision.
 func (s *stager) reconsider(ctx context.Context) error {
-	if s.survey.tree == nil && s.worthDescribing() {
-		if err := s.describe(ctx); err != nil {
-			return err
-		}
-		s.survey.tree = s.Torrent
+	if err := s.describeIfWorth(ctx); err != nil {
+		return err
 	}
 	if v := &s.survey; v.tree != nil && v.left == nil {
 		v.left = swarm.LeftIn(s.Dir, v.tree.Info)
 		v.placed = v.inPlace()
 	}
 	return s.searchBlocks(ctx)
+}
+
+func (s *stager) describeIfWorth(ctx context.Context) error {
+	if s.survey.tree != nil || !s.worthDescribing() {
+		return nil
+	}
+	if err := s.describe(ctx); err != nil {
+		return err
+	}
+	s.survey.tree = s.Torrent
+	return nil
 }
 
 // worthDescribing says whether the tree's metainfo may save more than it costs: when something lies here that may be of the release, and no other way is cheap.
