@@ -140,6 +140,7 @@ func explain(err error) failure {
 	var delivery *deliver.Error
 	var hinted *hintError
 	var refusal *release.Refusal
+	var place *updater.LayoutError
 	switch {
 	case errors.As(err, &hinted):
 		found.hint = hinted.hint
@@ -147,6 +148,8 @@ func explain(err error) failure {
 		found.rule, found.hint = string(refusal.Rule), refusal.Hint
 	case errors.As(err, &usage):
 		found.hint = usage.hint
+	case errors.As(err, &place):
+		found.hint = place.Do
 	case errors.As(err, &delivery) && delivery.Hint != "":
 		found.hint = delivery.Hint
 	}

@@ -37,6 +37,7 @@ type journal struct {
 	Source  string   `json:"source"` // as the user has named it
 	App     string   `json:"app"`
 	Running string   `json:"running,omitempty"` // the version that was confirmed last
+	Placed  []string `json:"placed"`            // what is ours in versions/, see own.go; nil: an older shoal has written it, and what it names is
 	Pinned  string   `json:"pinned,omitempty"`
 	Seen    seen     `json:"seen,omitzero"`
 	Hooks   Hooks    `json:"hooks"`
@@ -94,7 +95,7 @@ type Past struct {
 func readJournal(path string) (*journal, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &journal{Format: 1}, nil
+		return &journal{Format: 1, Placed: []string{}}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -105,6 +106,9 @@ func readJournal(path string) (*journal, error) {
 	}
 	if j.Format != 1 {
 		return nil, fmt.Errorf("%s has format %d: a newer shoal has written it", path, j.Format)
+	}
+	if j.Placed == nil {
+		j.Placed = j.named()
 	}
 	return &j, nil
 }

@@ -98,7 +98,7 @@ func (l *layout) make() error {
 	return nil
 }
 
-// install moves a staged version to versions/: everything in it is made durable first, its name at last.
+// install moves a staged version to versions/, in the place of one that is ours: everything in it is made durable first, its name at last.
 func (l *layout) install(version, content string) error {
 	if err := l.drive.syncTree(content); err != nil {
 		return err
@@ -244,22 +244,7 @@ func clone(ctx context.Context, dst, src *os.File) error {
 	return errors.Join(err, dst.Close())
 }
 
-// prune removes versions but for those to keep, and empties the trash.
-func (l *layout) prune(keep func(version string) bool) error {
-	list, err := os.ReadDir(l.versions())
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		if !keep(e.Name()) {
-			if err := l.discard(e.Name()); err != nil {
-				return err
-			}
-		}
-	}
-	return l.emptyTrash()
-}
-
+// emptyTrash removes what was discarded.
 func (l *layout) emptyTrash() error {
 	list, err := os.ReadDir(l.trash())
 	if err != nil {

@@ -20,6 +20,10 @@ type Checked struct {
 // Check finds out what Once would do, and changes nothing. It needs no lock, and may run beside another.
 func Check(ctx context.Context, c Config) (*Checked, error) {
 	c = c.withDefaults()
+	l, err := newLayout(c.To, c.InPlace, &drive{})
+	if err != nil {
+		return nil, err
+	}
 	j, err := readInstalled(c)
 	if err != nil {
 		return nil, err
@@ -28,7 +32,13 @@ func Check(ctx context.Context, c Config) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Checked{App: o.App, Running: j.Running, Pinned: j.Pinned, Offer: o, Decision: decide(situation(c, j, o))}, nil
+	d := decide(situation(c, j, o))
+	if d.Action == Install {
+		if err := l.free(j, o.Version); err != nil {
+			return nil, err
+		}
+	}
+	return &Checked{App: o.App, Running: j.Running, Pinned: j.Pinned, Offer: o, Decision: d}, nil
 }
 
 // readInstalled reads what is installed, without the lock: journals are replaced as a whole.
@@ -96,7 +106,7 @@ func (u *Updater) Rollback(ctx context.Context) error {
 		u.tell(Report{State: StateCurrent, Version: j.Running})
 		return nil
 	}
-	i := slices.IndexFunc(j.confirmed(), func(v string) bool { return v != j.Running && u.layout.has(v) })
+	i := slices.IndexFunc(j.confirmed(), func(v string) bool { return v != j.Running && u.layout.owns(j, v) })
 	if j.Running == "" || i < 0 {
 		return fmt.Errorf("%w: there is none before %s to go back to", ErrNothing, ref(u.app, j.Running))
 	}

@@ -81,11 +81,14 @@ func (u *Updater) Repair(ctx context.Context, version string) (*Fetched, error) 
 	if !u.layout.has(version) || o.V2 == "" {
 		return nil, fmt.Errorf("%w: what %s should be is not known", ErrNothing, ref(u.app, version))
 	}
+	if err := u.layout.free(j, version); err != nil {
+		return nil, err
+	}
 	if err := u.stage(ctx, o); err != nil {
 		return nil, err
 	}
 	f := u.staged.fetched
-	if err := u.layout.install(version, u.staged.content); err != nil {
+	if err := u.place(version, u.staged.content); err != nil {
 		return nil, err
 	}
 	u.staged = staged{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -116,6 +117,15 @@ func settle(t *testing.T, m *machine, at, want string, bad bool) {
 	l, err := newLayout(m.cfg.To, m.cfg.InPlace, &drive{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	lies, err := os.ReadDir(l.versions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range lies { // what the journal does not know would be in the way for ever
+		if !slices.Contains(j.Placed, e.Name()) {
+			t.Fatalf("stopped before %v: in versions lies %s, and the journal knows %v", at, e.Name(), j.Placed)
+		}
 	}
 	for _, dir := range []string{l.trash(), filepath.Dir(l.stage("x"))} {
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 && !bad {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"shoal/internal/disk"
@@ -231,6 +230,11 @@ func (u *Updater) once(ctx context.Context) error {
 			return err
 		}
 	}
+	if d.Action == Install {
+		if err := u.layout.free(u.journal, o.Version); err != nil { // before anything is fetched, or a slot taken
+			return err
+		}
+	}
 	counted := d.Counted
 	if d.Action == Install && counted { // before anything is fetched that may never be installed
 		if d, err = u.acquire(ctx, o, counted); err != nil {
@@ -314,21 +318,4 @@ func (u *Updater) tell(r Report) {
 		r.From, r.Way, r.Base = f.From, f.Way, f.Base
 	}
 	u.cfg.Reporter.Report(r)
-}
-
-// prune removes versions that are not needed any more: those in place and pinned stay, and so many that were good before that there are as many as are to be kept.
-func (u *Updater) prune() error {
-	if err := u.clearStage(""); err != nil {
-		return err
-	}
-	keep := []string{u.journal.Running, u.journal.Pinned}
-	for n, v := range u.journal.confirmed() {
-		if n < u.cfg.Keep {
-			keep = append(keep, v)
-		}
-	}
-	if err := u.pruneGiven(); err != nil {
-		return err
-	}
-	return u.layout.prune(func(v string) bool { return slices.Contains(keep, v) })
 }
