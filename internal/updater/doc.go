@@ -9,7 +9,7 @@
 //
 //	TO/versions/1.5.0/…   a version, whole; one file lies in it under its own name
 //	TO/current            a symlink to versions/1.5.0
-//	TO/.shoal/            journal.json, lock, stage/ (what is being fetched), trash/ (what is being removed)
+//	TO/.shoal/            journal.json and its copy, lock, stage/ (what is being fetched), trash/ (what is being removed)
 //
 // In place, TO is one file, which is replaced; the rest lies beside it in .NAME.shoal. What the journal does not say is ours stays as it is: see own.go.
 //

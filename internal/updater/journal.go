@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"shoal/internal/disk"
 )
 
 // step is how far an update is that has begun to change what is used.
@@ -31,7 +33,8 @@ const (
 	maxBad     = 50
 )
 
-// journal is what a machine knows about one app: journal.json, replaced as a whole with each change.
+// journal is what a machine knows about one app: journal.json, replaced as a whole with each change. There is nothing else that knows which version was good, what proved
+// bad and what is pinned, so a copy lies beside it. That is written first: like the journal it is never behind what was done.
 type journal struct {
 	Format  int      `json:"format"` // 1
 	Source  string   `json:"source"` // as the user has named it
@@ -91,21 +94,45 @@ type Past struct {
 	ByHand   bool      `json:"by_hand,omitempty"`
 }
 
-// readJournal reads a journal; where there is none it is empty.
-func readJournal(path string) (*journal, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &journal{Format: 1, Placed: []string{}}, nil
+// readJournal reads the journal; where there is none it is empty. One that is gone or damaged is taken from its copy: damaged says then what is wrong with it.
+func (l *layout) readJournal() (j *journal, damaged, err error) {
+	b, err := os.ReadFile(l.journal())
+	gone := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case gone && !disk.Exists(l.copy()):
+		return &journal{Format: 1, Placed: []string{}}, nil, nil
+	case gone:
+		damaged = errors.New("it is gone")
+	case err != nil:
+		return nil, nil, err
+	default:
+		if j, damaged = parseJournal(b); damaged == nil || errors.Is(damaged, ErrLayout) {
+			return j, nil, damaged
+		}
+	}
+	if b, err = os.ReadFile(l.copy()); err == nil {
+		j, err = parseJournal(b)
 	}
 	if err != nil {
-		return nil, err
+		away := l.to
+		if l.inPlace {
+			away = l.state
+		}
+		return nil, nil, &LayoutError{fmt.Sprintf("%s is damaged (%v), and there is no good copy of it", l.journal(), damaged), "put it back from a backup, or move " + away + " away and name the SOURCE again"}
 	}
+	return j, damaged, nil
+}
+
+func parseJournal(b []byte) (*journal, error) {
 	var j journal
 	if err := json.Unmarshal(b, &j); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	if j.Format != 1 {
-		return nil, fmt.Errorf("%s has format %d: a newer shoal has written it", path, j.Format)
+	if j.Format > 1 {
+		return nil, &LayoutError{fmt.Sprintf("the journal of the installation has format %d: a newer shoal has written it", j.Format), "use that one"}
+	}
+	if j.Format < 1 {
+		return nil, errors.New("it has no format")
 	}
 	if j.Placed == nil {
 		j.Placed = j.named()

@@ -48,6 +48,7 @@ func newLayout(to string, inPlace bool, d *drive) (*layout, error) {
 }
 
 func (l *layout) journal() string { return filepath.Join(l.state, "journal.json") }
+func (l *layout) copy() string    { return filepath.Join(l.state, "journal.copy.json") }
 func (l *layout) hook() string    { return filepath.Join(l.state, "hook") } // see runMarked
 func (l *layout) trash() string   { return filepath.Join(l.state, "trash") }
 
@@ -82,6 +83,9 @@ func (l *layout) has(version string) bool {
 	fi, err := os.Stat(l.version(version))
 	return err == nil && fi.IsDir()
 }
+
+// known says whether anything was ever installed here.
+func (l *layout) known() bool { return disk.Exists(l.journal()) || disk.Exists(l.copy()) }
 
 // make makes the directories, durably.
 func (l *layout) make() error {

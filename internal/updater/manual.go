@@ -47,7 +47,7 @@ func readInstalled(c Config) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := readJournal(l.journal())
+	j, _, err := l.readJournal()
 	if err != nil {
 		return nil, err
 	}

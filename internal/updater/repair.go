@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-
-	"shoal/internal/disk"
 )
 
 // Place is a version that lies installed.
@@ -26,7 +24,7 @@ func Find(path string) (to string, inPlace bool, version string, ok bool) {
 		return "", false, "", false
 	}
 	for _, inPlace := range []bool{false, true} {
-		if l, err := newLayout(absolute, inPlace, &drive{}); err == nil && disk.Exists(l.journal()) {
+		if l, err := newLayout(absolute, inPlace, &drive{}); err == nil && l.known() {
 			return absolute, inPlace, "", true
 		}
 	}
@@ -36,7 +34,7 @@ func Find(path string) (to string, inPlace bool, version string, ok bool) {
 	}
 	for _, version := range []string{real, filepath.Dir(real)} { // or the one file of it
 		to := filepath.Dir(filepath.Dir(version))
-		if l, err := newLayout(to, false, &drive{}); err == nil && disk.Exists(l.journal()) && filepath.Dir(version) == l.versions() {
+		if l, err := newLayout(to, false, &drive{}); err == nil && l.known() && filepath.Dir(version) == l.versions() {
 			return to, false, filepath.Base(version), true
 		}
 	}

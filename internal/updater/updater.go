@@ -158,7 +158,8 @@ func (u *Updater) take() (done func(), err error) {
 }
 
 func (u *Updater) read() (err error) {
-	if u.journal, err = readJournal(u.layout.journal()); err != nil {
+	var damaged error
+	if u.journal, damaged, err = u.layout.readJournal(); err != nil {
 		return err
 	}
 	j := u.journal
@@ -168,6 +169,12 @@ func (u *Updater) read() (err error) {
 	j.App = u.app
 	if u.cfg.Name != "" {
 		j.Source = u.cfg.Name
+	}
+	if damaged != nil {
+		u.cfg.Log.Warn("the journal of what is installed was damaged, and is made anew from its copy", "path", u.layout.journal(), "err", damaged)
+	}
+	if damaged != nil || u.layout.known() && !disk.Exists(u.layout.copy()) { // an older shoal made none
+		return u.save()
 	}
 	return nil
 }
@@ -183,6 +190,9 @@ func sameApp(j *journal, c Config) (string, error) {
 func (u *Updater) save() error {
 	b, err := u.journal.encode()
 	if err != nil {
+		return err
+	}
+	if err := u.drive.write(u.layout.copy(), b); err != nil {
 		return err
 	}
 	return u.drive.write(u.layout.journal(), b)
