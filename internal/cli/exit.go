@@ -141,6 +141,7 @@ func explain(err error) failure {
 	var hinted *hintError
 	var refusal *release.Refusal
 	var place *updater.LayoutError
+	var unwell *updater.UnwellError
 	switch {
 	case errors.As(err, &hinted):
 		found.hint = hinted.hint
@@ -148,6 +149,8 @@ func explain(err error) failure {
 		found.rule, found.hint = string(refusal.Rule), refusal.Hint
 	case errors.As(err, &usage):
 		found.hint = usage.hint
+	case errors.As(err, &unwell):
+		found.hint = unwell.Version + " needs a hand: put it right, or publish a version that is well"
 	case errors.As(err, &place):
 		found.hint = place.Do
 	case errors.As(err, &delivery) && delivery.Hint != "":

@@ -25,6 +25,7 @@ func (u updateReporter) Report(r updater.Report) {
 			Previous string     `json:"previous"`
 			Reason   string     `json:"reason"`
 			Why      string     `json:"why"`
+			Unwell   string     `json:"unwell"`
 			Until    *time.Time `json:"until"`
 			Bytes    int64      `json:"bytes"`
 			From     FromBytes  `json:"from"`
@@ -34,7 +35,7 @@ func (u updateReporter) Report(r updater.Report) {
 			Way      string     `json:"way"`
 			Base     string     `json:"patch_from"`
 			Saved    int64      `json:"saved_bytes"`
-		}{r.App, r.Channel, string(r.State), r.Version, r.Previous, string(r.Reason), r.Why, orNull(r.Until), r.Bytes, fromBytes(swarm.Stats{From: r.From}), seconds(r.Took), r.Healthy, r.Machine, r.Way, r.Base, saved(r)})
+		}{r.App, r.Channel, string(r.State), r.Version, r.Previous, string(r.Reason), r.Why, r.Unwell, orNull(r.Until), r.Bytes, fromBytes(swarm.Stats{From: r.From}), seconds(r.Took), r.Healthy, r.Machine, r.Way, r.Base, saved(r)})
 		return
 	}
 	name := r.App + "@" + r.Version
@@ -183,9 +184,10 @@ func (e *env) updateHistory() error {
 			Version  string    `json:"version"`
 			Previous string    `json:"previous"`
 			Why      string    `json:"why"`
+			Unwell   string    `json:"unwell"`
 			Seconds  float64   `json:"seconds"`
 			ByHand   bool      `json:"by_hand"`
-		}{p.At, string(p.State), p.Version, p.Previous, p.Why, p.Seconds, p.ByHand}, func(w io.Writer) {
+		}{p.At, string(p.State), p.Version, p.Previous, p.Why, p.Unwell, p.Seconds, p.ByHand}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s  %-11s  %s", p.At.Local().Format(time.DateTime), p.State, p.Version)
 			if p.Previous != "" {
 				fmt.Fprintf(w, " after %s", p.Previous)
@@ -195,6 +197,9 @@ func (e *env) updateHistory() error {
 			}
 			if p.Why != "" {
 				fmt.Fprintf(w, ": %s", clean(p.Why))
+			}
+			if p.Unwell != "" {
+				fmt.Fprintf(w, "; %s was not well either: %s", p.Previous, clean(p.Unwell))
 			}
 			fmt.Fprintln(w)
 		})

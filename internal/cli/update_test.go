@@ -112,9 +112,9 @@ func TestUpdateEvents(t *testing.T) {
 		want string
 	}{
 		"check":     {check, "event time app channel state running version pinned reason why until bytes withdrawn"},
-		"update":    {update, "event time app channel state version previous reason why until bytes from{reuse lan peers edges origin} seconds healthy machine way patch_from saved_bytes"},
+		"update":    {update, "event time app channel state version previous reason why unwell until bytes from{reuse lan peers edges origin} seconds healthy machine way patch_from saved_bytes"},
 		"installed": {history, "event time app source running pinned bad{}"},
-		"past":      {history, "event time ended state version previous why seconds by_hand"},
+		"past":      {history, "event time ended state version previous why unwell seconds by_hand"},
 	} {
 		tt.from.Expect(event)
 		for _, line := range tt.from.Lines() {

@@ -34,7 +34,7 @@ func (u *Updater) update(ctx context.Context, version, v2 string, bytes int64, b
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return errors.Join(err, u.back(ctx, err.Error(), false))
+		return u.giveUp(ctx, err)
 	}
 	return u.finish(ctx)
 }
@@ -79,7 +79,15 @@ func (u *Updater) refused(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return errors.Join(err, u.back(ctx, err.Error(), false))
+	return u.giveUp(ctx, err)
+}
+
+// giveUp goes back for a reason that is not the version's, and returns it with what comes of that.
+func (u *Updater) giveUp(ctx context.Context, cause error) error {
+	if err := u.back(ctx, cause.Error(), false); err != nil {
+		return fmt.Errorf("%w; %w", cause, err)
+	}
+	return cause
 }
 
 // back gives up the update under way: what was in place before is so again. bad has the version not tried any more.
@@ -95,7 +103,7 @@ func (u *Updater) back(ctx context.Context, why string, bad bool) error {
 	return u.goBack(ctx)
 }
 
-// goBack does what stepBack says. Of a version that is bad it returns a *RolledBackError. The post hook runs whatever came of the pre hook, so that what that has stopped is started.
+// goBack does what stepBack says. Of a version that is bad it returns a *RolledBackError, else of one before it that is not well either an *UnwellError. The post hook runs whatever came of the pre hook, so that what that has stopped is started.
 func (u *Updater) goBack(ctx context.Context) error {
 	j := u.journal
 	a := j.Attempt
@@ -105,6 +113,7 @@ func (u *Updater) goBack(ctx context.Context) error {
 		return err
 	}
 	healthy := false
+	var unwell *UnwellError
 	if a.Previous != "" {
 		err := u.runHook(ctx, "post", u.cfg.Post, a.Previous, a.Version, true)
 		if err == nil {
@@ -114,6 +123,7 @@ func (u *Updater) goBack(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if healthy = err == nil && u.cfg.Health != ""; err != nil {
+			unwell = &UnwellError{a.Previous, err.Error()}
 			u.cfg.Log.Error("the version before is in place again, and not well either", "version", a.Previous, "err", err)
 		}
 	}
@@ -122,15 +132,23 @@ func (u *Updater) goBack(ctx context.Context) error {
 		state = StateRolledBack
 	}
 	j.end(state, u.cfg.Now())
+	r := Report{State: state, Version: a.Version, Previous: a.Previous, Why: a.Why, Healthy: healthy}
+	if unwell != nil {
+		r.Unwell = unwell.Why
+		j.History[len(j.History)-1].Unwell = unwell.Why
+	}
 	if err := u.save(); err != nil {
 		return err
 	}
-	u.tell(Report{State: state, Version: a.Version, Previous: a.Previous, Why: a.Why, Healthy: healthy})
+	u.tell(r)
 	u.staged = staged{}
 	u.release(ctx)
 	err := u.prune()
-	if slices.Contains(j.badVersions(), a.Version) { // else whoever gave it up says why
-		err = errors.Join(&RolledBackError{u.app, a.Version, a.Previous, a.Why}, err)
+	switch {
+	case slices.Contains(j.badVersions(), a.Version): // else whoever gave it up says why
+		err = errors.Join(&RolledBackError{u.app, a.Version, a.Previous, a.Why, unwell}, err)
+	case unwell != nil:
+		err = errors.Join(unwell, err)
 	}
 	return err
 }
@@ -151,7 +169,8 @@ func (u *Updater) recover(ctx context.Context) error {
 	default:
 		err = u.back(ctx, "it was interrupted before the switch", false)
 	}
-	if err != nil && !errors.Is(err, ErrRolledBack) {
+	var unwell *UnwellError
+	if err != nil && !errors.Is(err, ErrRolledBack) && !errors.As(err, &unwell) {
 		return err
 	}
 	if j.Slot != nil {

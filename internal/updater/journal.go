@@ -90,7 +90,8 @@ type Past struct {
 	V2       string    `json:"v2,omitempty"` // the content's info hash in hex; "": an older shoal has written it
 	Previous string    `json:"previous,omitempty"`
 	Why      string    `json:"why,omitempty"`
-	Seconds  float64   `json:"seconds"` // from the pre hook on
+	Unwell   string    `json:"unwell,omitempty"` // why Previous, gone back to, was not well either
+	Seconds  float64   `json:"seconds"`          // from the pre hook on
 	ByHand   bool      `json:"by_hand,omitempty"`
 }
 

@@ -83,6 +83,7 @@ type Report struct {
 	Running  string // that is in place, confirmed; may be ""
 	Reason   Reason // why it is held
 	Why      string // for people: why it is held, or what went wrong
+	Unwell   string // why Previous, which is in place again, is not well either
 	Until    time.Time
 	Bytes    int64                // of content
 	From     [swarm.Classes]int64 // where they came from, once staged by this process

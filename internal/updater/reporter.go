@@ -98,6 +98,9 @@ func (f *FleetReporter) retryFile(app string) string {
 
 // Report implements Reporter: the report is put to those that are to be sent.
 func (f *FleetReporter) Report(r Report) {
+	if r.Unwell != "" {
+		r.Why += "; " + (&UnwellError{r.Previous, r.Unwell}).Error()
+	}
 	out := fleet.Report{
 		Machine: r.Machine, App: r.App, Channel: r.Channel, Platform: f.cfg.Platform, Site: f.cfg.Site, Groups: f.cfg.Groups,
 		State: string(r.State), Version: r.Version, Running: r.Running, Previous: r.Previous, Reason: string(r.Reason), Why: r.Why,

@@ -48,17 +48,35 @@ func (e *HeldError) Is(target error) bool {
 type RolledBackError struct {
 	App, Version, Previous string // Previous "": nothing is installed
 	Why                    string
+	Unwell                 *UnwellError // nil: Previous is well, as far as anybody has asked
 }
 
 func (e *RolledBackError) Error() string {
 	now := e.Previous + " is in place again"
-	if e.Previous == "" {
+	switch {
+	case e.Previous == "":
 		now = "nothing is installed, as before"
+	case e.Unwell != nil:
+		now = e.Unwell.Error()
 	}
 	return fmt.Sprintf("%s@%s: %s; %s", e.App, e.Version, e.Why, now)
 }
 
 func (e *RolledBackError) Is(target error) bool { return target == ErrRolledBack }
+
+func (e *RolledBackError) Unwrap() error {
+	if e.Unwell == nil {
+		return nil
+	}
+	return e.Unwell
+}
+
+// UnwellError says why the version that was gone back to is not well either.
+type UnwellError struct{ Version, Why string }
+
+func (e *UnwellError) Error() string {
+	return fmt.Sprintf("%s is in place again, and not well either: %s", e.Version, e.Why)
+}
 
 // Config configures an Updater.
 type Config struct {
