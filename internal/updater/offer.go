@@ -39,7 +39,9 @@ type Source interface {
 // Places are where a Source finds and leaves what belongs to a fetch.
 type Places struct {
 	Dir string // where the content goes to
-	Old string // a directory with an older version, or this one, to use what is right in it; "": there is none
+	// File says that only a single file is of use. A Source that knows that it is none refuses it before it fetches.
+	File bool
+	Old  string // a directory with an older version, or this one, to use what is right in it; "": there is none
 	// Give is a directory where archives and patches may stay, for as long as the version is the one that runs.
 	Give string
 	// Final is where the content will lie when it is installed.

@@ -175,6 +175,12 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 	if found.Release.Tree().V2 != o.V2 {
 		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: found.Release.Ref().String() + " is another content than it was a moment ago"}
 	}
+	// That a directory is none is told by its description alone, which few of those that are a file need. What is called so is one almost always.
+	if tree := found.Release.Tree().Name; p.File && tree == found.Release.App+"-"+found.Release.Version {
+		if t, err := deliver.Describe(ctx, found, r.Config.StateDir); err == nil && t.Dir {
+			return nil, notOneFile(t.Info)
+		}
+	}
 	request := deliver.Request{Found: *found, Dir: p.Dir, Final: p.Final, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Reading: r.Reading, Planned: r.Planned, Progress: r.Progress}
 	if p.Old != "" {
 		request.From = []string{p.Old}

@@ -33,14 +33,14 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 		return err
 	}
 	f, err := u.cfg.Source.Fetch(ctx, o, places)
-	if disk.IsNoSpace(err) { // what came so far is in everybody's way
+	if disk.IsNoSpace(err) || errors.Is(err, ErrLayout) { // what came so far is in everybody's way, or of no use
 		err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(places.Give))
 	}
 	if err != nil {
 		return err
 	}
 	if u.layout.inPlace && f.Info.Dir {
-		return errors.Join(fmt.Errorf("%w: %s is a directory, and only a file is replaced in place", ErrLayout, f.Info.Name), os.RemoveAll(dir))
+		return errors.Join(notOneFile(f.Info), os.RemoveAll(dir))
 	}
 	content := filepath.Join(dir, f.Info.Name)
 	report, err := piece.Verify(ctx, f.Info, content, piece.VerifyConfig{})
@@ -56,6 +56,11 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	u.staged = staged{o.Version, content, f}
 	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
 	return nil
+}
+
+// notOneFile refuses a release that cannot replace a file.
+func notOneFile(info *piece.Info) error {
+	return &LayoutError{info.Name + " is a directory, and only a file is replaced in place", "leave --in-place away, and name a directory with --to"}
 }
 
 // clearStage removes what was staged of other versions; "": of all.
@@ -76,7 +81,7 @@ func (u *Updater) clearStage(but string) error {
 
 // places are those of a version, where another one runs. What a fetch begins with is the version itself, if it is still here, or the one that runs.
 func (l *layout) places(version, running string) Places {
-	p := Places{Dir: l.stage(version), Give: l.given(version), Final: func(info *piece.Info) string {
+	p := Places{Dir: l.stage(version), Give: l.given(version), File: l.inPlace, Final: func(info *piece.Info) string {
 		switch {
 		case l.inPlace:
 			return l.current()
