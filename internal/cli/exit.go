@@ -142,6 +142,7 @@ func explain(err error) failure {
 	var refusal *release.Refusal
 	var place *updater.LayoutError
 	var unwell *updater.UnwellError
+	var back *updater.RolledBackError
 	switch {
 	case errors.As(err, &hinted):
 		found.hint = hinted.hint
@@ -151,6 +152,8 @@ func explain(err error) failure {
 		found.hint = usage.hint
 	case errors.As(err, &unwell):
 		found.hint = unwell.Version + " needs a hand: put it right, or publish a version that is well"
+	case errors.As(err, &back) && back.Pinned:
+		found.hint = "it is pinned: it is tried when it is pinned once more, the channel's version when it is unpinned"
 	case errors.As(err, &place):
 		found.hint = place.Do
 	case errors.As(err, &delivery) && delivery.Hint != "":

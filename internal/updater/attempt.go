@@ -146,7 +146,7 @@ func (u *Updater) goBack(ctx context.Context) error {
 	err := u.prune()
 	switch {
 	case slices.Contains(j.badVersions(), a.Version): // else whoever gave it up says why
-		err = errors.Join(&RolledBackError{u.app, a.Version, a.Previous, a.Why, unwell}, err)
+		err = errors.Join(&RolledBackError{u.app, a.Version, a.Previous, a.Why, a.Version == j.Pinned, unwell}, err)
 	case unwell != nil:
 		err = errors.Join(unwell, err)
 	}

@@ -47,6 +47,7 @@ type Situation struct {
 	Running string    // the confirmed version; "": none
 	Since   time.Time // when this machine first saw what is offered
 	Bad     []string  // versions that it had to go back from
+	Pinned  string    // that it is to stay at; "": none
 
 	Machine string
 	Groups  []string
@@ -65,7 +66,11 @@ func decide(s Situation) Decision {
 		return Decision{Action: Stay}
 	}
 	if slices.Contains(s.Bad, o.Version) {
-		return Decision{Action: Hold, Reason: HeldBad, Why: "this machine had to go back from it; the next version is tried, or this one when it is pinned"}
+		why := "this machine had to go back from it; the next version is tried, or this one when it is pinned"
+		if o.Version == s.Pinned {
+			why = "this machine had to go back from it, and is pinned to it; it is tried when it is pinned once more, the channel's version when it is unpinned"
+		}
+		return Decision{Action: Hold, Reason: HeldBad, Why: why}
 	}
 	install := Decision{Action: Install}
 	if r := o.Rollout; r != nil {

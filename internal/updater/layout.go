@@ -37,12 +37,12 @@ func newLayout(to string, inPlace bool, d *drive) (*layout, error) {
 	case err != nil:
 		return nil, err
 	case fi.IsDir() && inPlace:
-		return nil, fmt.Errorf("%w: %s is a directory, and only a file is replaced in place", ErrLayout, to)
+		return nil, &LayoutError{to + " is a directory, and only a file is replaced in place", "leave --in-place away, or name a file with --to"}
 	case !fi.IsDir() && !inPlace:
-		return nil, fmt.Errorf("%w: %s is a file, and versions lie in a directory", ErrLayout, to)
+		return nil, &LayoutError{to + " is a file, and versions lie in a directory", "with --in-place it is the file that is replaced; else name a directory with --to"}
 	}
 	if fi, err := os.Lstat(l.current()); err == nil && !inPlace && fi.Mode().Type() != fs.ModeSymlink {
-		return nil, fmt.Errorf("%w: %s is there, and no symlink", ErrLayout, l.current())
+		return nil, &LayoutError{l.current() + " is there, and no symlink", "move it away, or name another place with --to"}
 	}
 	return l, nil
 }

@@ -48,6 +48,7 @@ func (e *HeldError) Is(target error) bool {
 type RolledBackError struct {
 	App, Version, Previous string // Previous "": nothing is installed
 	Why                    string
+	Pinned                 bool         // Version is: then no other comes next
 	Unwell                 *UnwellError // nil: Previous is well, as far as anybody has asked
 }
 
@@ -306,7 +307,7 @@ func (u *Updater) forgive(versions []string) error {
 
 // situation is what a decision depends on.
 func situation(c Config, j *journal, o *Offer) Situation {
-	s := Situation{Now: c.Now(), Offer: o, Running: j.Running, Since: j.Seen.At, Bad: j.badVersions(), Machine: c.Machine, Groups: c.Groups, Asks: c.Fleet != nil, Window: c.Window, MaxDefer: c.MaxDefer}
+	s := Situation{Now: c.Now(), Offer: o, Running: j.Running, Since: j.Seen.At, Bad: j.badVersions(), Pinned: j.Pinned, Machine: c.Machine, Groups: c.Groups, Asks: c.Fleet != nil, Window: c.Window, MaxDefer: c.MaxDefer}
 	if j.Seen.Version != o.Version {
 		s.Since = s.Now
 	}
