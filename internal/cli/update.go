@@ -27,20 +27,20 @@ func updateCommand() *command {
 			"shoal update --to /opt/myapp --window 'Sat,Sun 02:00-05:00' --max-defer 72h --print-unit > /etc/systemd/system/myapp-update.service",
 		},
 		options: concat([]option{
-			{name: "once", kind: kindBool, usage: "do not stay: exit 0 if the machine is where it should be, 8 if it is held"},
+			{name: "once", kind: kindBool, usage: "do not stay: exit 0 if the machine is where it should be, 8 if it is held, 9 if its rollout is halted"},
 			{name: "every", kind: kindDuration, value: "TIME", usage: "ask about so often; after failures sooner at first, then less often", def: "15m"},
 			{name: "policy", value: "COMMAND", usage: "asked before anything is fetched: if it fails the update is held (battery, metered link)"},
 			{name: "keep", kind: kindInt, value: "N", usage: "how many versions stay, the one in place included", def: "2"},
 			{name: "dry-run", kind: kindBool, usage: "say what would be done, and do nothing"},
 			{name: "print-unit", kind: kindBool, usage: "print a systemd service that does this, with --once also a timer"},
-		}, installedOptions(), hookOptions(), decisionOptions(), sourceOptions(), logOptions("info"), outputOptions()),
+		}, installedOptions(), hookOptions(), groupOptions(), decisionOptions(), sourceOptions(), logOptions("info"), outputOptions()),
 		maxArgs: 1,
 		run:     func(ctx context.Context, e *env, args []string) error { return e.update(ctx, args) },
 		sub: []*command{
 			{
-				name: "check", args: "[SOURCE]", usage: "say whether there is an update: exit 0 no, 8 it is held, 10 yes; nothing is changed",
+				name: "check", args: "[SOURCE]", usage: "say whether there is an update: exit 0 no, 8 it is held, 9 its rollout is halted, 10 yes; nothing is changed",
 				examples: []string{"shoal update check --to /opt/myapp"}, table: "update",
-				options: concat(installedOptions(), decisionOptions(), sourceOptions(), logOptions("warn"), outputOptions()),
+				options: concat(installedOptions(), decisionOptions(), groupOptions(), sourceOptions(), logOptions("warn"), outputOptions()),
 				maxArgs: 1,
 				run:     func(ctx context.Context, e *env, args []string) error { return e.updateCheck(ctx, args) },
 			},
@@ -48,26 +48,26 @@ func updateCommand() *command {
 				name: "rollback", usage: "go back to the version before, and stay there until there is a newer one", table: "update",
 				long:     "Without hooks it runs those that the last shoal update was given.",
 				examples: []string{"shoal update rollback --to /opt/myapp"},
-				options:  concat(installedOptions(), hookOptions(), stateOptions(), logOptions("info"), outputOptions()),
+				options:  concat(installedOptions(), hookOptions(), groupOptions(), stateOptions(), logOptions("info"), outputOptions()),
 				run:      func(ctx context.Context, e *env, _ []string) error { return e.updateRollback(ctx) },
 			},
 			{
 				name: "history", usage: "show what is installed, and how it came to that", table: "update",
 				examples: []string{"shoal update history --to /opt/myapp"},
-				options:  concat(installedOptions(), outputOptions()),
+				options:  concat(installedOptions(), stateOptions(), outputOptions()),
 				run:      func(_ context.Context, e *env, _ []string) error { return e.updateHistory() },
 			},
 			{
 				name: "pin", args: "[VERSION]", usage: "stay at a version, or at the one in place, whatever the channel says", table: "update",
 				examples: []string{"shoal update pin --to /opt/myapp", "shoal update pin 1.4.2 --to /opt/myapp"},
-				options:  concat(installedOptions(), outputOptions()),
+				options:  concat(installedOptions(), stateOptions(), outputOptions()),
 				maxArgs:  1,
 				run:      func(_ context.Context, e *env, args []string) error { return e.updatePin(args) },
 			},
 			{
 				name: "unpin", usage: "follow the channel again", table: "update",
 				examples: []string{"shoal update unpin --to /opt/myapp"},
-				options:  concat(installedOptions(), outputOptions()),
+				options:  concat(installedOptions(), stateOptions(), outputOptions()),
 				run:      func(_ context.Context, e *env, _ []string) error { return e.updateUnpin() },
 			},
 		},
@@ -93,6 +93,12 @@ func hookOptions() []option {
 		{name: "report", value: "URL", usage: "report to the origin of a fleet that this machine is not enrolled with: it shows such reports, and nothing depends on them", check: checkURL("http", "https")},
 		{name: "report-every", kind: kindDuration, value: "TIME", usage: "report that nothing has changed about so often", def: "5m"},
 		{name: "fleet-lock", value: "URL", usage: "ask a FleetLock server before the switch: so many machines at once as it has slots", check: checkURL("http", "https")},
+	}
+}
+
+// groupOptions say which machines this one is like.
+func groupOptions() []option {
+	return []option{
 		{name: "group", kind: kindList, value: "NAME", usage: "a group that this machine belongs to; the first is that of its lock; may be repeated"},
 	}
 }
@@ -254,6 +260,7 @@ func (e *env) updateCheck(ctx context.Context, args []string) error {
 	if err := e.setSource(&c, args); err != nil {
 		return err
 	}
+	c.Groups = e.settings.List("group")
 	if c.Machine, err = updater.MachineID(e.settings.String("state-dir")); err != nil {
 		return err
 	}

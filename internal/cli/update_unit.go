@@ -43,8 +43,8 @@ func (e *env) printUnit(c updater.Config, args []string) error {
 	} else {
 		fmt.Fprintf(&b, "Type=exec\nRestart=on-failure\nRestartSec=30\nRestartPreventExitStatus=%d\n", exitUsage)
 	}
-	// Held is no failure of the unit's. What the hooks have started stays when it is stopped.
-	fmt.Fprintf(&b, "ExecStart=%s\nSuccessExitStatus=%d\nKillMode=process\nStateDirectory=shoal\n", line, exitHeld)
+	// Held is no failure of the unit's, nor is it one that the rollout was halted, which others did. What the hooks have started stays when it is stopped.
+	fmt.Fprintf(&b, "ExecStart=%s\nSuccessExitStatus=%d %d\nKillMode=process\nStateDirectory=shoal\n", line, exitHeld, exitHalted)
 	if !once {
 		fmt.Fprintf(&b, "\n[Install]\nWantedBy=multi-user.target\n")
 	} else {
