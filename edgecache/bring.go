@@ -62,8 +62,11 @@ func (e *Edge) start(c *content) {
 		defer close(c.gone)
 		defer stop()
 		bring := e.fetch
-		if c.isFile() {
+		switch h, _ := e.shelf.get(c.key); {
+		case c.isFile():
 			bring = e.fetchFile
+		case h.suspect:
+			bring = e.recheck
 		}
 		err := bring(ctx, c)
 		if err == nil {
@@ -137,10 +140,13 @@ func (e *Edge) fetch(ctx context.Context, c *content) error {
 	if err := e.shelf.describe(c.key, t); err != nil {
 		return err
 	}
+	if err := e.shelf.doubt(c.key); err != nil { // its files change from here on
+		return err
+	}
 	for stalled := false; ; {
 		own, have := e.holders(ctx, c.key, c.demands())
 		from, origin := sources(e.self(), own, have, e.members(), stalled)
-		spec := swarm.Spec{Torrent: t, Dir: e.shelf.contentDir(c.key), Pace: &c.pace}
+		spec := swarm.Spec{Torrent: t, Dir: e.shelf.contentDir(c.key), Own: true, Pace: &c.pace}
 		c.gossip(&spec)
 		spec.WebSeeds = e.webSeeds(from, c.key)
 		for _, m := range from {

@@ -13,7 +13,7 @@
 // that there is of it (bring.go). Room is reserved before: admit (policy.go) says whether the content is worth what would go for it, and those that go leave the swarm,
 // the web and the disk, in that order. Where it comes from is decided by sources (ring.go): other edges that have it, and the origin by one edge for all. While
 // it comes it is served from its transfer, what is waited for first; when it is whole, its record says so (record.go), and it is given to peers and over HTTP
-// from where it lies. What of a release is a signed file, a small patch or an index of blocks, goes the same way (file.go). Files that are not what was verified any more are noticed without being read, and mended before they are served; what a disk loses
+// from where it lies. What of a release is a signed file, a small patch or an index of blocks, goes the same way (file.go). Files that do not look as they did are noticed without being read, read where they lie (recheck.go), and mended before they are served; what a disk loses
 // without a sign is found by reading everything now and then (scrub.go).
 //
 // # Crashes

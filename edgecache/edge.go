@@ -97,6 +97,8 @@ type Edge struct {
 	reached   atomic.Bool   // an origin has answered since the start
 	begun     atomic.Bool   // what is here and what is to be here is known
 
+	rechecking chan struct{} // has room for those that are read again: see recheck
+
 	mu       sync.Mutex
 	running  context.Context // nil before Run
 	tasks    sync.WaitGroup
@@ -134,7 +136,7 @@ func New(cfg Config) (*Edge, error) {
 	if len(cfg.Apps) == 0 && !cfg.PullThrough {
 		cfg.Apps = []string{"*"}
 	}
-	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}, lacking: map[string]*known{}, states: map[string]bool{}}
+	e := &Edge{cfg: cfg, poke: make(chan struct{}, 1), admitting: make(chan struct{}, 1), rechecking: make(chan struct{}, maxRechecks), contents: map[string]*content{}, pinned: map[string]bool{}, owned: map[string]bool{}, later: map[string]time.Time{}, lacking: map[string]*known{}, states: map[string]bool{}}
 	var err error
 	if e.shelf, err = openShelf(cfg.StateDir, cfg.Quota, cfg.KeepFree); err != nil {
 		return nil, err

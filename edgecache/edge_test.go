@@ -32,6 +32,7 @@ type origin struct {
 	files    []string
 	sent     atomic.Int64 // bytes
 	requests atomic.Int64 // for content
+	down     atomic.Bool  // it answers nobody
 }
 
 func newOrigin(t testing.TB, sizes ...int) *origin {
@@ -45,7 +46,12 @@ func newOrigin(t testing.TB, sizes ...int) *origin {
 		defer func() { o.sent.Add(out.n) }()
 		contents.ServeHTTP(out, r)
 	})
-	srv := httptest.NewServer(mux)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if o.down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(srv.Close)
 	for i, size := range sizes {
 		name := fmt.Sprintf("content-%d", i)

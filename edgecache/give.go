@@ -28,8 +28,8 @@ func (e *Edge) restore() {
 			continue
 		}
 		if err := e.offer(key, h); err != nil {
-			e.cfg.Log.Warn("a content is not what it was", "name", h.name, "infohash", key, "err", err)
-			e.mend(key)
+			e.cfg.Log.Warn("a content does not look as it did, and is read and compared", "name", h.name, "infohash", key, "err", err)
+			e.mend(key, false)
 		}
 	}
 }
@@ -39,11 +39,19 @@ func (e *Edge) offer(key string, h held) error {
 	if err := e.shelf.unchanged(key); err != nil {
 		return err
 	}
-	k, _, _ := e.find(key)
-	if k == nil { // no catalog is known yet
-		k = &known{key: key, name: h.name, bytes: h.bytes}
+	c := newContent(e.knownAs(key, h))
+	if err := e.give(c); err != nil {
+		return err
 	}
-	spec, err := e.seedSpec(k, nil)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.contents[key] = c
+	return nil
+}
+
+// give seeds a content that is whole, from where it lies.
+func (e *Edge) give(c *content) error {
+	spec, err := e.seedSpec(c.known, nil)
 	if err != nil {
 		return err
 	}
@@ -51,13 +59,19 @@ func (e *Edge) offer(key string, h held) error {
 	if err != nil {
 		return err
 	}
-	c := newContent(k)
+	c.mu.Lock()
 	c.transfer, c.whole = t, true
-	close(c.ready)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.contents[key] = c
+	c.mu.Unlock()
+	c.open()
 	return nil
+}
+
+// knownAs is a content of the shelf as a catalog has it, or while none is known as the shelf does.
+func (e *Edge) knownAs(key string, h held) *known {
+	if k, _, _ := e.find(key); k != nil {
+		return k
+	}
+	return &known{key: key, name: h.name, bytes: h.bytes}
 }
 
 // seedSpec is how a whole content is given to others: described when somebody asks.

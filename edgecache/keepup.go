@@ -168,7 +168,7 @@ func (e *Edge) fillUp(all map[string]*known, now time.Time) {
 	for key, k := range all {
 		h, _ := e.shelf.get(key)
 		c := e.contents[key]
-		if h.whole || c != nil && c.demands() || !e.toBeHere(key) || c == nil && time.Now().Before(e.later[key]) {
+		if h.whole || h.suspect && c != nil || c != nil && c.demands() || !e.toBeHere(key) || c == nil && time.Now().Before(e.later[key]) {
 			continue
 		}
 		if t, _ := e.shelf.get(k.tree); k.isFile() && !t.whole {

@@ -2,21 +2,19 @@ package edgecache
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
-	"shoal/internal/deliver"
-	"shoal/internal/disk"
 	"shoal/piece"
 )
 
-// mend takes a content for not whole any more: what is wrong in it is fetched again before it is served.
-func (e *Edge) mend(key string) {
+// mend takes a content for not whole any more. It is read before it is served; what is wrong in it is fetched again, at once where it was read: wrong says so.
+func (e *Edge) mend(key string, wrong bool) {
 	e.mending.Lock()
 	defer e.mending.Unlock()
-	if h, ok := e.shelf.get(key); !ok || !h.whole || h.dropped {
+	h, ok := e.shelf.get(key)
+	if !ok || !h.whole || h.dropped {
 		return // somebody else has noticed
 	}
 	e.mu.Lock()
@@ -29,18 +27,28 @@ func (e *Edge) mend(key string) {
 		}
 	}
 	e.shut(key)
-	if err := e.clearChanged(key, e.shelf.left()); err != nil {
+	if !wrong {
+		e.shelf.suspect(key)
+		e.want(e.knownAs(key, h), false)
+		return
+	}
+	e.condemn(key)
+	if k, _, _ := e.find(key); k != nil {
+		e.want(k, false)
+	} else {
+		e.nudge()
+	}
+}
+
+// condemn notes that a content was read and is not what it was. Its files stay: what is right in them is not fetched again.
+func (e *Edge) condemn(key string) {
+	if err := e.clearWay(key); err != nil {
 		e.cfg.Log.Warn("mending a content", "infohash", key, "err", err)
 	}
 	if err := e.shelf.doubt(key); err != nil {
 		e.cfg.Log.Error("a content that has changed cannot be taken back", "infohash", key, "err", err)
 	}
 	e.count.mended.Add(1)
-	if k, _, _ := e.find(key); k != nil {
-		e.want(k, false)
-	} else {
-		e.nudge()
-	}
 }
 
 // look compares what is here with what it looked like when it was verified, one content after another, without reading it.
@@ -60,8 +68,8 @@ func (e *Edge) look(ctx context.Context) {
 			}
 			if err := e.shelf.unchanged(key); err != nil {
 				if now, ok := e.shelf.get(key); ok && now.whole && !now.dropped {
-					e.cfg.Log.Warn("a content has changed on disk, and is fetched again where it has", "name", h.name, "infohash", key, "err", err)
-					e.mend(key)
+					e.cfg.Log.Warn("a content does not look as it did, and is read and compared", "name", h.name, "infohash", key, "err", err)
+					e.mend(key, false)
 				}
 			}
 		}
@@ -76,27 +84,41 @@ func (e *Edge) look(ctx context.Context) {
 // lookTime is how long it is waited between two contents.
 const lookTime = 200 * time.Millisecond
 
-// clearChanged removes those files of a content that are not what was verified, as far as there is no room to mend them: mending takes a copy.
-func (e *Edge) clearChanged(key string, room int64) error {
-	r, err := readRecord(e.shelf.recordPath(key))
-	if err != nil {
-		return err
-	}
+// clearWay removes what stands where a content has files and directories, and is none: no content can be in it.
+func (e *Edge) clearWay(key string) error {
 	t, err := piece.ReadFile(e.shelf.torrentPath(key))
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(e.shelf.contentDir(key), t.Name)
+	root, err := os.OpenRoot(e.shelf.contentDir(key))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	seen := map[string]bool{}
+	clear := func(name string, isDir bool) error {
+		if seen[name] {
+			return nil
+		}
+		seen[name] = true
+		fi, err := root.Lstat(name)
+		if err != nil || fi.IsDir() == isDir {
+			return nil // it is not there, or not in the way
+		}
+		return root.RemoveAll(name)
+	}
 	for i := range t.Files {
-		fi, err := os.Lstat(deliver.FileOf(t.Info, path, i))
-		if err != nil || i < len(r.Stamps) && disk.StampOfInfo(fi).Equal(r.Stamps[i]) {
-			continue
+		name := t.Name
+		if t.Dir {
+			for _, part := range t.Files[i].Path {
+				if err := clear(name, true); err != nil {
+					return err
+				}
+				name = filepath.Join(name, part)
+			}
 		}
-		if fi.Mode().IsRegular() && fi.Size() <= room {
-			continue
-		}
-		if err := os.RemoveAll(deliver.FileOf(t.Info, path, i)); err != nil {
-			return fmt.Errorf("removing what has changed: %w", err)
+		if err := clear(name, false); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -54,6 +54,7 @@ type held struct {
 	cost    int64 // of the disk
 	written int64 // of the disk that it took when its fetch began
 	whole   bool
+	suspect bool      // it was whole, and its files do not look as they did: they are read before anything becomes of them
 	file    bool      // it is a signed file
 	at      time.Time // when it was whole
 	read    time.Time // when it was read and compared last: as it came, or later
@@ -89,13 +90,6 @@ func (s *shelf) usage() (used, whole int64, contents int) {
 		}
 	}
 	return s.taken(), whole, contents
-}
-
-// left is how much more of the quota contents may take.
-func (s *shelf) left() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.quota - s.used()
 }
 
 // get is what the shelf knows of a content.
@@ -222,13 +216,22 @@ func (s *shelf) keep(key string, t *piece.Torrent, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	return s.keepAs(key, t, stamps, now, now)
+}
+
+// keepAs is keep of a content that was whole at a time, was read at another, and looked like that before.
+func (s *shelf) keepAs(key string, t *piece.Torrent, stamps []disk.Stamp, at, read time.Time) error {
 	s.mu.Lock()
 	h := s.held[key]
 	s.mu.Unlock()
 	if h == nil {
 		return fmt.Errorf("%s has no room", key)
 	}
-	b, err := json.Marshal(record{Format: recordFormat, Name: t.Name, Bytes: t.Length, Cost: h.cost, At: now.UTC().Truncate(time.Second), Stamps: stamps})
+	r := record{Format: recordFormat, Name: t.Name, Bytes: t.Length, Cost: h.cost, At: at.UTC().Truncate(time.Second), Stamps: stamps}
+	if !read.Equal(at) {
+		r.Read = read.UTC().Truncate(time.Second)
+	}
+	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
@@ -237,7 +240,7 @@ func (s *shelf) keep(key string, t *piece.Torrent, now time.Time) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.whole, h.orphan, h.at, h.read = true, false, now, now
+	h.whole, h.suspect, h.orphan, h.at, h.read = true, false, false, at, read
 	return nil
 }
 
@@ -256,11 +259,22 @@ func (s *shelf) keepFile(key string, b []byte, now time.Time) error {
 	return nil
 }
 
-// doubt takes back that a content is whole: some of its files have changed.
+// suspect takes back that a content is whole until its files were read. Its record stays, which after a restart as well says what they do not look like any more.
+func (s *shelf) suspect(key string) {
+	written := s.written(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.held[key]; h != nil {
+		h.whole, h.suspect, h.written = false, true, min(h.cost, written)
+	}
+}
+
+// doubt takes back for good that a content is whole: some of its files have changed.
 func (s *shelf) doubt(key string) error {
+	written := s.written(key)
 	s.mu.Lock()
 	if h := s.held[key]; h != nil {
-		h.whole = false
+		h.whole, h.suspect, h.written = false, false, min(h.cost, written)
 	}
 	s.mu.Unlock()
 	return s.unlink(s.recordPath(key))

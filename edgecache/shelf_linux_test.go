@@ -230,31 +230,8 @@ func TestQuotaHoldsAtEveryMoment(t *testing.T) {
 // What changed is told from what did not without reading it, and a content without a record is not whole.
 func TestShelfNoticesChange(t *testing.T) {
 	path := swarmtest.Tree(t, filepath.Join(t.TempDir(), "tree"), 100_000)
-	tor, _, err := piece.Build(t.Context(), path, piece.BuildConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	s, err := openShelf(dir, 10<<20, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := tor.Info.Key()
-	if _, err := s.reserve(key, held{name: tor.Name, bytes: tor.Length, cost: costOf(tor)}, func(string) status { return status{} }, noon); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.describe(key, tor); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(s.contentDir(key), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(filepath.Join(s.contentDir(key), tor.Name), os.DirFS(path)); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.keep(key, tor, noon); err != nil {
-		t.Fatal(err)
-	}
+	s, key, tor := newShelfWith(t, path)
+	dir := s.dir
 	if n := taken(t, s.contentDir(key)); n > costOf(tor) {
 		t.Errorf("it takes %d bytes, and %d were reserved", n, costOf(tor))
 	}
@@ -271,7 +248,8 @@ func TestShelfNoticesChange(t *testing.T) {
 	if err := s.doubt(key); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = openShelf(dir, 10<<20, 0); err != nil {
+	s, err := openShelf(dir, 10<<20, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if h, ok := s.get(key); !ok || h.whole || !h.orphan {

@@ -53,7 +53,7 @@ func openShelf(dir string, quota, floor int64) (*shelf, error) {
 	for _, e := range entries {
 		if key := e.Name(); e.IsDir() && validKey(key) && s.held[key] == nil {
 			if t, err := piece.ReadFile(s.torrentPath(key)); err == nil {
-				s.held[key] = &held{name: t.Name, bytes: t.Length, cost: costOf(t), orphan: true}
+				s.held[key] = &held{name: t.Name, bytes: t.Length, cost: costOf(t), written: min(costOf(t), s.written(key)), orphan: true}
 			} else if err := s.remove(key); err != nil {
 				return nil, err
 			}

@@ -20,7 +20,7 @@ func (s *session) prepareFetch(ctx context.Context) error {
 	if !s.wantsAny() {
 		return ErrNothingSelected
 	}
-	spec := fetchSpec{dir: s.t.spec.Dir, boot: s.t.node.cfg.boot, want: s.wantsFile}
+	spec := fetchSpec{dir: s.t.spec.Dir, boot: s.t.node.cfg.boot, want: s.wantsFile, own: s.t.spec.Own}
 	if s.t.spec.Keep {
 		spec.want = nil
 	}

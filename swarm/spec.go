@@ -28,6 +28,8 @@ type Spec struct {
 	Dir string
 	// Keep leaves the content in its part files: Dir is then a place of the caller's to remove.
 	Keep bool
+	// Own says that what stands under the content's name in Dir is the caller's to change: what is wrong in a file is put right where it lies, not in a copy.
+	Own bool
 	// Content is the path of a verified file or tree that is seeded and never written.
 	Content string
 	// Stamps says what each file of Content looked like when it was verified; nil: as it is now.

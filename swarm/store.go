@@ -36,6 +36,7 @@ type store struct {
 	lock    *disk.DirLock
 	fresh   bool // we made the working directory
 	modes   bool // see piece.Info.TellsModes
+	own     bool // see Spec.Own
 	journal *journal
 	leaves  *os.File // SHA-256 of each 16 KiB leaf, at 32 × its index; nil for v1
 
@@ -55,6 +56,7 @@ type fetchSpec struct {
 	dir  string
 	want func(i int) bool // the files that will get their names; nil: none will
 	boot string           // names the current run of the operating system
+	own  bool             // see Spec.Own
 }
 
 // openStore opens or resumes a fetch. The state names the pieces that a former run verified, and
@@ -67,7 +69,7 @@ func openStore(spec fetchSpec, info *piece.Info) (*store, journalState, error) {
 	if err != nil {
 		return nil, journalState{}, fmt.Errorf("opening %s: %w", spec.dir, err)
 	}
-	s := &store{info: info, dir: spec.dir, dirs: dirs, work: workDir(info), modes: info.TellsModes(), dirty: make(map[int]bool)}
+	s := &store{info: info, dir: spec.dir, dirs: dirs, work: workDir(info), modes: info.TellsModes(), own: spec.own, dirty: make(map[int]bool)}
 	s.where = make([]atomic.Int32, len(info.Files))
 	s.stamps = make(map[int]disk.Stamp)
 	s.files = newHandles(128, s.open)
@@ -158,6 +160,7 @@ func (s *store) settle(ctx context.Context, i int, whole, some bool) error {
 	}
 	switch {
 	case whole:
+	case s.own && s.adopt(i) == nil:
 	case some:
 		if err := s.displace(ctx, i); err != nil {
 			return fmt.Errorf("reusing %s: %w", s.final(i), err)
@@ -196,6 +199,43 @@ func (s *store) displace(ctx context.Context, i int) error {
 		return fmt.Errorf("%w: %s", ErrChanged, s.final(i))
 	}
 	if err := s.dirs.Rename(tmp, s.part(i)); err != nil {
+		return err
+	}
+	s.where[i].Store(partial)
+	s.journal.touch()
+	return nil
+}
+
+// adopt is displace without a copy: the file itself becomes the part. Not one that has other names, whose owners would find it changed.
+func (s *store) adopt(i int) error {
+	s.files.drop(i)
+	name := s.final(i)
+	st, err := s.dirs.Lstat(name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	same := disk.StampOfInfo(st).Equal(s.stamps[i])
+	s.mu.Unlock()
+	if !same || disk.Links(st) > 1 {
+		return fmt.Errorf("%w: %s", ErrChanged, name)
+	}
+	if mode := st.Mode().Perm(); mode&0o600 != 0o600 {
+		if err := s.dirs.Chmod(name, mode|0o600); err != nil {
+			return err
+		}
+	}
+	f, err := s.dirs.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if most := s.info.Files[i].Length; st.Size() > most {
+		if err := f.Truncate(most); err != nil {
+			return err
+		}
+	}
+	if err := s.dirs.Rename(name, s.part(i)); err != nil {
 		return err
 	}
 	s.where[i].Store(partial)
