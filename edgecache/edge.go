@@ -141,6 +141,9 @@ func New(cfg Config) (*Edge, error) {
 	if e.shelf, err = openShelf(cfg.StateDir, cfg.Quota, cfg.KeepFree); err != nil {
 		return nil, err
 	}
+	if n := len(e.shelf.foreign); n > 0 {
+		cfg.Log.Warn("the state directory has what no edge has made; it is left alone", "path", cfg.StateDir, "names", n, "first", e.shelf.foreign[0])
+	}
 	if e.cfg.Cluster.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {

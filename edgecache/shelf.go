@@ -34,6 +34,8 @@ type shelf struct {
 	floor int64 // bytes of the disk that stay free
 	free  func(path string) (int64, error)
 
+	foreign []string // what it has found between its own, and has not made
+
 	measuring sync.Mutex // held while metadata is gone through, before mu
 
 	mu    sync.Mutex

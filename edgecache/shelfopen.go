@@ -14,7 +14,21 @@ import (
 	"shoal/piece"
 )
 
-// openShelf looks at what is there. What is neither whole nor can go on is removed.
+// ours says whether a shelf can have made what is called so among what is called KEY with this ending, and whose it is; half is a file that was being written.
+func ours(name, ending string) (key string, half, ok bool) {
+	key, ok = strings.CutSuffix(name, ending)
+	if ok && validKey(key) {
+		return key, false, true
+	}
+	name, ok = strings.CutSuffix(strings.TrimPrefix(name, "."), ".tmp") // see disk.Write
+	if at := strings.LastIndexByte(name, '.'); ok && at >= 0 {
+		key, ok = strings.CutSuffix(name[:at], ending)
+		return key, true, ok && validKey(key)
+	}
+	return "", false, false
+}
+
+// openShelf looks at what is there. What is neither whole nor can go on is removed; what a shelf cannot have made is left alone, see shelf.foreign.
 func openShelf(dir string, quota, floor int64) (*shelf, error) {
 	s := &shelf{dir: dir, quota: quota, floor: floor, free: disk.Free, held: map[string]*held{}, heats: map[string]heat{}, pins: map[string]pin{}}
 	for _, name := range []string{"content", "metainfo", "file"} {
@@ -36,14 +50,17 @@ func openShelf(dir string, quota, floor int64) (*shelf, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		key, isRecord := strings.CutSuffix(e.Name(), ".json")
+		key, half, isRecord := ours(e.Name(), ".json")
 		switch {
-		case isRecord && validKey(key):
+		case isRecord && !half:
 			if r, err := readRecord(s.recordPath(key)); err == nil {
 				s.held[key] = &held{name: r.Name, bytes: r.Bytes, cost: r.Cost, whole: true, at: r.At, read: later(r.At, r.Read)}
 				continue
 			}
 		case e.IsDir() && validKey(e.Name()):
+			continue
+		case !isRecord && !validKey(e.Name()):
+			s.foreign = append(s.foreign, filepath.Join("content", e.Name()))
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(dir, "content", e.Name())); err != nil {
@@ -73,9 +90,14 @@ func (s *shelf) openFiles() error {
 		if err != nil {
 			return err
 		}
-		if key := e.Name(); validKey(key) && info.Mode().IsRegular() {
+		key, half, ok := ours(e.Name(), "")
+		if !ok {
+			s.foreign = append(s.foreign, filepath.Join("file", e.Name()))
+			continue
+		}
+		if !half && info.Mode().IsRegular() {
 			s.held[key] = &held{name: key, bytes: info.Size(), cost: fileCost(info.Size()), whole: true, file: true, at: info.ModTime()}
-		} else if err := os.RemoveAll(filepath.Join(s.dir, "file", key)); err != nil { // it was being written
+		} else if err := os.RemoveAll(filepath.Join(s.dir, "file", e.Name())); err != nil { // it was being written
 			return err
 		}
 	}
@@ -96,7 +118,10 @@ func (s *shelf) tidyMetainfo() error {
 		return err
 	}
 	for _, e := range entries {
-		if key, ok := strings.CutSuffix(e.Name(), ".torrent"); !ok || s.held[key] == nil {
+		switch key, half, ok := ours(e.Name(), ".torrent"); {
+		case !ok:
+			s.foreign = append(s.foreign, filepath.Join("metainfo", e.Name()))
+		case half || s.held[key] == nil:
 			if err := os.RemoveAll(filepath.Join(s.dir, "metainfo", e.Name())); err != nil {
 				return err
 			}
