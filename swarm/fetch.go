@@ -18,7 +18,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 	// side's queue although it is used, and shrinks when they wait long. What the way there and back takes is no queue.
 	if q.done { // cancelled too late: it is as good as any
 		c.cancelled(false)
-		s.took(c, q.op, q.begin, q.length, r)
+		s.took(c, c.class, q.op, q.begin, q.length, r)
 		s.giveBack(q.op)
 		s.fill(c)
 		return
@@ -37,7 +37,7 @@ func (s *session) arrived(c *conn, q *request, r outcome) {
 		c.window = max(min(c.window-q.length, fits), minWindow)
 	}
 	s.answered(q)
-	s.took(c, q.op, q.begin, q.length, r)
+	s.took(c, c.class, q.op, q.begin, q.length, r)
 	s.giveBack(q.op) // if it was wrong, and all there was
 	s.fill(c)
 }

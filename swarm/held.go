@@ -92,7 +92,7 @@ func (s *session) fetchHeld() Hold {
 	}
 	for _, w := range s.webs {
 		for r := range w.runs {
-			waits[w.sourceClass()] += r.left()
+			waits[r.class()] += r.left()
 			busy++
 		}
 	}

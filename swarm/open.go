@@ -46,11 +46,8 @@ type openPiece struct {
 
 // supplier is whoever content comes from: a *conn or a *webSeed. Blame goes to suppliers.
 type supplier interface {
-	sourceClass() Class
 	String() string
 }
-
-func (c *conn) sourceClass() Class { return c.class }
 
 func (op *openPiece) blocks() int { return len(op.state) }
 

@@ -12,11 +12,11 @@ import (
 	"shoal/piece"
 )
 
-// took counts content from any supplier and completes pieces.
-func (s *session) took(from supplier, op *openPiece, begin, n int64, r outcome) {
+// took counts content from any supplier and completes pieces. Of a web seed class is that of whom it has led to.
+func (s *session) took(from supplier, class Class, op *openPiece, begin, n int64, r outcome) {
 	now := s.now()
 	cnt := &s.t.counts
-	cnt.from[from.sourceClass()].Add(r.fresh)
+	cnt.from[class].Add(r.fresh)
 	cnt.wasted.Add(s.contentIn(op.offset+begin, n) - r.fresh)
 	if r.err != nil {
 		s.fail(fmt.Errorf("writing: %w", r.err))

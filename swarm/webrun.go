@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"shoal/piece"
+	"shoal/swarm/webfetch"
 	"shoal/swarm/wire"
 )
 
@@ -21,14 +22,35 @@ type webRun struct {
 	begun time.Time
 	ops   []*openPiece
 	stop  context.CancelFunc
-	at    atomic.Int64 // how far it has come, in piece space
-	moved atomic.Int64 // when it last moved, unix ns
-	heard atomic.Bool  // something has come
-	hung  bool         // stopped for its silence; belongs to the loop
+	at    atomic.Int64  // how far it has come, in piece space
+	moved atomic.Int64  // when it last moved, unix ns
+	heard atomic.Bool   // something has come
+	led   atomic.Uint32 // the class of whom the web seed has led to, one more than that; 0: it answers itself
+	hung  bool          // stopped for its silence; belongs to the loop
 
 	mu      sync.Mutex
 	claimed int // ops[:claimed] are written, or about to be
 	limit   int // ops[limit:] were taken away
+}
+
+// answered notes who has answered. An edge leads to the origin for what it does not keep, or to another edge.
+func (r *webRun) answered(by webfetch.Answer) {
+	switch {
+	case !by.Led:
+		r.led.Store(0)
+	case by.Edge:
+		r.led.Store(1 + uint32(Edges))
+	default:
+		r.led.Store(1 + uint32(Origin))
+	}
+}
+
+// class is that of whom the run gets content from.
+func (r *webRun) class() Class {
+	if led := r.led.Load(); led > 0 {
+		return Class(led - 1)
+	}
+	return r.w.sourceClass()
 }
 
 // claim says whether ops[i] still belongs to the run, which from then on it does for good.
@@ -173,7 +195,7 @@ func (a *assembler) fetch() error {
 	defer release()
 	a.block = buf
 	a.empty()
-	err := a.run.w.src.Fetch(a.ctx, a.run.start, a.run.end-a.run.start, a.take)
+	err := a.run.w.src.FetchFrom(a.ctx, a.run.start, a.run.end-a.run.start, a.run.answered, a.take)
 	if err == nil || errors.Is(err, errShortened) {
 		return errors.Join(a.finish(), err)
 	}
@@ -276,12 +298,12 @@ func (a *assembler) flush() error {
 	a.empty()
 	a.run.at.Store(op.offset + a.begin)
 	a.run.moved.Store(s.now().UnixNano())
-	w := a.run.w
+	w, class := a.run.w, a.run.class()
 	if !s.do(func() {
 		w.got += r.fresh
 		s.brings(w)
 		s.t.counts.fromWeb.Add(r.fresh)
-		s.took(w, op, begin, n, r)
+		s.took(w, class, op, begin, n, r)
 	}) {
 		return errClosed
 	}

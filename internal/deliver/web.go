@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"shoal/internal/release"
+	"shoal/swarm/webfetch"
 )
 
 // web is a repository on a web server; it is a release.Files. Its connections are kept for the next file.
@@ -131,4 +132,4 @@ func (w *web) failed(ctx context.Context, u *url.URL, err error) error {
 }
 
 // EdgeServer ends the Server header of an edge: a copy of repositories, and not their origin.
-const EdgeServer = " (edge)"
+const EdgeServer = webfetch.EdgeServer

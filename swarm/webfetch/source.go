@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,11 +64,29 @@ func (s *Source) Close() { s.client.CloseIdleConnections() }
 // unverified, and b is only valid during the call. An error of emit ends the fetch and is returned. When Fetch fails, what was emitted until
 // then came from where it should.
 func (s *Source) Fetch(ctx context.Context, off, n int64, emit func(off int64, b []byte) error) error {
+	return s.FetchFrom(ctx, off, n, func(Answer) {}, emit)
+}
+
+// Answer says who has answered a request.
+type Answer struct {
+	Led  bool // another host than the one that was asked, which had led there
+	Edge bool // it says that it is an edge
+}
+
+// EdgeServer ends the Server header of an edge: a copy of repositories, and not their origin.
+const EdgeServer = " (edge)"
+
+func (s *Source) answerOf(resp *http.Response) Answer {
+	return Answer{Led: resp.Request.URL.Host != s.base.Host, Edge: strings.HasSuffix(resp.Header.Get("Server"), EdgeServer)}
+}
+
+// FetchFrom is Fetch for who wants to know where it comes from: answered is called before the content that an answer brings is emitted.
+func (s *Source) FetchFrom(ctx context.Context, off, n int64, answered func(Answer), emit func(off int64, b []byte) error) error {
 	if off < 0 || n < 0 || n > s.info.Space()-off {
 		return fmt.Errorf("web seed: [%d, +%d) is not in the torrent's %d bytes", off, n, s.info.Space())
 	}
 	for seg := range s.info.Segments(off, n) {
-		if err := s.fetch(ctx, seg, emit); err != nil {
+		if err := s.fetch(ctx, seg, answered, emit); err != nil {
 			return err
 		}
 	}
@@ -78,7 +97,7 @@ func (s *Source) Fetch(ctx context.Context, off, n int64, emit func(off int64, b
 var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
 // fetch gets a stretch of one file by one request.
-func (s *Source) fetch(ctx context.Context, seg piece.Segment, emit func(int64, []byte) error) error {
+func (s *Source) fetch(ctx context.Context, seg piece.Segment, answered func(Answer), emit func(int64, []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := time.AfterFunc(s.idle, func() { cancel(ErrIdle) })
@@ -92,8 +111,8 @@ func (s *Source) fetch(ctx context.Context, seg piece.Segment, emit func(int64, 
 	q := wanted{file: seg.File, first: seg.FileOffset, n: seg.Length, length: s.info.Files[seg.File].Length}
 	usable := resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent
 	// Behind a redirector each answer may come from another mirror, whose tags mean nothing to the next.
-	direct := resp.Request.URL.Host == s.base.Host
-	if usable && direct && !s.states.see(seg.File, validatorOf(resp.Header)) {
+	by := s.answerOf(resp)
+	if usable && !by.Led && !s.states.see(seg.File, validatorOf(resp.Header)) {
 		return &Changed{File: seg.File, URL: resp.Request.URL.Redacted(), Reason: "it is another version than before"}
 	}
 	skip, err := q.check(resp, time.Now())
@@ -103,6 +122,7 @@ func (s *Source) fetch(ctx context.Context, seg piece.Segment, emit func(int64, 
 		}
 		return err
 	}
+	answered(by)
 
 	buf := buffers.Get().(*[128 << 10]byte)
 	defer buffers.Put(buf)
