@@ -227,9 +227,12 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 	if c == nil {
 		return
 	}
-	defer c.use(-1)
-	out := &counted{ResponseWriter: w}
+	defer func() { c.use(-1) }()
+	out, led := &counted{ResponseWriter: w}, false
 	defer func() {
+		if led { // it is counted
+			return
+		}
 		e.count.served(edge, was, out.n)
 		if !edge && was && out.n > 0 {
 			e.shelf.touch(k.key, float64(out.n)/float64(max(k.bytes, 1)), e.cfg.Now())
@@ -239,16 +242,40 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 		e.servePartial(out, r, c, file)
 		return
 	}
-	if err := e.openWeb(c); err != nil {
-		busy(w, "cannot be read")
+	if gone := e.serveWhole(out, r, c, file); !gone {
 		return
 	}
-	in := *r
-	in.URL = &url.URL{Path: "/content/" + k.key + "/" + file}
-	e.web.ServeHTTP(out, &in)
-	if out.n > 0 && out.n <= maxSmall && out.code == http.StatusOK {
-		e.remember(r, c, file, w.Header())
+	e.mend(k.key, c, false) // and it is waited for, as for what is not here
+	again, whole, err := e.obtain(r.Context(), k, !edge)
+	if err != nil {
+		led = true
+		e.elsewhereFor(out, r, k, file, err)
+		return
 	}
+	c.use(-1)
+	c = again
+	if was = whole; !whole {
+		e.servePartial(out, r, c, file)
+	} else if gone := e.serveWhole(out, r, c, file); gone {
+		busy(out, "it is being mended")
+	}
+}
+
+// serveWhole serves a file of a content that is whole. gone says that the file is not what was verified any more, and nothing was answered.
+func (e *Edge) serveWhole(out *counted, r *http.Request, c *content, file string) (gone bool) {
+	if err := e.openWeb(c); err != nil {
+		busy(out, "cannot be read")
+		return false
+	}
+	in := *r
+	in.URL = &url.URL{Path: "/content/" + c.key + "/" + file}
+	if e.web.Serve(out, &in) != nil {
+		return true
+	}
+	if out.n > 0 && out.n <= maxSmall && out.code == http.StatusOK {
+		e.remember(r, c, file, out.Header())
+	}
+	return false
 }
 
 // shareOf is which part of a content is asked for: for a tree that is not described here it is a guess.

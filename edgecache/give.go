@@ -29,7 +29,7 @@ func (e *Edge) restore() {
 		}
 		if err := e.offer(key, h); err != nil {
 			e.cfg.Log.Warn("a content does not look as it did, and is read and compared", "name", h.name, "infohash", key, "err", err)
-			e.mend(key, false)
+			e.mend(key, nil, false)
 		}
 	}
 }

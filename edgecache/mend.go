@@ -10,7 +10,8 @@ import (
 )
 
 // mend takes a content for not whole any more. It is read before it is served; what is wrong in it is fetched again, at once where it was read: wrong says so.
-func (e *Edge) mend(key string, wrong bool) {
+// seen is the content of which somebody has found that, nil for any: another one was mended meanwhile.
+func (e *Edge) mend(key string, seen *content, wrong bool) {
 	e.mending.Lock()
 	defer e.mending.Unlock()
 	h, ok := e.shelf.get(key)
@@ -19,6 +20,10 @@ func (e *Edge) mend(key string, wrong bool) {
 	}
 	e.mu.Lock()
 	c := e.contents[key]
+	if seen != nil && seen != c {
+		e.mu.Unlock()
+		return
+	}
 	delete(e.contents, key)
 	e.mu.Unlock()
 	if c != nil {
@@ -69,7 +74,7 @@ func (e *Edge) look(ctx context.Context) {
 			if err := e.shelf.unchanged(key); err != nil {
 				if now, ok := e.shelf.get(key); ok && now.whole && !now.dropped {
 					e.cfg.Log.Warn("a content does not look as it did, and is read and compared", "name", h.name, "infohash", key, "err", err)
-					e.mend(key, false)
+					e.mend(key, nil, false)
 				}
 			}
 		}

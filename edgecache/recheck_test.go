@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -162,6 +163,46 @@ func wait(t *testing.T, e *Edge, o *origin) {
 			return w.Code == http.StatusOK
 		})
 		o.ask(t, e, i)
+	}
+}
+
+// Who asks for a file that has changed, or only looks another way, waits until it is right again: 410 Gone would have him never come back.
+func TestWhatIsMendedIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, 1<<20)
+	e, _ := runEdge(t, o, Config{})
+	until(t, "it is here", func() bool { return e.Status().Kept == 1 })
+	o.ask(t, e, 0)
+	path := contentFiles(t, e.cfg.StateDir)[0]
+	ask := func() {
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { o.ask(t, e, 0) })
+		}
+		all.Wait()
+	}
+	for range 5 {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt([]byte("other"), 5)
+			f.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask()
+		until(t, "it is right again", func() bool { return e.Status().Kept == 1 })
+	}
+	o.down.Store(true)
+	mended := e.Status().Fetched.Mended
+	for range 5 {
+		if err := os.Chtimes(path, noon, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		ask()
+	}
+	if st := e.Status(); st.Fetched.Mended != mended || mended == 0 || st.Requests.Redirects > 0 {
+		t.Errorf("%d contents were mended after %d, and %d requests were led elsewhere", st.Fetched.Mended, mended, st.Requests.Redirects)
 	}
 }
 

@@ -89,7 +89,7 @@ func (e *Edge) compare(ctx context.Context, key string, limit *rate.Limiter) err
 	if !report.OK() {
 		e.cfg.Log.Warn("the disk gives other bytes than were verified; they are fetched again", "name", t.Name, "infohash", key, "pieces", len(report.BadPieces), "files", len(report.Files))
 		e.count.rotten.Add(1)
-		e.mend(key, true)
+		e.mend(key, nil, true)
 		return nil
 	}
 	e.count.scrubbed.Add(report.Total)

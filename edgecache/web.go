@@ -40,7 +40,7 @@ func (e *Edge) openWeb(c *content) error {
 		}
 		return nil
 	}
-	w.Gone = func(int, error) { e.spawn(func() { e.mend(c.key, false) }) }
+	w.Gone = func(int, error) { e.spawn(func() { e.mend(c.key, c, false) }) }
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if slices.Contains(e.opened, c.key) {

@@ -5,7 +5,7 @@
 //	/NAME, /NAME/PATH          the same for contents that are Plain
 //
 // A path is looked up in the torrent's list of files and never joined from what a stranger sent. A file that has vanished, has another length, or is
-// not the one any more that was verified (Content.Unchanged says so) answers 410 Gone; the content's Gone callback is told once. Files are
+// not the one any more that was verified (Content.Unchanged says so) answers 410 Gone, or what the caller of Handler.Serve does instead; the content's Gone callback is told once. Files are
 // checked again before each slice that is sent: what changes or shrinks on the way ends the connection, so that nobody takes it for whole.
 //
 // GET and HEAD with Range, several ranges, If-Range, and a strong ETag that names the bytes. Bytes go from page cache to socket in the kernel

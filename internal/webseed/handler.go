@@ -127,29 +127,35 @@ func IgnoreRange(r *http.Request) {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if gone := h.Serve(w, r); gone != nil {
+		http.Error(w, "this content is not here any more as it was", http.StatusGone)
+	}
+}
+
+// Serve is ServeHTTP for who can have a file again: one that is not the one that was verified is not answered, and gone says why.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (gone error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
-		return
+		return nil
 	}
 	e, i, ok := h.find(r.URL.Path)
 	if !ok {
 		http.Error(w, "there is no such content here, or no such file in it", http.StatusNotFound)
-		return
+		return nil
 	}
 	end, ok := h.Begin(w, r)
 	if !ok {
-		return
+		return nil
 	}
 	defer end()
 	f, fi, err := e.open(i)
 	if errors.Is(err, errBusy) {
 		busy(w)
-		return
+		return nil
 	}
 	if err != nil {
-		http.Error(w, "this content is not here any more as it was", http.StatusGone)
-		return
+		return err
 	}
 	defer f.Close()
 
@@ -172,6 +178,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.end(); s.err != nil {
 		panic(http.ErrAbortHandler) // the other side must not take it for whole
 	}
+	return nil
 }
 
 // Begin takes room for a response, until end: of as many as Responses says, for one client as room says. Not ok: there is none, and that is answered.
