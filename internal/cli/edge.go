@@ -201,7 +201,7 @@ func writeKept(w io.Writer, st *edgecache.Status) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%s\n", clean(c.Name), what(&c), clean(c.Platform), formatBytes(c.Bytes), formatBytes(c.Have), c.State, c.Heat, c.Peers, strings.Join(why, ", "))
 	}
 	t.Flush()
-	fmt.Fprintf(w, "%s of %s; %.1f%% of the bytes asked for were here; %s were not asked of an origin\n", formatBytes(st.Used), formatBytes(st.Quota), 100*st.Requests.ByteRatio, formatBytes(st.Requests.Saved))
+	fmt.Fprintf(w, "%s of %s; %s; %s were not asked of an origin\n", formatBytes(st.Used), formatBytes(st.Quota), given(&st.Requests), formatBytes(st.Requests.Saved))
 	fmt.Fprint(w, noRoom(st.NoRoom))
 	for _, o := range st.Origins {
 		if o.Error != "" {
@@ -211,6 +211,15 @@ func writeKept(w io.Writer, st *edgecache.Status) {
 			fmt.Fprintf(w, "%s: others were shown another log: %s\n", clean(o.URL), clean(o.Fork))
 		}
 	}
+}
+
+// given is what an edge has served. The share that was here is of HTTP alone: of what peers have got it is not known what was here before they asked.
+func given(r *edgecache.Requests) string {
+	here := "nothing went over HTTP"
+	if r.HitBytes+r.MissBytes > 0 {
+		here = fmt.Sprintf("of the bytes over HTTP %.1f%% were here", 100*r.ByteRatio)
+	}
+	return fmt.Sprintf("%s, %s went to peers", here, formatBytes(r.PeerBytes))
 }
 
 // noRoom is a line about what an edge is to keep and cannot; empty: there is nothing of that.

@@ -39,3 +39,18 @@ func TestEdgeTablesHaveHeadings(t *testing.T) {
 		}
 	}
 }
+
+// Where peers alone have got something, the share of HTTP that was here is none at all, and not 0 %.
+func TestEdgeTellsWhatWentWhichWay(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[string]edgecache.Requests{
+		"; nothing went over HTTP, 70 MiB went to peers; 1.0 MiB were not asked": {PeerBytes: 70 << 20, Saved: 1 << 20},
+		"; of the bytes over HTTP 75.0% were here, 0 B went to peers; ":          {HitBytes: 3 << 20, MissBytes: 1 << 20, ByteRatio: 0.75},
+	} {
+		var b strings.Builder
+		writeKept(&b, &edgecache.Status{Requests: r})
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
+	}
+}

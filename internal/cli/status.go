@@ -82,8 +82,8 @@ func writeStatus(w io.Writer, st daemon.Status) {
 	}
 	if st.Edge != nil {
 		x := st.Edge
-		fmt.Fprintf(w, "edge: %s kept, %d on their way, %s of %s; %.0f%% of what was asked for over HTTP was here, %s saved at the origin. shoal edge ls lists what is here\n",
-			plural(x.Kept, "content"), x.Fetching, formatBytes(x.Used), formatBytes(x.Quota), 100*x.Requests.ByteRatio, formatBytes(x.Requests.Saved))
+		fmt.Fprintf(w, "edge: %s kept, %d on their way, %s of %s; %s, %s saved at the origin. shoal edge ls lists what is here\n",
+			plural(x.Kept, "content"), x.Fetching, formatBytes(x.Used), formatBytes(x.Quota), given(&x.Requests), formatBytes(x.Requests.Saved))
 		fmt.Fprint(w, noRoom(x.NoRoom))
 	}
 	if st.DHT.Mode != "" {
