@@ -77,6 +77,7 @@ func (s *session) checkDone() {
 		return
 	}
 	s.placing = true
+	s.measureDown(s.now())
 	leaves := s.leafReader()
 	s.beside(func() func() {
 		err := checkRoots(s.torrent.Info, s.wantsFile, leaves)

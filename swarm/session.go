@@ -108,11 +108,13 @@ type session struct {
 
 func newSession(t *Transfer, x *piece.Torrent) *session {
 	w := t.node.world
+	began := w.now()
 	return &session{
 		t: t, world: w, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
 		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), blamed: make(map[string]time.Time), extras: make(map[int]*extra),
-		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: w.now(), lastSync: w.now(),
+		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: began, lastSync: began,
+		meter:  meter{lastDown: []reading{{began, t.counts.came()}}},
 		asking: connSet{id: asking}, writing: connSet{id: writing},
 	}
 }
