@@ -55,7 +55,7 @@ const (
 	maxCount  = 1_000_000
 )
 
-// ErrSteered is that a rollout cannot be steered so: it is over, was halted, or the policy does not allow it yet.
+// ErrSteered is that a rollout cannot be steered so: it is over, is paused, was halted, or the policy does not allow it yet.
 var ErrSteered = errors.New("not within the rollout's policy")
 
 func (p *Policy) check() error {
@@ -209,8 +209,8 @@ func (tx *Tx) Rollout(app, channel string) (*Channel, *Rollout, error) {
 	return c, r, nil
 }
 
-// Steer changes how far a rollout is, with the online key. What the policy does not allow is an ErrSteered; waves are only gone forward, and what is halted stays so.
-// It reports whether anything has changed.
+// Steer changes how far a rollout is, with the online key. What the policy does not allow is an ErrSteered; waves are only gone forward, not while it is paused,
+// and what is halted stays so. It reports whether anything has changed.
 func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, err error) {
 	c, was, err := tx.Rollout(app, channel)
 	if err != nil {
@@ -233,6 +233,8 @@ func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, e
 		return false, fmt.Errorf("%w: it has %d waves, and the last is reached", ErrSteered, len(c.Rollout.Waves))
 	case next.Wave < was.Wave:
 		return false, fmt.Errorf("%w: waves only grow", ErrSteered)
+	case next.Wave > was.Wave && was.Paused && next.Paused:
+		return false, fmt.Errorf("%w: it is paused; resume it first", ErrSteered)
 	case next.Wave > was.Wave && tx.now.Before(c.Opens(next.Wave)):
 		return false, fmt.Errorf("%w: wave %d opens at %s", ErrSteered, next.Wave+1, c.Opens(next.Wave).Local().Format(time.RFC3339))
 	}

@@ -66,6 +66,9 @@ func TestRollout(t *testing.T) {
 		t.Errorf("paused: %+v", f.Rollout)
 	}
 	r.clock.at = r.clock.at.Add(10 * time.Hour)
+	if err := r.steer(advance); !errors.Is(err, ErrSteered) || !strings.Contains(err.Error(), "paused") {
+		t.Errorf("a wave while it is paused: %v", err)
+	}
 	for _, change := range []func(*Rollout){func(r *Rollout) { r.Paused = false }, advance, func(r *Rollout) { r.Halted = true }} {
 		if err := r.steer(change); err != nil {
 			t.Fatal(err)
