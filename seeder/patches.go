@@ -20,7 +20,7 @@ import (
 type PatchConfig struct {
 	App, Version, Platform string
 	Channel                string   // whose newest versions are patched from first, then the app's
-	Newest                 int      // from how many in all
+	Newest                 int      // from how many in all; with none and From empty, only the index of blocks is added
 	From                   []string // from these as well
 	// Memory is how many bytes making a patch may take; zero means delta.DefaultMemory. While one is made it is, with delta.BesideMemory, the limit of the whole
 	// process (debug.SetMemoryLimit): the diff keeps to it, and so does the garbage beside it.

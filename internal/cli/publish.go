@@ -40,7 +40,7 @@ func publishCommand() *command {
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19): the file, or a directory's parent, in which it is called APP-VERSION; may be repeated", check: checkURL("http", "https")},
 			{name: "patch-from", kind: kindList, value: "VERSION", usage: "make a patch from this version as well as from the three newest of the channel, or else of the app; may be repeated", check: checkVersion},
 			{name: "patches-first", kind: kindBool, usage: "have the channel point to it when its patches are there, so that no machine fetches the archive meanwhile"},
-			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files"},
+			{name: "no-patches", kind: kindBool, usage: "make no patches: older versions fetch the archive, or what has changed of the files, found by the index of blocks"},
 			{name: "patch-memory", kind: kindSize, value: "SIZE", usage: "how much memory making a patch may take (default: 14 times the largest file, from 84Mi to 2Gi)", check: checkPatchMemory},
 			{name: "in-place", kind: kindBool, usage: "refer to the content where it lies instead of copying it: it must stay there, unchanged"},
 		}, keyOptions(), outputOptions()),
@@ -183,7 +183,7 @@ func (e *env) publish(ctx context.Context, path string) error {
 		})
 	later := c.Channel != channel
 	c.Channel = channel // whose versions patches are made from
-	if !p.Done.Unfinished && !e.settings.Bool("no-patches") {
+	if !p.Done.Unfinished {
 		if err := e.patches(ctx, r, c); err != nil {
 			return err
 		}
@@ -197,10 +197,13 @@ func (e *env) publish(ctx context.Context, path string) error {
 // newestPatched is from how many versions patches are made unasked.
 const newestPatched = 3
 
-// patches adds patches to a release that is live.
+// patches adds the index of its blocks and patches to a release that is live; with --no-patches the index alone.
 func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.PublishConfig) error {
 	c := seeder.PatchConfig{App: p.App, Version: p.Version, Platform: p.Platform, Channel: p.Channel, Newest: newestPatched,
 		From: e.settings.List("patch-from"), Memory: e.settings.Int("patch-memory")}
+	if e.settings.Bool("no-patches") {
+		c.Newest = 0
+	}
 	c.Indexing = e.progress("indexing " + p.App + "@" + p.Version)
 	var tell func(done, total int64)
 	now := ""
