@@ -51,15 +51,9 @@ func AddPatches(ctx context.Context, r *release.Repository, c PatchConfig) (noti
 	if rel == nil {
 		return nil, fmt.Errorf("%s@%s for %s %w", c.App, c.Version, c.Platform, release.ErrNoRelease)
 	}
-	old, err := patchBases(ctx, r, rel, c)
+	old, missing, err := patchBases(ctx, r, rel, c)
 	if err != nil {
 		return nil, err
-	}
-	var missing []string
-	for _, from := range c.From {
-		if !slices.ContainsFunc(old, func(o *release.Release) bool { return o.Version == from }) {
-			missing = append(missing, fmt.Sprintf("there is no %s@%s for %s to patch from", c.App, from, c.Platform))
-		}
 	}
 	contents, err := r.Live(ctx)
 	if err != nil {
@@ -96,15 +90,16 @@ func AddPatches(ctx context.Context, r *release.Repository, c PatchConfig) (noti
 	return missing, nil
 }
 
-// patchBases are the releases that patches are to begin with, the likeliest first, without those that there is a patch from.
-func patchBases(ctx context.Context, r *release.Repository, rel *release.Release, c PatchConfig) (list []*release.Release, err error) {
+// patchBases are the releases that patches are to begin with, the likeliest first, without those that there is a patch from. missing
+// says which of c.From cannot be.
+func patchBases(ctx context.Context, r *release.Repository, rel *release.Release, c PatchConfig) (list []*release.Release, missing []string, err error) {
 	o, err := r.Inspect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	i := slices.IndexFunc(o.Apps, func(a release.AppInfo) bool { return a.App == c.App })
 	if i < 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	app := o.Apps[i]
 	var versions []string
@@ -120,18 +115,29 @@ func patchBases(ctx context.Context, r *release.Repository, rel *release.Release
 	versions = append(versions[:min(c.Newest, len(versions))], c.From...)
 	have, err := r.Patches(ctx, rel)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, v := range versions {
-		j := slices.IndexFunc(app.Releases, func(x release.ReleaseInfo) bool {
-			return x.Version == v && x.Platform == rel.Platform && x.Withdrawn == "" && x.Version != rel.Version
-		})
-		if j < 0 || slices.Contains(versions[:i], v) || slices.ContainsFunc(have, func(a release.Artefact) bool { return a.From == v }) {
+		if slices.Contains(versions[:i], v) {
 			continue
 		}
-		list = append(list, app.Releases[j].Release)
+		j := slices.IndexFunc(app.Releases, func(x release.ReleaseInfo) bool {
+			return x.Version == v && x.Platform == rel.Platform && x.Version != rel.Version
+		})
+		why := ""
+		switch {
+		case j < 0:
+			why = fmt.Sprintf("there is no %s@%s for %s to patch from", c.App, v, c.Platform)
+		case app.Releases[j].Withdrawn != "":
+			why = fmt.Sprintf("%s@%s was withdrawn: no patch from it", c.App, v)
+		case !slices.ContainsFunc(have, func(a release.Artefact) bool { return a.From == v }):
+			list = append(list, app.Releases[j].Release)
+		}
+		if why != "" && slices.Contains(c.From, v) {
+			missing = append(missing, why)
+		}
 	}
-	return list, nil
+	return list, missing, nil
 }
 
 // openContent is the content of a release as it lies in the repository.

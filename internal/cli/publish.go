@@ -107,6 +107,9 @@ func (e *env) publish(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := e.checkPatchFrom(ctx, r, ref); err != nil {
+		return err
+	}
 	notes, err := readNotes(e.settings.String("notes"))
 	if err != nil {
 		return err
@@ -190,6 +193,27 @@ func (e *env) publish(ctx context.Context, path string) error {
 	}
 	if later {
 		return e.promoteIn(ctx, r, ref, channel)
+	}
+	return nil
+}
+
+// checkPatchFrom refuses versions to patch from that cannot be, before anything is signed.
+func (e *env) checkPatchFrom(ctx context.Context, r *release.Repository, ref release.Ref) error {
+	list, platform := e.settings.List("patch-from"), e.settings.String("platform")
+	if len(list) > 0 && e.settings.Bool("no-patches") {
+		return usagef("leave one of them away", "--no-patches and --patch-from exclude each other")
+	}
+	for _, version := range list {
+		if version == ref.Version {
+			return usagef("name an older one", "--patch-from %s is the version that is published", version)
+		}
+		rel, err := r.Lookup(ctx, ref.App, version, platform)
+		if err != nil {
+			return err
+		}
+		if rel == nil {
+			return withHint(fmt.Errorf("--patch-from: %s@%s for %s %w", ref.App, version, platform, release.ErrNoRelease), "nothing was published; shoal inspect REPO lists what there is")
+		}
 	}
 	return nil
 }

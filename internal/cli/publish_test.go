@@ -60,3 +60,41 @@ func TestNoPatchesStillMeansAnIndex(t *testing.T) {
 		t.Errorf("%v: fetched %d bytes, want a few blocks", done, n)
 	}
 }
+
+// A version to patch from that cannot be is refused before anything is signed; one that has its patch already is not told of.
+func TestPatchFromIsChecked(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	repo := repositoryOf(h, one)
+	publish := func(args ...string) *swarmtest.Process {
+		return h.Run(append([]string{"publish", two, "--as", "app@2", "--channel", "stable", "--repo", repo}, args...)...)
+	}
+	for _, c := range []struct {
+		code int
+		args []string
+	}{
+		{exitNoSource, []string{"--patch-from", "9.9"}},
+		{exitNoSource, []string{"--patch-from", "1", "--platform", "plan9-mips"}},
+		{exitUsage, []string{"--patch-from", "2"}},
+		{exitUsage, []string{"--patch-from", "1", "--no-patches"}},
+	} {
+		if p := publish(c.args...).Fail(c.code); len(p.Events("published")) > 0 {
+			t.Errorf("%v: published all the same", c.args)
+		}
+	}
+	for _, want := range []bool{true, false} { // the second time it is there
+		p := publish("--patch-from", "1").Succeed()
+		if e := p.Expect("published"); e.Bool("added") != want {
+			t.Errorf("%v, want added %v", e, want)
+		}
+		if got := len(p.Events("patch")) > 0; got != want {
+			t.Errorf("a patch is made: %v, want %v", got, want)
+		}
+		for _, n := range p.Events("notice") {
+			if strings.Contains(n.String("message"), "patch") {
+				t.Errorf("%v, want nothing said of a patch", n)
+			}
+		}
+	}
+}
