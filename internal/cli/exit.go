@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -82,7 +83,9 @@ func failures() []struct {
 		{is(errNoRoom), failure{exitLocal, "no-room", ""}},
 		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},
-		{is(fs.ErrPermission, syscall.EROFS), failure{exitLocal, "permission", "choose a place (or a port) that this user may use, or run it as another user"}},
+		{notOurs, failure{exitLocal, "io", "--listen takes an address that this machine has, or :PORT for all of them"}},
+		{is(syscall.EROFS), failure{exitLocal, "permission", "that file system is mounted read-only: choose another place, or mount it for writing"}},
+		{is(fs.ErrPermission), failure{exitLocal, "permission", "choose a place (or a port) that this user may use, or run it as another user"}},
 		{is(fs.ErrNotExist), failure{exitLocal, "not-found", "is the path right? It is taken from the current directory on"}},
 		{is(fs.ErrExist, syscall.ENOTDIR, syscall.EISDIR), failure{exitLocal, "exists", "choose another name, or move away what lies there"}},
 		{isLocal, failure{exitLocal, "io", "look at the disk and the system's log, then run it again"}},
@@ -113,6 +116,13 @@ func is(targets ...error) func(error) bool {
 func as[T error](err error) bool {
 	var target T
 	return errors.As(err, &target)
+}
+
+// notOurs says whether an address to listen on is not one of this machine's.
+func notOurs(err error) bool {
+	const windowsNotOurs = syscall.Errno(10049)
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "listen" && is(syscall.EADDRNOTAVAIL, windowsNotOurs)(err)
 }
 
 // isLocal says whether the file system or this machine's network refused.
@@ -177,6 +187,33 @@ type answer int
 
 func (a answer) Error() string { return fmt.Sprintf("exit code %d", int(a)) }
 
+// sentence is an error's text in one line: errors that were joined follow one another, and one that comes twice, as of a write and the flush after it, is said once.
+func sentence(err error) string {
+	var inner []error
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		inner = []error{x.Unwrap()}
+	case interface{ Unwrap() []error }:
+		inner = x.Unwrap()
+	}
+	text := err.Error()
+	var before, after []string
+	for _, e := range inner {
+		if e == nil {
+			continue
+		}
+		was, is := e.Error(), sentence(e)
+		text = strings.Replace(text, was, is, 1)
+		if before = append(before, was); !slices.Contains(after, is) {
+			after = append(after, is)
+		}
+	}
+	if len(before) > 1 && err.Error() == strings.Join(before, "\n") {
+		return strings.Join(after, "; ")
+	}
+	return text
+}
+
 // fail reports an error and returns the exit code: one line on stderr, or with --json one on stdout. That a reader
 // has closed its pipe is no news for anybody.
 func (e *env) fail(err error) int {
@@ -185,7 +222,7 @@ func (e *env) fail(err error) int {
 		return int(a)
 	}
 	f := explain(err)
-	message := clean(strings.TrimSpace(err.Error()))
+	message := clean(strings.TrimSpace(sentence(err)))
 	if f.rule == "interrupted" {
 		message = "interrupted"
 	}

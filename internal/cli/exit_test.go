@@ -26,6 +26,7 @@ func TestExplain(t *testing.T) {
 	}
 	defer taken.Close()
 	_, portInUse := net.Listen("tcp", taken.Addr().String())
+	_, notOurs := net.Listen("tcp", "203.0.113.5:0") // RFC 5737: nobody's
 	_, notFound := os.Open(filepath.Join(t.TempDir(), "none"))
 	_, dialError := net.Dial("tcp", "127.0.0.1:1")
 
@@ -45,10 +46,11 @@ func TestExplain(t *testing.T) {
 		{"stalled", &deliver.Error{Kind: deliver.ErrStalled, Message: "no"}, 6, "stalled", "run it again"},
 		{"not found", notFound, 7, "not-found", "path"},
 		{"port in use", portInUse, 7, "port-in-use", "--listen"},
+		{"an address of another machine", notOurs, 7, "io", "this machine has"},
 		{"disk full", &fs.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}, 7, "disk-full", "make room"},
 		{"disk full, reserved", &disk.NoSpaceError{Path: "f"}, 7, "disk-full", "make room"},
 		{"no permission", &fs.PathError{Op: "open", Path: "f", Err: syscall.EACCES}, 7, "permission", "may use"},
-		{"read-only", &fs.PathError{Op: "open", Path: "f", Err: syscall.EROFS}, 7, "permission", "may use"},
+		{"read-only", &fs.PathError{Op: "open", Path: "f", Err: syscall.EROFS}, 7, "permission", "read-only"},
 		{"in the way", &fs.PathError{Op: "placing content", Path: "f", Err: syscall.EISDIR}, 7, "exists", "move away"},
 		{"in the way of a directory", &fs.PathError{Op: "placing content", Path: "f", Err: fmt.Errorf("a symbolic link is there, %w", syscall.ENOTDIR)}, 7, "exists", "move away"},
 		{"other I/O", &fs.PathError{Op: "read", Path: "f", Err: syscall.EIO}, 7, "io", "disk"},
@@ -87,6 +89,24 @@ func TestFailIsOneLine(t *testing.T) {
 	for key, want := range map[string]any{"event": "error", "code": 2.0, "rule": "usage", "message": "wrong", "hint": "look"} {
 		if object[key] != want {
 			t.Errorf("%s = %v, want %v", key, object[key], want)
+		}
+	}
+}
+
+// Errors that were joined are told one after the other, and once.
+func TestJoinedErrorsAreOneSentence(t *testing.T) {
+	full := &fs.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("making f: %w", errors.Join(full, nil, full)), "making f: write f: no space left on device"},
+		{withHint(errors.Join(errors.New("one"), fmt.Errorf("two: %w", errors.Join(full, errors.New("three")))), "look"), "one; two: write f: no space left on device; three"},
+		{fmt.Errorf("%w: %w", errors.Join(full, full), fs.ErrExist), "write f: no space left on device: file already exists"},
+		{errors.New("as\nit is"), "as\nit is"}, // not ours: it is escaped
+	} {
+		if got := sentence(c.err); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.err, got, c.want)
 		}
 	}
 }
