@@ -32,12 +32,16 @@ func logOptions(level string) []option {
 	}
 }
 
-// swarmOptions are for commands that take part in a swarm. listen is the default of --listen.
+// swarmOptions are for commands that take part in a swarm. listen is the default of --listen; who has a port of its own there serves many.
 func swarmOptions(listen string) []option {
+	peers := clientPeers
+	if listen != ":0" {
+		peers = serverPeers
+	}
 	return concat([]option{
 		listenOption(listen),
 		{name: "site", value: "NAME", usage: "name of the site this machine is at: neighbours come first"},
-	}, rateOptions(), []option{maxPeersOption()})
+	}, rateOptions(), []option{maxPeersOption(strconv.Itoa(peers))})
 }
 
 // trackerOptions are for commands with a tracker.

@@ -28,8 +28,8 @@ func minRateOption(def string) option {
 }
 
 // maxPeersOption bounds connections.
-func maxPeersOption() option {
-	return option{name: "max-peers", kind: kindInt, value: "N", usage: "connections for one content at most; 0 is what suits the command"}
+func maxPeersOption(def string) option {
+	return option{name: "max-peers", kind: kindInt, value: "N", usage: "connections for one content at most; 0 is what suits the command", def: def}
 }
 
 // budgetOption bounds what an origin gives.
@@ -38,7 +38,7 @@ func budgetOption() option {
 }
 
 func limitCommand() *command {
-	options := concat(rateOptions(), []option{minRateOption(""), maxPeersOption(), budgetOption()})
+	options := concat(rateOptions(), []option{minRateOption(""), maxPeersOption(""), budgetOption()})
 	for i := range options {
 		options[i].invocation = true // what a file says is for the node, which reads it itself
 	}

@@ -22,7 +22,7 @@ func (e *env) startPeer(ctx context.Context, private bool, hosts []string, stays
 	e.limits.Lock()
 	defer e.limits.Unlock()
 	role, _ := swarm.ParseRole(e.settings.String("role"))
-	config, around, err := e.swarmConfig(role, 0)
+	config, around, err := e.swarmConfig(role, clientPeers)
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,11 @@ func checkKey(what, text string) error {
 	return nil
 }
 
-// serverPeers is how many connections for one content suit a node that serves many.
-const serverPeers = 200
+// How many connections for one content suit a node that serves many, and one that fetches.
+const (
+	serverPeers = 200
+	clientPeers = 80
+)
 
 // swarmConfig is a node's configuration as far as the command line says it, and what is needed
 // beside the node to keep to it.

@@ -88,13 +88,13 @@ func ParseCopies(s string) (float64, error) {
 // maxCopies is more than anybody means.
 const maxCopies = 1e9
 
-// at are the limits in force at a time; peers is how many connections suit the role.
-func (l *Limits) at(now time.Time, peers int) swarm.Limits {
+// at are the limits in force at a time.
+func (l *Limits) at(now time.Time) swarm.Limits {
 	rate := func(r schedule.Rates) int64 {
 		n, _ := r.At(now) // without a rate for this hour there is no limit
 		return n
 	}
-	return swarm.Limits{Up: rate(l.Up), Down: rate(l.Down), LAN: rate(l.LAN), MinRate: l.MinRate, MaxPeers: cmp.Or(l.MaxPeers, peers)}
+	return swarm.Limits{Up: rate(l.Up), Down: rate(l.Down), LAN: rate(l.LAN), MinRate: l.MinRate, MaxPeers: l.MaxPeers}
 }
 
 // next is when other rates hold; zero: never.
@@ -111,7 +111,7 @@ func (l *Limits) next(now time.Time) (first time.Time) {
 type bounds struct {
 	node    *swarm.Node
 	budget  func(copies float64) // may be nil
-	peers   int
+	peers   int                  // connections of one torrent that suit the role
 	log     *slog.Logger
 	changed chan struct{}
 
@@ -120,6 +120,7 @@ type bounds struct {
 }
 
 func newBounds(set Limits, node *swarm.Node, budget func(float64), log *slog.Logger) *bounds {
+	set.MaxPeers = cmp.Or(set.MaxPeers, node.Limits().MaxPeers)
 	b := &bounds{node: node, budget: budget, peers: node.Limits().MaxPeers, log: log, changed: make(chan struct{}, 1), set: set}
 	b.apply(time.Now())
 	return b
@@ -143,6 +144,7 @@ func (b *bounds) change(texts map[string]string) error {
 			b.mu.Unlock()
 			return err
 		}
+		set.MaxPeers = cmp.Or(set.MaxPeers, b.peers) // what is told is what is in force
 		if is := set.Get(name); is != was {
 			news = append(news, slog.Group(name, "from", was, "to", is))
 		}
@@ -163,7 +165,7 @@ func (b *bounds) change(texts map[string]string) error {
 func (b *bounds) apply(now time.Time) (next time.Time) {
 	b.mu.Lock() // held on, so that what was set last is applied last
 	defer b.mu.Unlock()
-	b.node.SetLimits(b.set.at(now, b.peers))
+	b.node.SetLimits(b.set.at(now))
 	if b.budget != nil {
 		b.budget(b.set.OriginBudget)
 	}

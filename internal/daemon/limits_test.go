@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,4 +39,23 @@ func TestLimitsGoByTheTimeOfDay(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What the log says of --max-peers is what was in force, and is now, also where that is the role's own.
+func TestTheLogNamesTheDefaultOfMaxPeers(t *testing.T) {
+	var log strings.Builder
+	node := swarm.New(swarm.Config{MaxPeers: 200})
+	b := newBounds(Limits{}, node, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	for _, c := range []struct {
+		text, want string
+		peers      int
+	}{{"7", "max-peers.from=200 max-peers.to=7", 7}, {"0", "max-peers.from=7 max-peers.to=200", 200}} {
+		log.Reset()
+		if err := b.change(map[string]string{"max-peers": c.text}); err != nil {
+			t.Fatal(err)
+		}
+		if got := node.Limits().MaxPeers; got != c.peers || !strings.Contains(log.String(), c.want) {
+			t.Errorf("max-peers %s: %d in force and the log says %q, want %d and %q", c.text, got, log.String(), c.peers, c.want)
+		}
+	}
 }
