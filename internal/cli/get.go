@@ -154,6 +154,9 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 			Hint: "is it the release for another platform? --platform says which"}
 	}
 	r.Found = *found
+	if e.settings.has("from") {
+		e.tellUnfit(found)
+	}
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
 	if p == nil {
 		if p, err = e.startPeer(ctx, r.Private(), append(r.Hosts(), src.Hosts()...), false); err != nil {

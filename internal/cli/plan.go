@@ -45,6 +45,18 @@ func (e *env) older() []string {
 	return dirs
 }
 
+// tellUnfit says which of --from is a file, though the release is a directory: nothing is looked for in it.
+func (e *env) tellUnfit(found *deliver.Found) {
+	if found.Release == nil || found.Release.Tree().Name != found.Release.App+"-"+found.Release.Version { // a single file is called what it was
+		return
+	}
+	for _, path := range e.settings.List("from") {
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			e.report.Notice("nothing comes --from %s: it is a file, and %s a directory", path, found.Release.Ref())
+		}
+	}
+}
+
 func (e *env) plan(ctx context.Context, args []string) error {
 	s := e.settings
 	to := updater.Config{To: s.String("to"), InPlace: s.Bool("in-place")}
@@ -63,6 +75,7 @@ func (e *env) plan(ctx context.Context, args []string) error {
 		return err
 	}
 	defer found.Close()
+	e.tellUnfit(found)
 	r := deliver.Request{Found: *found, Dir: s.String("output"), From: e.older(), StateDir: s.String("state-dir")}
 	if to.To != "" {
 		to.App = found.Release.App

@@ -122,3 +122,23 @@ func halfAgain(t *testing.T, h *swarmtest.Host) (one, two string) {
 	swarmtest.File(t, filepath.Join(two, "new"), 256<<10)
 	return one, two
 }
+
+// A file is no older version of a directory: what is not used is told of.
+func TestFromAFileForADirectory(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, _ := halfAgain(t, h)
+	repo, file := repositoryOf(h, one), swarmtest.File(t, h.Path("file"), 100)
+	for _, command := range []string{"plan", "get"} {
+		args := []string{command, "app@1", "--repo", repo, "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "-o", h.Path("out")}
+		for from, want := range map[string]bool{file: true, one: false} {
+			said := false
+			for _, n := range h.Run(append(args, "--from", from)...).Succeed().Events("notice") {
+				said = said || strings.Contains(n.String("message"), "it is a file")
+			}
+			if said != want {
+				t.Errorf("%s --from %s: told that it is of no use: %v, want %v", command, from, said, want)
+			}
+		}
+	}
+}
