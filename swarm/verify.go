@@ -280,6 +280,6 @@ func (s *session) blame(x supplier, why string, p int) {
 		s.banish(x, why)
 	case *webSeed:
 		x.ban(now)
-		s.t.webError(fmt.Errorf("web seed %s: piece %d: %w", x.url, p, ErrBadContent))
+		s.t.webError(fmt.Errorf("web seed %s: piece %d: %w", x.name, p, ErrBadContent))
 	}
 }

@@ -309,3 +309,9 @@ func (a *assembler) flush() error {
 	}
 	return r.err
 }
+
+// lacks notes a file that w does not have. One that seems to have none is not asked again.
+func (w *webSeed) lacks(file int) {
+	w.without[file] = true
+	w.dead = w.dead || w.got == 0 && len(w.without) >= min(maxWithout, len(w.s.torrent.Files))
+}

@@ -18,7 +18,7 @@ import (
 type webSeed struct {
 	s     *session
 	src   *webfetch.Source
-	url   string
+	name  string // its URL, or what Spec.Local is: its URL is made up
 	host  string // HOST:PORT of src
 	class atomic.Uint32
 	probe func()        // asks once what it is
@@ -36,7 +36,7 @@ type webSeed struct {
 }
 
 func (w *webSeed) sourceClass() Class { return Class(w.class.Load()) }
-func (w *webSeed) String() string     { return w.url }
+func (w *webSeed) String() string     { return w.name }
 
 // ban leaves a web seed alone for a while that gives wrong content.
 func (w *webSeed) ban(now time.Time) {
@@ -45,6 +45,9 @@ func (w *webSeed) ban(now time.Time) {
 		r.stop()
 	}
 }
+
+// localName is what Spec.Local is called.
+const localName = "this machine"
 
 const (
 	maxWebSeeds = 16
@@ -74,7 +77,11 @@ func (s *session) startWebSeeds(ctx context.Context) {
 			s.log.Warn("web seed left out", "source", url, "err", err)
 			return
 		}
-		w := &webSeed{s: s, src: src, url: url, host: src.Addr(), spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool),
+		name := url
+		if client != nil {
+			name = localName
+		}
+		w := &webSeed{s: s, src: src, name: name, host: src.Addr(), spare: spare, probe: func() {}, runs: make(map[*webRun]struct{}), without: make(map[int]bool),
 			turn: make(chan struct{}, 1)}
 		w.class.Store(uint32(class))
 		s.webs = append(s.webs, w)
@@ -180,7 +187,7 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 		return nil
 	}
 	w.probe()
-	s.log.Debug("a web seed helps", "source", w.url, "pieces", len(ops), "first", ops[0].index, "company", company, "peers", len(s.conns), "since_peers_gave", now.Sub(s.lastPeer))
+	s.log.Debug("a web seed helps", "source", w.name, "pieces", len(ops), "first", ops[0].index, "company", company, "peers", len(s.conns), "since_peers_gave", now.Sub(s.lastPeer))
 	last := ops[len(ops)-1]
 	end := last.offset + last.length
 	if len(ops) == 1 && !w.whole {
@@ -387,12 +394,6 @@ func (s *session) webDone(run *webRun, err error) {
 		w.until = now.Add(min(200*time.Millisecond<<min(w.fails, 8), 30*time.Second))
 		w.fails++
 	}
-	s.t.webError(fmt.Errorf("web seed %s: %w", w.url, err))
-	s.log.Debug("web seed", "source", w.url, "err", err)
-}
-
-// lacks notes a file that w does not have. One that seems to have none is not asked again.
-func (w *webSeed) lacks(file int) {
-	w.without[file] = true
-	w.dead = w.dead || w.got == 0 && len(w.without) >= min(maxWithout, len(w.s.torrent.Files))
+	s.t.webError(fmt.Errorf("web seed %s: %w", w.name, err))
+	s.log.Debug("web seed", "source", w.name, "err", err)
 }
