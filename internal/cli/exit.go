@@ -67,7 +67,7 @@ func failures() []struct {
 		{is(deliver.ErrNoSource), failure{exitNoSource, "no-source", ""}},
 		{is(deliver.ErrDeadline), failure{exitStalled, "deadline", "what is verified is kept: run it again to go on"}},
 		{is(deliver.ErrStalled), failure{exitStalled, "stalled", "what is verified is kept: run it again to go on"}},
-		{is(piece.ErrBadTorrent), failure{exitCorrupt, "bad-torrent", ""}},
+		{is(piece.ErrBadTorrent), failure{exitCorrupt, "bad-torrent", "fetch it again; if it stays so, whoever made it has to make another one"}},
 		{is(piece.ErrCorrupt), failure{exitCorrupt, "corrupt", ""}},
 		{is(context.Canceled), failure{exitInterrupted, "interrupted", ""}},
 		{is(release.ErrPublished), failure{exitLocal, "published", ""}},

@@ -40,7 +40,7 @@ func TestExplain(t *testing.T) {
 		{"usage", usagef("do this", "wrong"), 2, "usage", "do this"},
 		{"source", &deliver.Error{Kind: deliver.ErrSource, Message: "no", Hint: "magnet"}, 2, "source", "magnet"},
 		{"no source", &deliver.Error{Kind: deliver.ErrNoSource, Message: "no"}, 3, "no-source", ""},
-		{"bad torrent", fmt.Errorf("x: %w", piece.ErrBadTorrent), 4, "bad-torrent", ""},
+		{"bad torrent", fmt.Errorf("x: %w", piece.ErrBadTorrent), 4, "bad-torrent", "fetch it again"},
 		{"corrupt", fmt.Errorf("x: %w", piece.ErrCorrupt), 4, "corrupt", ""},
 		{"deadline", deliver.ErrDeadline, 6, "deadline", "run it again"},
 		{"stalled", &deliver.Error{Kind: deliver.ErrStalled, Message: "no"}, 6, "stalled", "run it again"},

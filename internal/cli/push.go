@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -92,7 +93,13 @@ func (e *env) push(ctx context.Context, dir, where string) error {
 	case errors.Is(err, release.ErrConflict):
 		return withHint(err, "nothing has changed there, and nothing is lost here: publish into a fresh copy of the origin's repository")
 	case errors.As(err, &refused) && refused.Rule != "":
-		return &release.Refusal{Rule: release.Rule(refused.Rule), Message: refused.Message}
+		r := &release.Refusal{Rule: release.Rule(refused.Rule), Message: refused.Message}
+		if refused.Rule == "token" {
+			r.Hint = "--token-file takes the token that shoal serve was started with there"
+		}
+		return r
+	case refused != nil && (refused.Status == http.StatusNotFound || refused.Status == http.StatusMethodNotAllowed):
+		return withHint(err, "does shoal serve run there on a copy of this repository, with --token-file?")
 	case err != nil:
 		return err
 	}

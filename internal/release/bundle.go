@@ -162,7 +162,9 @@ func OpenBundle(path string) (*Bundle, error) {
 		if errors.As(err, &r) {
 			return nil, err
 		}
-		return nil, refuse(RuleMalformed, "%s is not a bundle, or not all of one: %v", path, err)
+		r = refuse(RuleMalformed, "%s is not a bundle, or not all of one: %v", path, err)
+		r.Hint = "copy it again, and compare its size with that of the original"
+		return nil, r
 	}
 	return b, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -76,7 +78,9 @@ func (t *Trust) Channel(ctx context.Context, app, channel string) (*Channel, err
 		return nil, err
 	}
 	if f == nil {
-		return nil, refuse(RuleUnknown, "%s has no channel %s", app, channel)
+		r := refuse(RuleUnknown, "%s has no channel %s", app, channel)
+		r.Hint = t.channelsHint(ctx, app)
+		return nil, r
 	}
 	b, err := t.target(ctx, path, f, maxDocument, "channel-"+app+"-"+channel+".json")
 	if err != nil {
@@ -90,6 +94,30 @@ func (t *Trust) Channel(ctx context.Context, app, channel string) (*Channel, err
 		return nil, refuse(RuleMismatch, "the document of %s:%s is signed for %s:%s", app, channel, c.App, c.Channel)
 	}
 	return c, nil
+}
+
+// channelsHint names the channels that an app has, as far as they fit a line.
+func (t *Trust) channelsHint(ctx context.Context, app string) string {
+	const most = 10
+	m, err := t.targets(ctx, appRole(app), roleTargets)
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for path := range m.Signed.Targets {
+		if of, channel, ok := parseChannelPath(path); ok && of == app {
+			names = append(names, channel)
+		}
+	}
+	if len(names) == 0 {
+		return "it has none: APP@VERSION names a version"
+	}
+	slices.Sort(names)
+	more := ""
+	if len(names) > most {
+		names, more = names[:most], ", …"
+	}
+	return "there is " + strings.Join(names, ", ") + more
 }
 
 // Found is a release that is trusted.

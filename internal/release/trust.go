@@ -100,13 +100,13 @@ func NewTrust(ctx context.Context, c TrustConfig) (*Trust, error) {
 	}
 	if pinned == nil {
 		if !c.FirstUse {
-			r := refuse(RuleUnpinned, "nothing is known yet about who signs the releases of %s", c.Name)
+			r := refuse(RuleUnpinned, "nothing is known yet about who signs the releases of %s", c.called())
 			r.Hint = "pin its root with --root root.json, or take the one it has now with --trust-on-first-use"
 			return nil, r
 		}
 		b, err := readFile(ctx, c.Files, metaName(roleRoot, 1), maxRoot)
 		if errors.Is(err, ErrAbsent) {
-			return nil, fmt.Errorf("%s is not a repository of releases: %w", c.Name, ErrAbsent)
+			return nil, fmt.Errorf("%s is not a repository of releases: %w", c.called(), ErrAbsent)
 		}
 		if err != nil {
 			return nil, err
@@ -117,6 +117,14 @@ func NewTrust(ctx context.Context, c TrustConfig) (*Trust, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// called is what the user knows the repository by. A bundle has no name, but says which repository it comes from.
+func (c *TrustConfig) called() string {
+	if c.Name == "" && c.ID != "" {
+		return "repository " + c.ID
+	}
+	return c.Name
 }
 
 // remembers is the root that is pinned for c.Name or, if nothing is called so, for c.ID; nil if there is none.
@@ -142,7 +150,11 @@ func remembers(c TrustConfig) ([]byte, error) {
 func (t *Trust) pin(root []byte) error {
 	m, err := parseMeta[metadata.RootType](root, maxRoot)
 	if err != nil {
-		return refused("root", err)
+		err := refused("root", err)
+		if r, ok := errors.AsType[*Refusal](err); ok && t.cfg.Root != nil && r.Hint == "" {
+			r.Hint = "a repository's root.json is expected: its publisher has it beside shoal.json"
+		}
+		return err
 	}
 	if t.extra, err = extraOf(m); err != nil {
 		return refused("root", err)
