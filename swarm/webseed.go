@@ -29,6 +29,7 @@ type webSeed struct {
 	runs    map[*webRun]struct{} // under way
 	got     int64                // bytes it brought
 	until   time.Time            // not asked before
+	banned  time.Time            // until then because it gave wrong content
 	fails   int                  // in a row
 	without map[int]bool         // files that it does not have, or not as the torrent has them
 	whole   bool                 // it ignores ranges: whole files from the front, one at a time
@@ -37,14 +38,6 @@ type webSeed struct {
 
 func (w *webSeed) sourceClass() Class { return Class(w.class.Load()) }
 func (w *webSeed) String() string     { return w.name }
-
-// ban leaves a web seed alone for a while that gives wrong content.
-func (w *webSeed) ban(now time.Time) {
-	w.until = now.Add(banTime)
-	for r := range w.runs {
-		r.stop()
-	}
-}
 
 // localName is what Spec.Local is called.
 const localName = "this machine"
@@ -210,9 +203,10 @@ func (s *session) otherDoor(w *webSeed) bool {
 	return e != nil && (e.dialing || e.conn) && !slices.ContainsFunc(s.conns, func(c *conn) bool { return s.book.pinned[c.pin] == e && c.introduced && (c.met || !c.ext) })
 }
 
-// spared says whether a web seed is left alone, since one that comes before it does not fail.
+// spared says whether a web seed is left alone, since one that comes before it does not fail, and may have what is missing.
 func (s *session) spared(w *webSeed) bool {
-	return w.spare > 0 && slices.ContainsFunc(s.webs, func(o *webSeed) bool { return o.spare < w.spare && !o.dead && o.fails == 0 })
+	now := s.now()
+	return w.spare > 0 && slices.ContainsFunc(s.webs, func(o *webSeed) bool { return o.spare < w.spare && o.fails == 0 && !o.denies(now) })
 }
 
 // brings notes that a web seed brings content. If it had failed, its spares lose what they were asked for and have not begun: the last spare is the origin, and
