@@ -43,7 +43,7 @@ func TestArchiveThatNobodyGives(t *testing.T) {
 		t.Fatalf("%v, want a patch", given)
 	}
 	origin.Stop()
-	mirror := signedOnly(t, repo)
+	mirror := signedOnly(t, repo, http.StatusNotFound)
 	machine := func(peers ...string) (*swarmtest.Host, *swarmtest.Process) {
 		m := swarmtest.Local(t)
 		args := []string{"get", mirror + "/app:stable", "--root", root, "-o", m.Path("out"), "--stall-timeout", "10m", "--deadline", "1m30s"}
@@ -69,7 +69,8 @@ func TestArchiveThatNobodyGives(t *testing.T) {
 	swarmtest.Same(t, two, m.Path("out", "app-2"))
 }
 
-// The origin has gone, a web server has what is signed, and another one the tree, as the publisher has said: a machine that is new fetches it from there, also where peers are off.
+// The origin has gone, a web server has what is signed and puts off who asks for the rest, and another one has the tree, as the publisher has said: a machine that is new fetches it
+// from there, also where peers are off.
 func TestArchiveThatNobodyGivesBesideAWebSeed(t *testing.T) {
 	t.Parallel()
 	h := swarmtest.Local(t)
@@ -82,7 +83,7 @@ func TestArchiveThatNobodyGivesBesideAWebSeed(t *testing.T) {
 	repo := h.Path("repo")
 	h.Run("init", repo, "--plain-keys").Succeed()
 	h.Run("publish", tree, "--as", "app@1", "--channel", "stable", "--repo", repo, "--web-seed", cdn.URL+"/").Succeed()
-	mirror := signedOnly(t, repo)
+	mirror := signedOnly(t, repo, http.StatusServiceUnavailable)
 	for _, peers := range []string{"site", "off"} {
 		m := swarmtest.Local(t)
 		p := m.Start("get", mirror+"/app:stable", "--root", filepath.Join(repo, "root.json"), "-o", m.Path("out"), "--peers", peers, "--stall-timeout", "10m", "--deadline", "1m30s")
@@ -96,13 +97,13 @@ func TestArchiveThatNobodyGivesBesideAWebSeed(t *testing.T) {
 	}
 }
 
-// signedOnly is a web server that has what is signed in a repository, and no content.
-func signedOnly(t *testing.T, repo string) (url string) {
+// signedOnly is a web server that has what is signed in a repository, and answers with a status to who asks it for content.
+func signedOnly(t *testing.T, repo string, status int) (url string) {
 	t.Helper()
 	signed := http.FileServer(http.Dir(filepath.Join(repo, "public")))
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/content/") {
-			http.NotFound(w, r)
+			w.WriteHeader(status)
 			return
 		}
 		signed.ServeHTTP(w, r)

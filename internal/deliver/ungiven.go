@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,11 @@ const (
 	againTime   = 5 * time.Second
 )
 
-// ungiven watches the fetch of an archive or a patch to its end. It is an error that nobody gives any of it, while somebody has the tree.
+// namedTime is how long peers may still be named, by a tracker, on the LAN or in the DHT, when all web seeds have said for good that they do not have an archive or a patch, or
+// have another one.
+const namedTime = 2 * time.Second
+
+// ungiven watches the fetch of an archive or a patch to its end. It is an error that nobody has it, as far as one can know, or that nobody gives any of it while somebody has the tree.
 func (s *stager) ungiven(ctx context.Context, t *swarm.Transfer) error {
 	var tree *treeSearch
 	forget := func() {
@@ -35,6 +40,7 @@ func (s *stager) ungiven(ctx context.Context, t *swarm.Transfer) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	given, found, came := time.Now(), time.Time{}, int64(0)
+	denied := time.Time{}
 	for {
 		var now time.Time
 		select {
@@ -44,14 +50,21 @@ func (s *stager) ungiven(ctx context.Context, t *swarm.Transfer) error {
 			return nil // why it has failed, if it has, others say
 		case now = <-tick.C:
 		}
+		if _, all := t.Denied(); !all {
+			denied = time.Time{}
+		} else if denied.IsZero() {
+			denied = now
+		}
 		n := sum(t.Stats().From)
 		switch {
+		case !denied.IsZero() && (now.Sub(denied) >= namedTime || !s.mayBeNamed()):
+			return &Error{ErrNoSource, "who was asked does not have it: " + situation(t), ""}
 		case n != came || t.Given():
 			given, found, came = now, time.Time{}, n
 			forget()
 		case tree == nil && now.Sub(given) > ungivenTime:
 			var err error
-			if tree, err = s.searchTree(ctx); err != nil {
+			if tree, err = s.searchTree(ctx, t); err != nil {
 				return err
 			}
 		case tree != nil && found.IsZero() && tree.found():
@@ -63,6 +76,11 @@ func (s *stager) ungiven(ctx context.Context, t *swarm.Transfer) error {
 	}
 }
 
+// mayBeNamed says whether peers may be heard of that nobody has named yet.
+func (s *stager) mayBeNamed() bool {
+	return s.node.Uploads() != swarm.UploadOff && (s.Discovers || len(s.Trackers) > 0)
+}
+
 // treeSearch looks for somebody who has the tree, until its end.
 type treeSearch struct {
 	peers *swarm.Transfer // ends with swarm.ErrNothingSelected once a peer has described it: nothing else of it is fetched; nil: peers are off
@@ -71,7 +89,8 @@ type treeSearch struct {
 	asks  sync.WaitGroup
 }
 
-func (s *stager) searchTree(ctx context.Context) (*treeSearch, error) {
+// searchTree begins it, while an archive or a patch is not given.
+func (s *stager) searchTree(ctx context.Context, ungiven *swarm.Transfer) (*treeSearch, error) {
 	f := new(treeSearch)
 	if s.node.Uploads() != swarm.UploadOff {
 		a := s.Release.Tree()
@@ -85,7 +104,7 @@ func (s *stager) searchTree(ctx context.Context) (*treeSearch, error) {
 		}
 	}
 	ctx, f.stop = context.WithCancel(ctx)
-	f.asks.Go(func() { f.web.Store(s.onWebSeed(ctx)) })
+	f.asks.Go(func() { f.web.Store(s.onWebSeed(ctx, ungiven)) })
 	return f, nil
 }
 
@@ -101,9 +120,9 @@ func (f *treeSearch) end() {
 	}
 }
 
-// onWebSeed waits until a web seed that the publisher has named gives the tree's first byte; false: there is none, or ctx is done. The origin is none of them: what it keeps
-// its budget for is not asked of it another way.
-func (s *stager) onWebSeed(ctx context.Context) bool {
+// onWebSeed waits until a web seed gives the tree's first byte; false: ctx is done. Asked are those that the publisher has named. The origin is none of them: what it keeps
+// its budget for is not asked of it another way. But once all have said of what is not given that they do not have it, it is asked as well.
+func (s *stager) onWebSeed(ctx context.Context, ungiven *swarm.Transfer) bool {
 	again := time.NewTicker(ungivenTime)
 	defer again.Stop()
 	for t := s.survey.tree; ; {
@@ -112,10 +131,10 @@ func (s *stager) onWebSeed(ctx context.Context) bool {
 				t, _ = UnpackMetainfo(packed, s.Release.Tree()) // what is wrong with it is said by who goes that way
 			}
 		}
-		if t != nil && len(t.WebSeeds) == 0 {
-			return false
+		if t != nil && slices.ContainsFunc(t.WebSeeds, func(u string) bool { return s.gives(ctx, t.Info, u, nil) }) {
+			return true
 		}
-		if t != nil && slices.ContainsFunc(t.WebSeeds, func(u string) bool { return gives(ctx, t.Info, u, s.UserAgent) }) {
+		if web, _ := ungiven.Denied(); web && t != nil && s.originGives(ctx, t.Info) {
 			return true
 		}
 		select {
@@ -126,8 +145,18 @@ func (s *stager) onWebSeed(ctx context.Context) bool {
 	}
 }
 
-func gives(ctx context.Context, info *piece.Info, url, agent string) (came bool) {
-	src, err := webfetch.New(webfetch.Config{URL: url, Info: info, UserAgent: agent, Idle: ungivenTime})
+// originGives says whether where the release is from, or an edge of it, gives the tree.
+func (s *stager) originGives(ctx context.Context, info *piece.Info) bool {
+	var local *http.Client
+	if s.Local != nil {
+		local = &http.Client{Transport: s.Local}
+	}
+	return slices.ContainsFunc(s.Origin, func(u string) bool { return s.gives(ctx, info, u, local) }) ||
+		slices.ContainsFunc(slices.Concat(s.WebSeeds, s.Spares), func(u string) bool { return s.gives(ctx, info, u, nil) })
+}
+
+func (s *stager) gives(ctx context.Context, info *piece.Info, url string, client *http.Client) (came bool) {
+	src, err := webfetch.New(webfetch.Config{URL: url, Info: info, UserAgent: s.UserAgent, Client: client, Idle: ungivenTime})
 	if err != nil {
 		return false
 	}
