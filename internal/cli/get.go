@@ -16,6 +16,7 @@ import (
 
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
+	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/swarm"
@@ -106,10 +107,12 @@ func (e *env) get(ctx context.Context, source string) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		if dir, err = os.MkdirTemp(dir, ".shoal-stdout-"); err != nil {
+		temp, err := disk.NewTempDir(dir, ".shoal-stdout-")
+		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer temp.Close()
+		dir = temp.Path
 		// A pipe that breaks is an error to clean up after; the default for stdout is to end at once.
 		broken := make(chan os.Signal, 1)
 		signal.Notify(broken, syscall.SIGPIPE)
@@ -217,7 +220,7 @@ func (e *env) deliver(ctx context.Context, node *daemon.Peer, r deliver.Request,
 	}
 	staged, err := deliver.Stage(ctx, node.Node, r)
 	if err != nil {
-		return interruptible(err, "what is verified is kept: run it again to go on")
+		return interruptible(err, r.Kept())
 	}
 	e.done(staged, r, time.Since(begin))
 	if hold > 0 {

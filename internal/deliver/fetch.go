@@ -167,7 +167,7 @@ func (r *Request) follow(ctx context.Context, t *swarm.Transfer) error {
 				return err
 			}
 		case <-deadline:
-			return unfinished(ErrDeadline, "the deadline passed", t)
+			return r.unfinished(ErrDeadline, "the deadline passed", t)
 		case now := <-tick.C:
 			s := t.Stats()
 			if r.Progress != nil {
@@ -215,12 +215,20 @@ func (r *Request) gaveUp(t *swarm.Transfer, s swarm.Stats) error {
 	if fetched == 0 && s.Connected == 0 {
 		return &Error{ErrNoSource, fmt.Sprintf("nobody has it: no answer in %s; %s", r.Stall, situation(t)), "does the origin run, and is its port reachable? --peer HOST:PORT names one"}
 	}
-	return unfinished(ErrStalled, fmt.Sprintf("no byte came for %s", r.Stall), t)
+	return r.unfinished(ErrStalled, fmt.Sprintf("no byte came for %s", r.Stall), t)
+}
+
+// Kept says what a delivery that ends short leaves behind.
+func (r *Request) Kept() string {
+	if r.Stdout != nil {
+		return "nothing is kept of what waited for stdout: the next run begins anew"
+	}
+	return "what is verified is kept: run it again to go on"
 }
 
 // unfinished says how far a delivery came that ends short, and which pieces nobody has any more.
-func unfinished(kind error, what string, t *swarm.Transfer) error {
-	e := &Error{kind, what + ": " + situation(t), "what is verified is kept: run it again to go on"}
+func (r *Request) unfinished(kind error, what string, t *swarm.Transfer) error {
+	e := &Error{kind, what + ": " + situation(t), r.Kept()}
 	if lost := t.Lost(); len(lost) > 0 {
 		return &LostError{e, lost}
 	}

@@ -1,5 +1,5 @@
 // Package disk keeps state on a local disk without surprises: files that are replaced as a whole or not at all ([WriteFile]), a state directory
-// that one process owns at a time ([LockDir]), room that is asked for before it is needed ([Free], [Reserve], [IsNoSpace]), copies that share
+// that one process owns at a time ([LockDir]), a directory that goes with its process ([TempDir]), room that is asked for before it is needed ([Free], [Reserve], [IsNoSpace]), copies that share
 // blocks where the file system can ([Clone]), and two ways to notice that trust has ended: the machine was restarted since ([BootID]), or a file
 // is no longer the one that was hashed ([Stamp]).
 //
