@@ -53,7 +53,10 @@ func TestPublishedWebSeedDelivers(t *testing.T) {
 	if err := os.WriteFile(one, make([]byte, 300_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h.Run("get", base+"tool:stable", "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("other"), "-o", h.Path("again"), "--stall-timeout", "2s").Fail(exitStalled)
+	failed := h.Run("get", base+"tool:stable", "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("other"), "-o", h.Path("again"), "--stall-timeout", "2s")
+	if hint := failed.Fail(exitStalled).Expect("error").String("hint"); hint != "" {
+		t.Errorf("nothing is kept, and the hint is %q", hint)
+	}
 	if _, err := os.Stat(h.Path("again", "tool.bin")); err == nil {
 		t.Error("changed content has come to its place")
 	}

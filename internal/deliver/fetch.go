@@ -228,7 +228,10 @@ func (r *Request) Kept() string {
 
 // unfinished says how far a delivery came that ends short, and which pieces nobody has any more.
 func (r *Request) unfinished(kind error, what string, t *swarm.Transfer) error {
-	e := &Error{kind, what + ": " + situation(t), r.Kept()}
+	e := &Error{Kind: kind, Message: what + ": " + situation(t)}
+	if t.Stats().Have > 0 {
+		e.Hint = r.Kept()
+	}
 	if lost := t.Lost(); len(lost) > 0 {
 		return &LostError{e, lost}
 	}
