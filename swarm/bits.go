@@ -33,6 +33,16 @@ func (s *bitset) remove(i int) bool {
 	return true
 }
 
+// covers says whether everything that is in o is in s; both are of as many pieces.
+func (s *bitset) covers(o *bitset) bool {
+	for i, b := range o.b {
+		if b&^s.b[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *bitset) full() bool { return s.set == s.n }
 
 func (s *bitset) fill() {

@@ -34,7 +34,7 @@ func (s *session) offer(now time.Time) {
 	s.offeredAt = now
 	n, l := 0, wire.Load{Rate: uint32(s.lines[away].carries())}
 	for c := range s.around() {
-		if !c.introduced || !c.wants || c.choking || c.theirShoal == 0 || now.Sub(c.toldLoad) < offerTime {
+		if !c.introduced || !c.wants || c.choking || c.theirShoal == 0 || now.Sub(c.toldLoad) < offerTime || c.have.covers(&s.have) {
 			continue
 		}
 		c.toldLoad, c.ourLoad = now, l

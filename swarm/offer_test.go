@@ -40,9 +40,15 @@ func TestTheIdleOfACrowdSaySo(t *testing.T) {
 				c.wants = false
 			}
 		}, 0},
+		{"who wanted something has it by now", manySources + 1, func(b *bench, cs []*conn) {
+			for _, c := range cs {
+				c.have.add(0)
+			}
+		}, 0},
 		{"an origin that leases", manySources + 1, func(b *bench, _ []*conn) { b.reveal = newRevealer(2, b.rnd) }, 0},
 	} {
 		b, cs := crowdBench(t, 2, tt.peers)
+		b.have.add(0)
 		for _, c := range cs {
 			c.wants = true
 			c.out.take(0)
