@@ -192,7 +192,7 @@ func (t *Transfer) withdrawn(err error) {
 	t.err, t.gone = fmt.Errorf("%x: %w", t.hashes()[0], err), true
 	t.mu.Unlock()
 	t.leaveFinder()
-	if t.entry != nil {
-		t.entry.Close()
+	if e := t.entry.Load(); e != nil {
+		e.Close()
 	}
 }

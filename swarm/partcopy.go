@@ -22,13 +22,17 @@ func (p *Parts) Copy(ctx context.Context, file int, src *os.File) error {
 	if err != nil {
 		return errors.Join(err, w.abandon())
 	}
-	if keeps { // from a fetch that was stopped: blocks that are shared would take their place
+	if keeps { // from a fetch that was stopped, or a patch: only what is between them is copied
 		h, err := p.store.files.get(file, true)
 		if err != nil {
 			return err
 		}
 		defer p.store.files.put(h)
-		read = p.around(file, h.f, src)
+		w.touched = length
+		if err := p.fill(ctx, file, h.f, src); err != nil {
+			return errors.Join(err, w.abandon())
+		}
+		read, w.written = h.f.ReadAt, length
 	} else if !p.copies.Load() {
 		st, err := src.Stat()
 		if err != nil {
@@ -93,15 +97,33 @@ func (p *Parts) isSuspect(i int) bool {
 	return p.suspect.remove(i)
 }
 
-// around reads a file from its part where pieces of it are here, and from src between them.
-func (p *Parts) around(file int, part, src *os.File) func(b []byte, off int64) (int, error) {
+// fill copies those pieces of a file from src to its part that are not here. That src ends before or cannot be read is no error: what is right of it is found out.
+func (p *Parts) fill(ctx context.Context, file int, part, src *os.File) error {
 	info := p.store.info
-	first, _ := info.FilePieces(file)
-	return func(b []byte, off int64) (int, error) {
-		n := min(int64(len(b)), info.PieceLength-off%info.PieceLength)
-		if p.HasPiece(first + int(off/info.PieceLength)) {
-			return part.ReadAt(b[:n], off)
-		}
-		return src.ReadAt(b[:n], off)
+	length := info.Files[file].Length
+	st, err := src.Stat()
+	if err != nil {
+		return nil
 	}
+	length = min(length, st.Size())
+	first, end := info.FilePieces(file)
+	for i := first; i < end; {
+		if p.HasPiece(i) {
+			i++
+			continue
+		}
+		from := i
+		for i < end && !p.HasPiece(i) {
+			i++
+		}
+		off := int64(from-first) * info.PieceLength
+		n := min(int64(i-first)*info.PieceLength, length) - off
+		if n <= 0 {
+			return nil
+		}
+		if _, err := disk.Clone(ctx, part, src, off, off, n); disk.IsNoSpace(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
 }

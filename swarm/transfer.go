@@ -17,11 +17,11 @@ import (
 type Transfer struct {
 	node   *Node
 	spec   Spec
-	id     atomic.Pointer[infoHashes] // a magnet learns the other half of a hybrid
-	entry  *announce.Entry
-	known  chan struct{} // closed when the metadata is known
-	done   chan struct{} // closed when everything wanted is verified and in place, or when it failed
-	ended  chan struct{} // closed by Close
+	id     atomic.Pointer[infoHashes]     // a magnet learns the other half of a hybrid
+	entry  atomic.Pointer[announce.Entry] // a peer may come before it is there
+	known  chan struct{}                  // closed when the metadata is known
+	done   chan struct{}                  // closed when everything wanted is verified and in place, or when it failed
+	ended  chan struct{}                  // closed by Close
 	closed sync.Once
 
 	mu      sync.Mutex
@@ -74,7 +74,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		t.finish(nil)
 	}
 	if len(spec.Trackers) > 0 && n.cfg.Upload != UploadOff {
-		t.entry = n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found})
+		t.entry.Store(n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found}))
 	}
 	t.announceLAN()
 	t.find()
@@ -202,8 +202,8 @@ func (t *Transfer) finish(err error) {
 	}
 	t.over, t.err = true, err
 	close(t.done)
-	if err == nil && t.spec.Content == "" && t.entry != nil {
-		t.entry.Completed()
+	if e := t.entry.Load(); e != nil && err == nil && t.spec.Content == "" {
+		e.Completed()
 	}
 }
 
@@ -252,10 +252,11 @@ func (t *Transfer) WebSeedErr() error {
 
 // Trackers says how the trackers answered.
 func (t *Transfer) Trackers() []announce.TrackerStatus {
-	if t.entry == nil {
+	e := t.entry.Load()
+	if e == nil {
 		return nil
 	}
-	return t.entry.Status()
+	return e.Status()
 }
 
 // AddPeers adds addresses to dial.
@@ -276,8 +277,8 @@ func (t *Transfer) Close() error {
 		close(t.ended)
 		t.leaveLAN()
 		t.leaveFinder()
-		if t.entry != nil {
-			t.entry.Close()
+		if e := t.entry.Load(); e != nil {
+			e.Close()
 		}
 		n := t.node
 		n.mu.Lock()

@@ -228,7 +228,7 @@ func (s *session) brings(w *webSeed) {
 
 // peersMayCome says whether there is anybody who could know a peer.
 func (s *session) peersMayCome() bool {
-	return s.t.node.cfg.Upload != UploadOff && (s.t.entry != nil || len(s.book.pinned)+len(s.book.known) > 0)
+	return s.t.node.cfg.Upload != UploadOff && (s.t.entry.Load() != nil || len(s.book.pinned)+len(s.book.known) > 0)
 }
 
 // mayWeb says whether w can be asked for piece p.
