@@ -140,7 +140,7 @@ func (e *Edge) fetch(ctx context.Context, c *content) error {
 	if err := e.shelf.describe(c.key, t); err != nil {
 		return err
 	}
-	if err := e.shelf.doubt(c.key); err != nil { // its files change from here on
+	if err := e.shelf.doubt(c.key, e.shelf.written(c.key)); err != nil { // its files change from here on
 		return err
 	}
 	for stalled := false; ; {

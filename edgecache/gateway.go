@@ -263,7 +263,10 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 
 // serveWhole serves a file of a content that is whole. gone says that the file is not what was verified any more, and nothing was answered.
 func (e *Edge) serveWhole(out *counted, r *http.Request, c *content, file string) (gone bool) {
-	if err := e.openWeb(c); err != nil {
+	switch err := e.openWeb(c); {
+	case errors.Is(err, errReplaced):
+		return true
+	case err != nil:
 		busy(out, "cannot be read")
 		return false
 	}

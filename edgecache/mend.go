@@ -20,37 +20,62 @@ func (e *Edge) mend(key string, seen *content, wrong bool) {
 	}
 	e.mu.Lock()
 	c := e.contents[key]
+	e.mu.Unlock()
 	if seen != nil && seen != c {
-		e.mu.Unlock()
 		return
 	}
-	delete(e.contents, key)
-	e.mu.Unlock()
 	if c != nil {
-		if t, _, _ := c.state(); t != nil {
+		t, whole, _ := c.state()
+		if !whole {
+			return // it is being read or fetched, and looked at again when it is whole
+		}
+		if t != nil {
 			t.Close()
 		}
 	}
-	e.shut(key)
-	if !wrong {
-		e.shelf.suspect(key)
-		e.want(e.knownAs(key, h), false)
+	k, _, _ := e.find(key)
+	if wrong {
+		e.clearAway(key)
+	} else {
+		k = e.knownAs(key, h)
+	}
+	written := e.shelf.written(key)
+	// At once: what is begun while the shelf takes it for whole is not read; and until another content has its place, those who ask find this one, and wait here.
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.contents[key] != c {
+		return // somebody has begun with it, or it is gone
+	}
+	delete(e.contents, key)
+	e.close(key)
+	if wrong {
+		e.doubt(key, written)
+	} else {
+		e.shelf.suspect(key, written)
+	}
+	if k == nil {
+		defer e.nudge()
 		return
 	}
-	e.condemn(key)
-	if k, _, _ := e.find(key); k != nil {
-		e.want(k, false)
-	} else {
-		e.nudge()
-	}
+	c = newContent(k)
+	e.contents[key] = c
+	e.start(c)
 }
 
 // condemn notes that a content was read and is not what it was. Its files stay: what is right in them is not fetched again.
 func (e *Edge) condemn(key string) {
+	e.clearAway(key)
+	e.doubt(key, e.shelf.written(key))
+}
+
+func (e *Edge) clearAway(key string) {
 	if err := e.clearWay(key); err != nil {
 		e.cfg.Log.Warn("mending a content", "infohash", key, "err", err)
 	}
-	if err := e.shelf.doubt(key); err != nil {
+}
+
+func (e *Edge) doubt(key string, written int64) {
+	if err := e.shelf.doubt(key, written); err != nil {
 		e.cfg.Log.Error("a content that has changed cannot be taken back", "infohash", key, "err", err)
 	}
 	e.count.mended.Add(1)

@@ -261,9 +261,8 @@ func (s *shelf) keepFile(key string, b []byte, now time.Time) error {
 	return nil
 }
 
-// suspect takes back that a content is whole until its files were read. Its record stays, which after a restart as well says what they do not look like any more.
-func (s *shelf) suspect(key string) {
-	written := s.written(key)
+// suspect takes back that a content, of which so much is written, is whole until its files were read. Its record stays, which after a restart as well says what they do not look like any more.
+func (s *shelf) suspect(key string, written int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.held[key]; h != nil {
@@ -272,8 +271,7 @@ func (s *shelf) suspect(key string) {
 }
 
 // doubt takes back for good that a content is whole: some of its files have changed.
-func (s *shelf) doubt(key string) error {
-	written := s.written(key)
+func (s *shelf) doubt(key string, written int64) error {
 	s.mu.Lock()
 	if h := s.held[key]; h != nil {
 		h.whole, h.suspect, h.written = false, false, min(h.cost, written)

@@ -245,7 +245,7 @@ func TestShelfNoticesChange(t *testing.T) {
 	if err := s.unchanged(key); !errors.Is(err, errChanged) {
 		t.Errorf("a file was written to: %v", err)
 	}
-	if err := s.doubt(key); err != nil {
+	if err := s.doubt(key, s.written(key)); err != nil {
 		t.Fatal(err)
 	}
 	s, err := openShelf(dir, 10<<20, 0)

@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -14,14 +15,20 @@ import (
 // maxOpened is how many contents HTTP has their lists of files in memory for.
 const maxOpened = 256
 
+// errReplaced says that another content has a content's place.
+var errReplaced = errors.New("another one has its place")
+
 // openWeb has a whole content served over HTTP.
 func (e *Edge) openWeb(c *content) error {
 	e.mu.Lock()
-	at := slices.Index(e.opened, c.key)
-	if at >= 0 {
+	at, there := slices.Index(e.opened, c.key), e.contents[c.key] == c
+	if there && at >= 0 {
 		e.opened = append(slices.Delete(e.opened, at, at+1), c.key)
 	}
 	e.mu.Unlock()
+	if !there {
+		return errReplaced
+	}
 	if at >= 0 {
 		return nil
 	}
@@ -43,6 +50,9 @@ func (e *Edge) openWeb(c *content) error {
 	w.Gone = func(int, error) { e.spawn(func() { e.mend(c.key, c, false) }) }
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.contents[c.key] != c {
+		return errReplaced
+	}
 	if slices.Contains(e.opened, c.key) {
 		return nil
 	}
@@ -73,6 +83,11 @@ func (c *content) inUse() bool {
 func (e *Edge) shut(key string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.close(key)
+}
+
+// close is shut with e.mu held.
+func (e *Edge) close(key string) {
 	if at := slices.Index(e.opened, key); at >= 0 {
 		e.opened = slices.Delete(e.opened, at, at+1)
 		e.web.Remove(key)
