@@ -47,7 +47,7 @@ func (e *env) older() []string {
 
 // tellUnfit says which of --from is a file, though the release is a directory: nothing is looked for in it.
 func (e *env) tellUnfit(found *deliver.Found) {
-	if found.Release == nil || found.Release.Tree().Name != found.Release.App+"-"+found.Release.Version { // a single file is called what it was
+	if found.Release == nil || !found.Release.IsTree() {
 		return
 	}
 	for _, path := range e.settings.List("from") {

@@ -117,13 +117,13 @@ func (r *Request) placesOf(known map[string]string) (list []string) {
 		if err != nil {
 			return
 		}
-		if info, err := os.Stat(absolute); err != nil || info.IsDir() != r.isTree() || absolute == own && r.isTree() || slices.Contains(list, absolute) {
+		if info, err := os.Stat(absolute); err != nil || info.IsDir() != r.Release.IsTree() || absolute == own && r.Release.IsTree() || slices.Contains(list, absolute) {
 			return
 		}
 		list = append(list, absolute)
 	}
 	for _, dir := range append(slices.Clone(r.From), r.Dir) {
-		if !r.isTree() {
+		if !r.Release.IsTree() {
 			add(dir)
 			add(filepath.Join(dir, tree.Name))
 			if inside, err := os.ReadDir(dir); err == nil && len(inside) == 1 { // whatever it was called
@@ -154,9 +154,6 @@ func (r *Request) placesOf(known map[string]string) (list []string) {
 func quoteGlob(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
-
-// isTree says whether the release is a directory: it is called APP-VERSION then.
-func (r *Request) isTree() bool { return r.Release.Tree().Name == r.Release.App+"-"+r.Release.Version }
 
 // recognize finds the description of what lies at path in the state directory; nil if there is none that fits.
 func (r *Request) recognize(state installed, places map[string]string, path string, patches []release.Artefact) *version {
@@ -200,7 +197,7 @@ func (v *version) look() {
 // examine hashes what lies at path. Under the name that a patch's version had it has that version's info hash, if it is unchanged.
 func (r *Request) examine(ctx context.Context, path string, patches []release.Artefact) (*version, error) {
 	names := []string{filepath.Base(path)}
-	if r.isTree() {
+	if r.Release.IsTree() {
 		names = names[:0]
 		for _, p := range patches {
 			names = append(names, r.Release.App+"-"+p.From)
@@ -242,7 +239,7 @@ func (r *Request) readingAs(what string) func(done, total int64) {
 // version under another name. It is nil if there is none, or little of it is left.
 func (r *Request) changed(ctx context.Context, v *version, patches []release.Artefact) *version {
 	for i := range patches {
-		if p := &patches[i]; p.Kind == "P" && (!r.isTree() || r.Release.App+"-"+p.From == filepath.Base(v.path)) {
+		if p := &patches[i]; p.Kind == "P" && (!r.Release.IsTree() || r.Release.App+"-"+p.From == filepath.Base(v.path)) {
 			if was := r.before(ctx, v, p); was != nil {
 				return was
 			}
@@ -264,7 +261,7 @@ func (r *Request) before(ctx context.Context, v *version, patch *release.Artefac
 	was := &version{info: t.Info, path: v.path}
 	for i := range was.info.Files {
 		j := 0
-		if r.isTree() {
+		if r.Release.IsTree() {
 			j = v.fileAt(was.info, i)
 		}
 		if j >= 0 && v.info.Files[j].Root == was.info.Files[i].Root {

@@ -60,6 +60,9 @@ func (r *Release) Ref() Ref { return Ref{App: r.App, Version: r.Version} }
 // Tree is the artefact of kind T.
 func (r *Release) Tree() *Artefact { return r.artefact("T") }
 
+// IsTree says whether the release is a directory: its tree is called APP-VERSION then, and a single file what it was.
+func (r *Release) IsTree() bool { return r.Tree().Name == r.App+"-"+r.Version }
+
 // Archive is the artefact of kind F, nil if there is none.
 func (r *Release) Archive() *Artefact { return r.artefact("F") }
 

@@ -176,7 +176,7 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 		return nil, &release.Refusal{Rule: release.RuleMismatch, Message: found.Release.Ref().String() + " is another content than it was a moment ago"}
 	}
 	// That a directory is none is told by its description alone, which few of those that are a file need. What is called so is one almost always.
-	if tree := found.Release.Tree().Name; p.File && tree == found.Release.App+"-"+found.Release.Version {
+	if p.File && found.Release.IsTree() {
 		if t, err := deliver.Describe(ctx, found, r.Config.StateDir); err == nil && t.Dir {
 			return nil, notOneFile(t.Info)
 		}
