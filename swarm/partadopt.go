@@ -59,6 +59,11 @@ func (p *Parts) adopt(ctx context.Context, file int, good *bitset) error {
 	if err := p.store.settle(ctx, file, whole, some); err != nil {
 		return err
 	}
+	return p.recordGood(first, end, good)
+}
+
+// recordGood has those of the pieces [first, end) count that were found to be right.
+func (p *Parts) recordGood(first, end int, good *bitset) error {
 	for k := first; k < end; k++ {
 		if good.has(k) {
 			if err := p.record(k, true, true); err != nil {

@@ -31,12 +31,5 @@ func (p *Parts) Describe(ctx context.Context, in *piece.Info) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range pieces {
-		if good.has(k) {
-			if err := p.record(k, true, true); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return p.recordGood(0, info.NumPieces(), &good)
 }
