@@ -36,9 +36,7 @@ func (e *Edge) want(k *known, demand bool) *content {
 	defer e.mu.Unlock()
 	c := e.contents[k.key]
 	if c == nil {
-		c = newContent(k)
-		e.contents[k.key] = c
-		e.start(c)
+		c = e.begin(k)
 	}
 	if demand {
 		c.mu.Lock()
@@ -46,6 +44,14 @@ func (e *Edge) want(k *known, demand bool) *content {
 		c.mu.Unlock()
 		c.pace.Set(0)
 	}
+	return c
+}
+
+// begin has a content brought that nobody has begun with. e.mu is held.
+func (e *Edge) begin(k *known) *content {
+	c := newContent(k)
+	e.contents[k.key] = c
+	e.start(c)
 	return c
 }
 

@@ -33,8 +33,9 @@ func (e *Edge) mend(key string, seen *content, wrong bool) {
 			t.Close()
 		}
 	}
-	k, _, _ := e.find(key)
+	var k *known
 	if wrong {
+		k, _, _ = e.find(key)
 		e.clearAway(key)
 	} else {
 		k = e.knownAs(key, h)
@@ -54,12 +55,10 @@ func (e *Edge) mend(key string, seen *content, wrong bool) {
 		e.shelf.suspect(key, written)
 	}
 	if k == nil {
-		defer e.nudge()
+		e.nudge()
 		return
 	}
-	c = newContent(k)
-	e.contents[key] = c
-	e.start(c)
+	e.begin(k)
 }
 
 // condemn notes that a content was read and is not what it was. Its files stay: what is right in them is not fetched again.
