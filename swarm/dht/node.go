@@ -223,8 +223,7 @@ func (n *Node) ask(ctx context.Context, to contact, m message, done chan<- resul
 func (n *Node) expire(ctx context.Context) {
 	tick := time.NewTicker(expireTime)
 	defer tick.Stop()
-	clean := time.NewTicker(cleanTime)
-	defer clean.Stop()
+	cleaned := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -234,9 +233,11 @@ func (n *Node) expire(ctx context.Context) {
 				n.nets[familyOf(c.addr.Addr())].failed(c.contact)
 				c.finish(result{contact: c.contact})
 			}
-		case now := <-clean.C:
-			n.peers.expire(now)
-			n.items.expire(now)
+			if now.Sub(cleaned) >= cleanTime {
+				cleaned = now
+				n.peers.expire(now)
+				n.items.expire(now)
+			}
 		}
 	}
 }
