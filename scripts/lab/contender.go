@@ -33,6 +33,7 @@ type program struct {
 func programs() map[string]program {
 	return map[string]program{
 		"shoal":        {origin: serveShoal, machine: getShoal, torrent: true},
+		"shoal-v1":     {origin: serveShoal, machine: getShoal, torrent: true},
 		"edge":         {origin: serveEdge, torrent: true},
 		"aria2":        {origin: seedAria2, machine: getAria2, torrent: true, needs: []string{"aria2c"}},
 		"libtorrent":   {origin: seedLibtorrent, machine: getLibtorrent, torrent: true, needs: []string{python}},
@@ -71,7 +72,7 @@ func parseContender(text string) (c contender, err error) {
 	all := programs()
 	for _, name := range append([]string{origin}, c.machines...) {
 		if _, ok := all[name]; !ok {
-			return c, fmt.Errorf("contender %s: no program %q: there are shoal, edge, aria2, libtorrent, transmission, http, http-sha256 and floor", text, name)
+			return c, fmt.Errorf("contender %s: no program %q: there are shoal, shoal-v1, edge, aria2, libtorrent, transmission, http, http-sha256 and floor", text, name)
 		}
 	}
 	for _, name := range c.machines {
@@ -98,7 +99,7 @@ func parseContender(text string) (c contender, err error) {
 func (c contender) programs() []string { return append([]string{c.origin}, c.machines...) }
 
 // byTracker says whether the origin is a seed of a .torrent that the lab makes, with a tracker of its own. Shoal
-// serves as an origin, unless Transmission is among the machines: it refuses hybrids.
+// serves as an origin, unless it is to have the others' .torrent, or Transmission is among the machines: it refuses hybrids.
 func (c contender) byTracker() bool {
 	switch c.origin {
 	case "shoal":

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -22,7 +23,9 @@ func judge(g goal, all []summary, results []*result) (missed int) {
 		y := &all[i]
 		if y.Contender == g.Of {
 			y.alone(g, results)
-			for _, v := range g.Versus {
+		}
+		for _, v := range g.Versus {
+			if y.Contender == cmp.Or(v.Of, g.Of) {
 				y.versus(v, results)
 			}
 		}

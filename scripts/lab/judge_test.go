@@ -18,18 +18,19 @@ func summaries(s *scenario, results []*result) (all []summary) {
 func TestGoals(t *testing.T) {
 	s := &scenario{Size: 1000, Goal: goal{Of: "shoal", Ratio: 1.1, Origin: 1.03, Versus: []versus{
 		{Contender: "aria2", Makespan: 0.5, Either: true}, {Contender: "floor", Makespan: 1.5, Either: true}, {Contender: "absent", Makespan: 0.1},
+		{Contender: "aria2", Of: "floor", Makespan: 0.6},
 	}}}
 	results := []*result{round2("shoal", 12), round2("aria2", 20), round2("floor", 10)}
 	all := summaries(s, results)
-	// The ratio is missed; one of the two comparisons is enough.
+	// The ratio is missed; one of the two comparisons is enough, and what is compared of another holds.
 	if missed := judge(s.Goal, all, results); missed != 1 {
 		t.Errorf("missed %d goals, want 1: %+v", missed, all[0].Goals)
 	}
 	if n := len(all[0].Goals); n != 4 {
 		t.Errorf("%d goals are judged, want 4, not that against who does not take part", n)
 	}
-	if len(all[1].Goals) != 0 {
-		t.Errorf("aria2 is judged: %+v", all[1].Goals)
+	if len(all[1].Goals) != 0 || len(all[2].Goals) != 1 || !all[2].Goals[0].Reached {
+		t.Errorf("aria2 is judged, or floor is not by aria2 alone: %+v, %+v", all[1].Goals, all[2].Goals)
 	}
 	// A machine that did not finish misses everything.
 	results[0].Verified = 1

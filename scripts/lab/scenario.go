@@ -95,6 +95,7 @@ type goal struct {
 
 // versus compares with another contender of the same run.
 type versus struct {
+	Of        string  `toml:"of"` // what is compared with it; "": what the goals are for
 	Contender string  `toml:"contender"`
 	Makespan  float64 `toml:"makespan"` // at most so many times the other's
 	CPU       float64 `toml:"cpu"`      // per machine

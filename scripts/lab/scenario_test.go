@@ -94,6 +94,9 @@ func TestContenders(t *testing.T) {
 	if err != nil || len(c.machines) != 2 || c.pieceLength != 256<<10 || c.origin != "shoal" || c.byTracker() {
 		t.Errorf("shoal+aria2@256Ki: %+v, %v", c, err)
 	}
+	if c, err := parseContender("shoal-v1"); err != nil || !c.byTracker() {
+		t.Errorf("shoal-v1, which is to have the .torrent of the others: %+v, %v", c, err)
+	}
 	for _, bad := range []string{"", "emule", "aria2@", "aria2@100Ki", "aria2+", "aria2>http", "floor>shoal", "http>floor", "edge"} {
 		if _, err := parseContender(bad); err == nil {
 			t.Errorf("contender %q is accepted", bad)
