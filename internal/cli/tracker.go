@@ -20,7 +20,7 @@ func trackerCommand() *command {
 		long: "A tracker tells machines that want the same content of each other; it has none itself. Say which\n" +
 			"content: --allow FILE has one info hash in hex a line and is read again when it changes; --open is any.\n" +
 			"With --tokens FILE only who announces to /TOKEN/announce is served, with a token of that file.\n" +
-			"It keeps its peers in the state directory when it is stopped, and trackers with the same --redis share theirs.",
+			"It keeps its peers in the state directory, renewed each minute and when it is stopped, and trackers with the same --redis share theirs.",
 		examples: []string{
 			"shoal tracker --open",
 			"shoal tracker --allow hashes.txt --listen :6969",
@@ -59,7 +59,7 @@ func (e *env) track(ctx context.Context) error {
 	}
 	s, err := daemon.NewServer(ctx, config)
 	if config.StateDir != "" && !e.settings.given("state-dir") && (errors.Is(err, disk.ErrHeld) || errors.Is(err, fs.ErrPermission)) {
-		e.report.Notice("peers are not kept when the tracker is stopped: %v; choose another --state-dir", err)
+		e.report.Notice("peers are not kept for the next start: %v; choose another --state-dir", err)
 		config.StateDir = ""
 		s, err = daemon.NewServer(ctx, config)
 	}

@@ -249,8 +249,9 @@ func (s *Server) Close() {
 // Run serves until ctx is done.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
-	if s.tracker != nil && s.cfg.StateDir != "" {
-		defer s.savePeers()
+	keepsPeers := s.tracker != nil && s.cfg.StateDir != ""
+	if keepsPeers {
+		defer s.savePeers() // when everything has stopped
 	}
 	if s.edge != nil { // responses that are under way end first
 		var stop context.CancelFunc
@@ -267,6 +268,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.tracker != nil {
 		h.Tracker, h.Warm, h.Quick = s.tracker.HandleUDP, s.tracker.WarmUDP, s.tracker.HandleHTTP
 		g.Go(func() error { return s.tracker.Run(ctx) })
+		if keepsPeers {
+			g.Go(func() error { s.keepPeers(ctx, peersTime); return nil })
+		}
 	} else if s.edge != nil {
 		h.Quick = s.edge.Quick
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"shoal/internal/swarmtest"
+	"shoal/tracker"
 )
 
 func announceQuery(n int, more string) string {
@@ -188,6 +189,32 @@ func TestTrackerKeepsItsPeersOverARestart(t *testing.T) {
 		t.Fatalf("a damaged snapshot keeps the tracker from starting: %v", err)
 	}
 	s.Close()
+}
+
+func TestTrackerKeepsItsPeersOverAKill(t *testing.T) {
+	cfg := ServeConfig{Listen: "127.0.0.1:0", Tracker: true, Open: true, StateDir: t.TempDir()}
+	s := runServer(t, cfg)
+	var wg sync.WaitGroup
+	t.Cleanup(wg.Wait) // t.Context() is done by then
+	wg.Go(func() { s.keepPeers(t.Context(), 10*time.Millisecond) })
+	for n := range 3 {
+		getBody(t, http.DefaultClient, fmt.Sprintf("http://%s/announce?%s", s.Addr(), announceQuery(n, "")))
+	}
+	restored := func() int {
+		f, err := os.Open(filepath.Join(cfg.StateDir, peersName))
+		if err != nil {
+			return 0
+		}
+		defer f.Close()
+		other := tracker.New(tracker.Config{})
+		if err := other.Restore(f); err != nil {
+			t.Fatal(err)
+		}
+		return other.Stats().Peers
+	}
+	for restored() != 3 { // or the test's time is over
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // Every metric has a sentence and a kind, and no other lines are there.
