@@ -131,10 +131,13 @@ func TestUploadOrder(t *testing.T) {
 	in := []upRank{ // as they are to be served
 		{late: true, held: 9, got: 9, at: 9},
 		{next: true, held: 9, got: 9, at: 9},
+		{held: 0, gift: 1, got: 9, at: 9},
 		{held: 0, wait: 2, got: 9, at: 8},
 		{held: 0, got: 5, at: 4},
 		{held: 0, got: 5, at: 7},
 		{held: 0, got: 6, at: 1},
+		{held: 0, gift: -1, wait: 3, at: 2},
+		{held: 2, gift: 1, got: 7, at: 3},
 		{held: 2, got: 0, at: 5},
 		{held: 1, got: 1, at: 6},
 		{held: 2, got: 1, at: 0},

@@ -113,6 +113,8 @@ type conn struct {
 	allowed     map[int]bool           // pieces that we may ask for while choked
 	rateDown    float64                // bytes per second
 	recvMark    int64
+	giving      float64 // rateDown over some seconds
+	standing    int8    // 1: it gives us much more than others do, -1: much less
 	idle        idleTimes
 
 	// What it asks of us.

@@ -74,4 +74,5 @@ func (s *session) meterTick(now time.Time) {
 			s.acrossRate += p.rateDown
 		}
 	}
+	s.compareGivers()
 }

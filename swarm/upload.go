@@ -180,14 +180,16 @@ func (c *conn) weight() int64 {
 }
 
 // upRank orders requests: those of peers that have waited too long, and before them the rest of a piece where it is to
-// be given in one go, if that does not take long in a crowd, else after them; then pieces that nobody has yet, of the peer that
-// has waited longest, then the peer that got least of late, then the piece that fewest have, then the oldest. Rare
-// pieces first whoever asks for them would starve who has most of it for the sake of those who come late.
+// be given in one go, if that does not take long in a crowd, else after them; then pieces that nobody has yet, then what few
+// have to peers that give much, then what nobody has to the peer that has waited longest, then the peer that got least of
+// late, then the piece that fewest have, then the oldest. Rare pieces first whoever asks for them would starve who has most
+// of it for the sake of those who come late.
 type upRank struct {
 	late bool
 	next bool // of the piece that the peer was given something of just now
 	held int32
-	wait int // tenths of a second that the peer has got nothing, where it asks for a piece that nobody else has
+	gift int8 // the standing of the peer, where few have the piece
+	wait int  // tenths of a second that the peer has got nothing, where it asks for a piece that nobody else has
 	got  int64
 	at   int64
 }
@@ -201,6 +203,9 @@ func (a upRank) before(b upRank) bool {
 	}
 	if (a.held == 0) != (b.held == 0) {
 		return a.held == 0
+	}
+	if a.gift != b.gift {
+		return a.gift > b.gift
 	}
 	if a.wait != b.wait {
 		return a.wait > b.wait
@@ -233,6 +238,9 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 		}
 		if k.held > 0 {
 			k.wait = 0
+		}
+		if few(k.held, len(s.conns)) {
+			k.gift = c.standing
 		}
 		if i == 0 || k.held < rank.held {
 			best, rank = i, k

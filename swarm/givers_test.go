@@ -1,0 +1,68 @@
+package swarm
+
+import (
+	"slices"
+	"testing"
+)
+
+// Of what few have the peer gets a copy first that gives most; what many have goes out
+// to who has got least, as ever.
+func TestWhoGivesMostIsGivenFirstWhatFewHave(t *testing.T) {
+	const peers = 8
+	for _, tt := range []struct {
+		name  string
+		holds int // how many peers have the piece
+		set   func(b *bench)
+		want  int
+	}{
+		{"few have it", 1, func(*bench) {}, 1},
+		{"many have it", peers / fewOf, func(*bench) {}, 0},
+		{"neighbours are there", 1, func(b *bench) { b.lan = b.conns[7:] }, 0},
+		{"the one that gives most has everything", 1, func(b *bench) { b.conns[1].seed = true }, 2},
+		{"it is not of our kind", 1, func(b *bench) { b.conns[1].theirShoal = 0 }, 2},
+	} {
+		b, cs := crowdBench(t, 2, peers)
+		b.have.add(0)
+		b.v1ok.add(0)
+		b.pick.avail[0] = int32(tt.holds)
+		tt.set(b)
+		rate := func(c *conn) float64 {
+			switch c {
+			case cs[0]:
+				return 10e3 // the slowest has got least
+			case cs[1]:
+				return 400e3
+			}
+			return 100e3
+		}
+		for range 20 { // seconds
+			for _, c := range cs {
+				c.rateDown = rate(c)
+			}
+			b.compareGivers()
+		}
+		now := b.now()
+		for i, c := range cs {
+			c.served, c.queuedAt, c.lastSent = int64(i), now, now
+			if c == cs[1] {
+				c.served = 100 // and the fastest most
+			}
+			if !c.seed {
+				c.queue = append(c.queue, upRequest{length: 16 << 10, at: int64(i)})
+			}
+		}
+		var first *conn
+		var rank upRank
+		for _, c := range cs {
+			if len(c.queue) == 0 {
+				continue
+			}
+			if _, r := b.nextOf(c, now); first == nil || r.before(rank) {
+				first, rank = c, r
+			}
+		}
+		if first != cs[tt.want] {
+			t.Errorf("%s: %d is given it first, want %d", tt.name, slices.Index(cs, first), tt.want)
+		}
+	}
+}
