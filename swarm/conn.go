@@ -113,8 +113,8 @@ type conn struct {
 	allowed     map[int]bool           // pieces that we may ask for while choked
 	rateDown    float64                // bytes per second
 	recvMark    int64
-	giving      float64 // rateDown over some seconds
-	standing    int8    // 1: it gives us much more than others do, -1: much less
+	giving      giving
+	standing    int8 // 1: it is much faster than others when it is asked, -1: much slower
 	idle        idleTimes
 
 	// What it asks of us.
@@ -389,6 +389,7 @@ func (c *conn) meterTick(d time.Duration) {
 		return 0.6*old + 0.4*now
 	}
 	c.rateDown = ewma(c.rateDown, c.received-c.recvMark)
+	c.giving.gave(c.received - c.recvMark)
 	c.rateUp = ewma(c.rateUp, c.sent-c.sentMark)
 	c.recvMark, c.sentMark = c.received, c.sent
 }

@@ -36,6 +36,7 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
+	s.watchGivers()
 	s.payOwed(now)
 	s.countIdle(now)
 	s.tickRation(now)
