@@ -4,7 +4,7 @@ package swarm
 // one has sent it once; with whom it was by chance, the last pieces lay with machines whose queues were long, while fast
 // ones, which did not have them, had nothing to do. What a peer gives us for the time that it has been asked tells how
 // fast it is, whatever it says of itself. (What it gives in all does not: who is given less has less to give, is taken for
-// slow, and is given less. In some rounds equal machines were told apart so, and took 1.13-1.16 x T_min instead of 1.09.)
+// slow, and is given less. In some rounds equal machines were told apart so, and took 1.12-1.16 x T_min instead of 1.09.)
 
 const (
 	// givingTime is how many seconds of being asked are remembered, about.
@@ -26,33 +26,21 @@ type giving struct {
 // few says whether so many holders of a piece are few among so many peers.
 func few(held int32, peers int) bool { return int(held) < peers/fewOf }
 
-// watchGivers is called each tick.
-func (s *session) watchGivers() {
-	for _, c := range s.conns {
-		if c.asked > 0 {
-			c.giving.ticks++
-		}
-	}
-}
-
 // compareGivers is called each second. Where neighbours are, peers are not compared: they are much faster than others, and
 // what they give crosses no border.
 func (s *session) compareGivers() {
-	var sum float64
-	n := 0
-	for _, c := range s.conns {
-		if c.giving.known() && c.passesOn() {
-			sum += c.giving.rate()
-			n++
-		}
-	}
 	alike := s.complete() || len(s.lan) > 0
+	var sum float64
+	var compared []*conn
 	for _, c := range s.conns {
 		c.standing = 0
-		if alike || !c.passesOn() || !c.giving.known() {
-			continue
+		if !alike && c.passesOn() && c.giving.known() {
+			sum += c.giving.rate()
+			compared = append(compared, c)
 		}
-		switch of := c.giving.rate() * float64(n); {
+	}
+	for _, c := range compared {
+		switch of := c.giving.rate() * float64(len(compared)); {
 		case of > muchFaster*sum:
 			c.standing = 1
 		case of < muchSlower*sum:

@@ -43,12 +43,16 @@ func (c *conn) stood(why IdleCause, d time.Duration) {
 	c.s.t.counts.idle[why].Add(int64(d))
 }
 
-// countIdle looks at each connection once a tick.
+// countIdle looks at each connection once a tick: why it stands still, or that it is asked for something.
 func (s *session) countIdle(now time.Time) {
 	complete := s.complete()
 	for _, c := range s.conns {
-		if !complete && c.asked == 0 {
+		switch {
+		case complete:
+		case c.asked == 0:
 			c.stood(c.whyNotAsked(now), tickTime)
+		default:
+			c.giving.ticks++
 		}
 		if c.wants && !c.choking && len(c.queue) == 0 && c.inflight == 0 {
 			c.stood(IdleUnasked, tickTime)

@@ -36,7 +36,6 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
-	s.watchGivers()
 	s.payOwed(now)
 	s.countIdle(now)
 	s.tickRation(now)

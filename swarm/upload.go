@@ -239,12 +239,12 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 		if k.held > 0 {
 			k.wait = 0
 		}
-		if few(k.held, len(s.conns)) {
-			k.gift = c.standing
-		}
 		if i == 0 || k.held < rank.held {
 			best, rank = i, k
 		}
+	}
+	if few(rank.held, len(s.conns)) {
+		rank.gift = c.standing
 	}
 	return best, rank
 }

@@ -20,7 +20,8 @@ func trackerCommand() *command {
 		long: "A tracker tells machines that want the same content of each other; it has none itself. Say which\n" +
 			"content: --allow FILE has one info hash in hex a line and is read again when it changes; --open is any.\n" +
 			"With --tokens FILE only who announces to /TOKEN/announce is served, with a token of that file.\n" +
-			"It keeps its peers in the state directory, renewed each minute and when it is stopped, and trackers with the same --redis share theirs.",
+			"It keeps its peers in the state directory, renewed each minute and when it is stopped, and trackers\n" +
+			"with the same --redis share theirs.",
 		examples: []string{
 			"shoal tracker --open",
 			"shoal tracker --allow hashes.txt --listen :6969",
