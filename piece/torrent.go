@@ -236,6 +236,12 @@ func (t *Torrent) appendLayers(b []byte) []byte {
 	return b
 }
 
+// MetainfoType is the media type of a .torrent, and MagnetType that of a magnet link.
+const (
+	MetainfoType = "application/x-bittorrent"
+	MagnetType   = "application/x-magnet"
+)
+
 // Magnet is a magnet link (BEP 9) with everything a client needs to begin: both hashes, name, length, trackers and web seeds.
 func (t *Torrent) Magnet() string {
 	var b strings.Builder

@@ -3,6 +3,7 @@ package seeder
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,15 +12,12 @@ import (
 	"shoal/piece"
 )
 
-// metainfoType is the media type of a .torrent.
-const metainfoType = "application/x-bittorrent"
-
 // ServeHTTP serves /NAME.torrent, /NAME (its metainfo, if that is asked for) and what webseed does.
 func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	s.mu.Lock()
 	c := s.byName[name]
-	asked := c != nil && strings.Contains(r.Header.Get("Accept"), metainfoType)
+	asked := c != nil && strings.Contains(r.Header.Get("Accept"), piece.MetainfoType)
 	if base, ok := strings.CutSuffix(name, ".torrent"); ok && c == nil {
 		c = s.byName[base]
 		asked = c != nil
@@ -44,19 +42,32 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "content has changed since it was described", http.StatusGone)
 		return
 	}
-	b, err := s.metainfo(c, r)
+	t, err := s.metainfo(c, r)
 	if err != nil {
 		s.cfg.Log.Error("reading metainfo", "name", c.Name, "err", err)
 		http.Error(w, "metainfo cannot be read", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", metainfoType)
+	w.Header().Set("Vary", "Accept")
+	// Who takes a magnet link, too, has BitTorrent.
+	if strings.Contains(r.Header.Get("Accept"), piece.MagnetType) && r.Method == http.MethodGet && c.Transfer.Refers(t, time.Now()) {
+		w.Header().Set("Content-Type", piece.MagnetType)
+		w.Header().Set("Cache-Control", "no-store") // it is a matter of the moment
+		io.WriteString(w, t.Magnet())
+		return
+	}
+	var b bytes.Buffer
+	if err := t.Write(&b); err != nil {
+		http.Error(w, "metainfo cannot be written", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", piece.MetainfoType)
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.Name+".torrent"))
-	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	w.Header().Set("Content-Length", fmt.Sprint(b.Len()))
 	if r.Method == http.MethodGet {
 		// Who takes less than 16 KiB/s is let go; not every ResponseWriter has deadlines.
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(len(b)>>14)*time.Second))
-		w.Write(b)
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30*time.Second + time.Duration(b.Len()>>14)*time.Second))
+		w.Write(b.Bytes())
 	}
 }
 
@@ -71,7 +82,7 @@ func (s *Seeder) expects(path string) bool {
 
 // metainfo is the .torrent as it is handed out: with the trackers that were configured or, if
 // there are none, the one at the address that the client itself used to reach us.
-func (s *Seeder) metainfo(c *Content, r *http.Request) ([]byte, error) {
+func (s *Seeder) metainfo(c *Content, r *http.Request) (*piece.Torrent, error) {
 	t, err := s.Torrent(c)
 	if err != nil {
 		return nil, err
@@ -82,9 +93,7 @@ func (s *Seeder) metainfo(c *Content, r *http.Request) ([]byte, error) {
 	if len(t.WebSeeds) == 0 && r.Host != "" { // clients that do not derive it
 		t.WebSeeds = []string{"http://" + r.Host + "/content/" + c.Key() + "/"}
 	}
-	var b bytes.Buffer
-	err = t.Write(&b)
-	return b.Bytes(), err
+	return t, nil
 }
 
 // Torrent is a content's description with the configured trackers and web seeds.

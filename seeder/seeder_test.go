@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,7 @@ func TestContentIsDescribedAndServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, accept := range map[string]string{"/my%20release.torrent": "*/*", "/my%20release": metainfoType} {
+	for name, accept := range map[string]string{"/my%20release.torrent": "*/*", "/my%20release": piece.MetainfoType} {
 		code, b := get(t, base+name, accept)
 		if code != http.StatusOK {
 			t.Fatalf("GET %s = %d: %s", name, code, b)
@@ -98,6 +99,43 @@ func TestContentIsDescribedAndServed(t *testing.T) {
 	}
 	if _, err := s.AddPath(context.Background(), tree); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("adding it twice: %v, want ErrNameTaken", err)
+	}
+}
+
+// Of those who can ask peers the first get the description, and others are referred to these.
+func TestOthersAreReferred(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "release")
+	write(t, file, "")
+	if err := os.Truncate(file, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	s, base, _ := start(t, t.TempDir())
+	c, err := s.AddPath(context.Background(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for range 10 {
+		for _, accept := range []string{piece.MetainfoType, piece.MetainfoType + ", " + piece.MagnetType} {
+			code, b := get(t, base+"/release", accept)
+			switch link, err := url.Parse(string(b)); {
+			case code != http.StatusOK:
+				t.Fatalf("%d: %s", code, b)
+			case err == nil && link.Scheme == "magnet":
+				if q := link.Query(); accept == piece.MetainfoType || q.Get("tr") != base+"/announce" || q["xt"][1] != "urn:btmh:1220"+c.Key() {
+					t.Errorf("accepting %s: %s", accept, link)
+				}
+				kinds["referred"]++
+			default:
+				if _, err := piece.Read(bytes.NewReader(b)); err != nil {
+					t.Fatal(err)
+				}
+				kinds[accept]++
+			}
+		}
+	}
+	if kinds["referred"] != 7 || kinds[piece.MetainfoType] != 10 {
+		t.Errorf("of 10 who can ask peers 7 are referred to the first, and of 10 who cannot none: %v", kinds)
 	}
 }
 

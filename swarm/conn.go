@@ -60,6 +60,7 @@ type conn struct {
 	metadataSize            int
 	metadataOwed            int       // pieces of metadata that it was asked for and has not sent
 	metadataAfter           time.Time // it is not asked before then
+	metadataRefused         int       // how often it has said no
 	reqq                    int
 	class                   Class
 	near                    bool // on a network that we are attached to

@@ -1,6 +1,8 @@
 package swarm
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,6 +108,7 @@ func (s *session) hashesRejected(c *conn, h wire.HashSpec) {
 	if out, ok := l.out[h]; ok && out.c == c {
 		delete(l.out, h)
 		l.todo = append(l.todo, h)
+		s.askLayers(s.now())
 	}
 }
 
@@ -148,12 +151,16 @@ func (s *session) tickLayers(now time.Time) {
 	if l.need == nil {
 		s.beginLayers(now)
 	}
+	late := len(l.todo)
 	for h, a := range l.out {
 		if a.c.gone || now.Sub(a.at) > layerTime {
 			delete(l.out, h) // if a late answer comes it is welcome all the same
 			l.todo = append(l.todo, h)
 		}
 	}
+	slices.SortFunc(l.todo[late:], func(a, b wire.HashSpec) int { // not in the map's order, so that simulations are repeatable
+		return cmp.Or(bytes.Compare(a.Root[:], b.Root[:]), cmp.Compare(b.Index, a.Index))
+	})
 	for c := range l.load {
 		if c.gone {
 			delete(l.load, c)
@@ -163,6 +170,7 @@ func (s *session) tickLayers(now time.Time) {
 	s.askLayers(now)
 	if coming := now.Sub(l.begun) < layerGrace || len(l.out) > 0 && now.Sub(l.begun) < 2*layerTime; coming != l.coming {
 		l.coming = coming
+		s.tellDescribed()
 		s.fillAll()
 	}
 }
@@ -189,10 +197,7 @@ func (s *session) beginLayers(now time.Time) {
 // askLayers keeps each peer that can answer busy.
 func (s *session) askLayers(now time.Time) {
 	l := &s.layers
-	for _, c := range s.conns {
-		if !c.v2 || !c.introduced || c.have.set == 0 || now.Before(l.rest[c]) {
-			continue
-		}
+	for _, c := range s.layerers(now) {
 		for i := len(l.todo) - 1; i >= 0 && l.load[c] < layerAsks; i-- {
 			if h := l.todo[i]; c.askHashes(h) {
 				l.todo = slices.Delete(l.todo, i, i+1)
@@ -201,6 +206,24 @@ func (s *session) askLayers(now time.Time) {
 			}
 		}
 	}
+}
+
+// layerers are those who can be asked, origins only where there is nobody else.
+func (s *session) layerers(now time.Time) (list []*conn) {
+	others := 0
+	for c := range s.around() {
+		if !c.v2 || !c.introduced || c.have.set == 0 && !(c.shoal && c.describes()) || now.Before(s.layers.rest[c]) {
+			continue
+		}
+		list = append(list, c)
+		if c.role != RoleOrigin {
+			others++
+		}
+	}
+	if others > 0 {
+		list = slices.DeleteFunc(list, func(c *conn) bool { return c.role == RoleOrigin })
+	}
+	return list
 }
 
 // tookLayer takes hashes of a piece layer that are proven.
@@ -230,6 +253,7 @@ func (s *session) tookLayer(c *conn, h wire.HashSpec, file int, q piece.HashRequ
 		if err := s.torrent.SetLayer(f.file, layer); err != nil {
 			return err
 		}
+		s.tellDescribed()
 		s.fillAll()
 	}
 	s.askLayers(s.now())

@@ -12,8 +12,9 @@ import (
 	"shoal/swarm/wire"
 )
 
-// A magnet's info dict comes from peers (BEP 9). Each of a few peers is asked for all of it, and
-// the first whose copy has the right hash wins: a liar spoils nobody's copy but his own.
+// A magnet's info dict comes from peers (BEP 9). A peer is asked for all of it: a liar spoils nobody's copy but his own.
+// Those of our kind say so when they have others to give it to, and one is asked, and one more each metaStall; of others
+// a few are at once. The first copy with the right hash wins.
 const (
 	metaPeers = 3
 	metaBytes = 24 << 20 // what all of them together may send
@@ -27,6 +28,7 @@ type metaFetch struct {
 	parts [][]byte // nil until received
 	left  int
 	size  int
+	begun time.Time
 	moved time.Time
 }
 
@@ -34,8 +36,9 @@ func (s *session) tickMetadata(now time.Time) {
 	if s.torrent != nil || s.failed != nil {
 		return
 	}
-	active, bytes := 0, 0
+	active, bytes, most := 0, 0, 1
 	for c, f := range s.metas {
+		most = max(most, 1+int(now.Sub(f.begun)/metaStall))
 		switch idle := now.Sub(f.moved); {
 		case idle > metaTime:
 			delete(s.metas, c)
@@ -48,15 +51,15 @@ func (s *session) tickMetadata(now time.Time) {
 			bytes += f.size - f.left*wire.MetadataPiece
 		}
 	}
-	for _, c := range s.conns {
-		if active >= metaPeers {
+	for _, c := range s.describers(now) {
+		if active >= metaPeers || active >= most && c.shoal {
 			return
 		}
-		if s.metas[c] != nil || c.metadataSize == 0 || c.theirMetadata == 0 || now.Before(c.metadataAfter) || bytes > 0 && bytes+c.metadataSize > metaBytes {
+		if bytes > 0 && bytes+c.metadataSize > metaBytes {
 			continue
 		}
 		n := (c.metadataSize + wire.MetadataPiece - 1) / wire.MetadataPiece
-		s.metas[c] = &metaFetch{parts: make([][]byte, n), left: n, size: c.metadataSize, moved: now}
+		s.metas[c] = &metaFetch{parts: make([][]byte, n), left: n, size: c.metadataSize, begun: now, moved: now}
 		active++
 		bytes += c.metadataSize
 		c.metadataOwed += n
@@ -74,9 +77,7 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 	case wire.MetadataRequest:
 		return s.serveMetadata(c, m.Piece)
 	case wire.MetadataReject:
-		delete(s.metas, c)
-		c.metadataAfter = s.now().Add(metaTime)
-		return nil
+		return s.metadataRejected(c)
 	case wire.MetadataData:
 	default:
 		return nil // BEP 9: unknown kinds are for later
@@ -127,11 +128,11 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 		t.announceLAN()
 	}
 	for _, o := range s.conns {
-		s.greet(o) // now we have something to give
 		// Others end a connection on which hashes are asked for if it was not agreed to be of v2.
 		o.v2 = o.v2 || info.HasV2 && o.bit52 && o.shoal
 	}
 	s.learned = true
+	s.tellDescribed()
 	return nil
 }
 
@@ -141,7 +142,7 @@ func (s *session) serveMetadata(c *conn, i int) error {
 		return nil
 	}
 	m := wire.Metadata{Kind: wire.MetadataReject, Piece: i}
-	if s.torrent != nil && i*wire.MetadataPiece < len(s.torrent.Bytes) && c.metadataServed < 4*(1+len(s.torrent.Bytes)/wire.MetadataPiece) {
+	if s.torrent != nil && i*wire.MetadataPiece < len(s.torrent.Bytes) && s.mayDescribe(c, s.now()) && c.metadataServed < 4*(1+len(s.torrent.Bytes)/wire.MetadataPiece) {
 		c.metadataServed++
 		b := s.torrent.Bytes[i*wire.MetadataPiece:]
 		m = wire.Metadata{Kind: wire.MetadataData, Piece: i, Total: len(s.torrent.Bytes), Data: b[:min(len(b), wire.MetadataPiece)]}

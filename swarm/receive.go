@@ -27,8 +27,10 @@ func (s *session) greet(c *conn) {
 	if cfg.Encryption == EncryptionRequire {
 		h.Encrypt = 1
 	}
-	if s.torrent != nil {
+	if s.describes() {
 		h.MetadataSize = len(s.torrent.Bytes)
+	}
+	if s.torrent != nil {
 		if s.t.spec.Content != "" && s.reveal == nil {
 			h.UploadOnly = 1 // BEP 21
 		}
@@ -341,9 +343,11 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 	s.tellNote(c)
 	s.reclassify(c)
 	s.hide(c)
-	if s.torrent == nil {
+	s.countDescribers()
+	switch {
+	case s.torrent == nil:
 		s.tickMetadata(s.now())
-	} else {
+	default:
 		s.fill(c)
 	}
 }

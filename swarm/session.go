@@ -60,6 +60,8 @@ type session struct {
 	reached     reached
 	self        netip.AddrPort // as others see us, if they said
 	metas       map[*conn]*metaFetch
+	describing  map[*conn]time.Time // Shoal peers that are being given the description, and since when
+	described   bool                // peers were told that we have it
 	webs        []*webSeed
 	firstWebs   int       // of them: those that are no spares, which come first
 	reveal      *revealer // nil unless this is an origin that leases
@@ -113,7 +115,7 @@ func newSession(t *Transfer, x *piece.Torrent) *session {
 		t: t, world: w, torrent: x, log: t.node.cfg.Log.With("infohash", fmt.Sprintf("%x", t.hashes()[0][:6])),
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
 		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), blamed: make(map[string]time.Time), extras: make(map[int]*extra),
-		metas: make(map[*conn]*metaFetch), book: newBook(), rnd: w.random(), started: began, lastSync: began,
+		metas: make(map[*conn]*metaFetch), describing: make(map[*conn]time.Time), book: newBook(), rnd: w.random(), started: began, lastSync: began,
 		meter:  meter{lastDown: []reading{{began, t.counts.came()}}},
 		asking: connSet{id: asking}, writing: connSet{id: writing},
 	}
@@ -189,6 +191,7 @@ func (s *session) run(ctx context.Context) {
 		}
 		s.t.counts.peers.Store(0)
 		s.t.counts.seeds.Store(0)
+		s.t.counts.describers.Store(0)
 		s.t.counts.downRate.Store(0)
 		s.t.counts.upRate.Store(0)
 		s.t.forget(s)
@@ -334,6 +337,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if s.fetch != nil {
 		s.tickLayers(s.now())
 	}
+	s.tellDescribed()
 	s.checkDone()
 	if s.failed == nil {
 		s.startWebSeeds(ctx)

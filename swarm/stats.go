@@ -11,6 +11,7 @@ type counts struct {
 	wasted, have     atomic.Int64
 	wanted           atomic.Int64
 	peers, seeds     atomic.Int64
+	describers       atomic.Int64 // peers that have the torrent's description
 	fromWeb          atomic.Int64
 	everConnected    atomic.Int64
 	badBlocks, bans  atomic.Int64

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"shoal/piece"
 	"shoal/swarm/announce"
@@ -24,16 +25,17 @@ type Transfer struct {
 	ended  chan struct{}                  // closed by Close
 	closed sync.Once
 
-	mu      sync.Mutex
-	sess    *session
-	last    *session // sess, or the one before; it may still be closing its files
-	torrent *piece.Torrent
-	err     error
-	over    bool // done is closed
-	gone    bool // Close was called, or the content is not what it was
-	webErr  error
-	peerErr map[string]error // by HOST:PORT, of peers that the user named
-	evicted map[int]struct{} // pieces that were given up; may be nil
+	mu        sync.Mutex
+	sess      *session
+	last      *session // sess, or the one before; it may still be closing its files
+	torrent   *piece.Torrent
+	err       error
+	over      bool // done is closed
+	gone      bool // Close was called, or the content is not what it was
+	webErr    error
+	peerErr   map[string]error // by HOST:PORT, of peers that the user named
+	evicted   map[int]struct{} // pieces that were given up; may be nil
+	described []time.Time      // when the description was last given over HTTP to who could have asked peers
 
 	note        atomic.Pointer[[]byte] // what peers are told
 	stopFinding func()                 // nil: nobody looks

@@ -186,7 +186,7 @@ func (e *env) resolve(ctx context.Context, src deliver.Source, r deliver.Request
 	if src.Signed() {
 		found, err = e.resolveRelease(ctx, src, r.Select == nil && r.Stdout == nil, inSwarm)
 	} else {
-		found, err = deliver.Resolve(ctx, src, deliver.Asking{UserAgent: userAgent(), Patience: r.Stall,
+		found, err = deliver.Resolve(ctx, src, deliver.Asking{UserAgent: userAgent(), Patience: r.Stall, Peers: e.upload() != swarm.UploadOff,
 			Notice: func(text string) { e.report.Notice("%s", text) }})
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {

@@ -16,6 +16,7 @@ type Asking struct {
 	UserAgent string
 	Patience  time.Duration // how long to ask a server again that says it will have it (503 with Retry-After); 0: until ctx ends
 	Notice    func(string)  // told once what is waited for; may be nil
+	Peers     bool          // peers may be asked: a server that many ask for a .torrent may answer who it is about, and leave the rest to them
 }
 
 // A server that says when to come again is believed within these bounds.

@@ -60,6 +60,9 @@ type Request struct {
 // and in place; the transfer goes on seeding until it is closed.
 func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, error) {
 	t, err := r.begin(node)
+	if err == nil && r.Torrent == nil && r.whole != nil {
+		t, err = r.awaitDescription(ctx, node, t)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +71,39 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 		return nil, err
 	}
 	return t, nil
+}
+
+// referredTime is how long peers have to describe the content, when its server has left that to them.
+const referredTime = 3 * time.Second
+
+// awaitDescription waits for peers to describe the content, and asks the server for it when they do not.
+func (r *Request) awaitDescription(ctx context.Context, node *swarm.Node, t *swarm.Transfer) (*swarm.Transfer, error) {
+	patience := time.NewTimer(referredTime)
+	defer patience.Stop()
+	select {
+	case <-t.Known():
+		return t, nil
+	case <-t.Done(): // follow says why
+		return t, nil
+	case <-ctx.Done():
+		return t, nil
+	case <-patience.C:
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !r.Deadline.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, r.Deadline)
+		defer cancel()
+	}
+	f, err := r.whole(ctx)
+	if err != nil { // peers may still do
+		return t, nil
+	}
+	if err := t.Close(); err != nil {
+		return nil, err
+	}
+	r.Torrent = f.Torrent
+	return r.begin(node)
 }
 
 // begin adds the transfer to the node.

@@ -3,6 +3,7 @@ package deliver
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -36,9 +37,10 @@ type Found struct {
 	// Local answers for the Origin of content that lies on this machine, in a repository's directory or in a bundle.
 	Local http.RoundTripper
 
-	reach   func(f *Found, v2 string) // adds how another artefact of the release is got at
-	class   func() swarm.Class        // what it mostly comes from
-	carried bool                      // it comes in a bundle
+	whole   func(ctx context.Context) (*Found, error) // asks for the .torrent where Magnet came in place of it; else nil
+	reach   func(f *Found, v2 string)                 // adds how another artefact of the release is got at
+	class   func() swarm.Class                        // what it mostly comes from
+	carried bool                                      // it comes in a bundle
 	close   func()
 }
 
@@ -79,11 +81,9 @@ func Resolve(ctx context.Context, s Source, a Asking) (*Found, error) {
 	switch s.Kind {
 	case KindMagnet:
 		m := s.Magnet
-		f := &Found{Magnet: m, WebSeeds: m.WebSeeds, Peers: m.Peers}
-		for _, t := range m.Trackers {
-			f.Trackers = append(f.Trackers, []string{t})
-		}
+		f := m.found()
 		var why error
+		a.Peers = false                    // a magnet link is here already
 		for _, u := range m.MetainfoURLs { // a shortcut; peers have the metadata too
 			ask := a.metainfo
 			if len(f.Trackers)+len(f.Peers) > 0 { // then nothing is waited for
@@ -161,27 +161,60 @@ func (m *Magnet) names(t *piece.Torrent) bool {
 // fetched is metainfo from a URL.
 type fetched struct {
 	torrent *piece.Torrent
-	url     *url.URL // after redirects
-	shoal   bool     // a Shoal node serves it
+	magnet  *Magnet                                     // in its place
+	again   func(ctx context.Context) (*fetched, error) // asks for the torrent itself
+	url     *url.URL                                    // after redirects
+	shoal   bool                                        // a Shoal node serves it
 }
 
 // found derives what a Shoal node's address tells: it is a peer at the same port, and a web seed.
 func (x *fetched) found() *Found {
-	f := &Found{Torrent: x.torrent, Trackers: x.torrent.Trackers}
+	var f *Found
+	var key string
+	if m := x.magnet; m != nil {
+		f = m.found()
+		f.whole = func(ctx context.Context) (*Found, error) {
+			y, err := x.again(ctx)
+			if err == nil && !m.names(y.torrent) {
+				err = fmt.Errorf("%s: what the server describes is not what it named: %w", x.url, piece.ErrCorrupt)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return y.found(), nil
+		}
+		key = contentKey(m.V1, m.V2, m.HasV2)
+	} else {
+		f = &Found{Torrent: x.torrent, Trackers: x.torrent.Trackers}
+		key = contentKey(x.torrent.V1, x.torrent.V2, x.torrent.HasV2)
+	}
 	if !x.shoal {
 		return f
 	}
 	if x.url.Scheme == "http" {
-		f.Peers = []string{webfetch.HostPort(x.url)}
-	}
-	key := fmt.Sprintf("%x", x.torrent.V2)
-	if !x.torrent.HasV2 {
-		key = fmt.Sprintf("%x", x.torrent.V1)
+		f.Peers = append(f.Peers, webfetch.HostPort(x.url))
 	}
 	base := *x.url
 	base.RawQuery, base.Fragment, base.RawPath = "", "", ""
 	base.Path = strings.TrimSuffix(path.Dir(base.Path), "/") + "/content/" + key + "/"
 	f.Origin = []string{base.String()}
+	return f
+}
+
+// contentKey is what a Shoal node calls a content in URLs.
+func contentKey(v1 piece.Hash20, v2 piece.Hash32, hasV2 bool) string {
+	if hasV2 {
+		return hex.EncodeToString(v2[:])
+	}
+	return hex.EncodeToString(v1[:])
+}
+
+// found is what a magnet link says.
+func (m *Magnet) found() *Found {
+	f := &Found{Magnet: m, WebSeeds: m.WebSeeds, Peers: m.Peers}
+	for _, t := range m.Trackers {
+		f.Trackers = append(f.Trackers, []string{t})
+	}
 	return f
 }
 
@@ -196,7 +229,10 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 	if err != nil {
 		return nil, &Error{ErrSource, err.Error(), sourceForms}
 	}
-	req.Header.Set("Accept", "application/x-bittorrent")
+	req.Header.Set("Accept", piece.MetainfoType)
+	if proxy, err := http.ProxyFromEnvironment(req); a.Peers && req.URL.Scheme == "http" && proxy == nil && err == nil { // the server is a peer then
+		req.Header.Set("Accept", piece.MetainfoType+", "+piece.MagnetType)
+	}
 	req.Header.Set("User-Agent", a.UserAgent)
 	tr := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
@@ -228,6 +264,9 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 	if t := resp.Header.Get("Content-Type"); strings.HasPrefix(t, "text/html") {
 		return nil, &Error{ErrNoSource, raw + " is a web page and not a .torrent", "give the URL of the .torrent, or of a content beside which one lies"}
 	}
+	if resp.Header.Get("Content-Type") == piece.MagnetType {
+		return a.referred(ctx, x, resp.Body)
+	}
 	body := &io.LimitedReader{R: resp.Body, N: maxTorrentFile + 1}
 	first := make([]byte, 1)
 	if _, err := io.ReadFull(body, first); err != nil {
@@ -243,5 +282,24 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", raw, err)
 	}
+	return x, nil
+}
+
+// referred takes a magnet link that a server gives in place of a .torrent which peers have.
+func (a Asking) referred(ctx context.Context, x *fetched, body io.Reader) (*fetched, error) {
+	all := a
+	all.Peers = false
+	from := x.url.String()
+	if !a.Peers || !x.shoal || x.url.Scheme != "http" { // what was redirected may lead to one that is no peer
+		return all.once(ctx, from)
+	}
+	link, err := io.ReadAll(io.LimitReader(body, maxMagnetBytes))
+	if err == nil {
+		x.magnet, err = ParseMagnet(string(link))
+	}
+	if err != nil || x.magnet.HasItem {
+		return all.once(ctx, from)
+	}
+	x.again = func(ctx context.Context) (*fetched, error) { return all.once(ctx, from) }
 	return x, nil
 }

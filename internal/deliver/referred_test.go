@@ -1,0 +1,125 @@
+package deliver
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"shoal/piece"
+	"shoal/swarm"
+)
+
+// A server may leave the description to peers. When these do not have it, it is asked for all of it.
+func TestReferredToNobody(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte(strings.Repeat("content ", 99_999)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	torrent, _, err := piece.Build(t.Context(), file, piece.BuildConfig{PieceLength: 16 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := http.StripPrefix("/content/"+torrent.Key()+"/", http.FileServer(http.Dir(dir)))
+	var referred, whole, other atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", "Shoal/test")
+		accept := r.Header.Get("Accept")
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/content/"):
+			files.ServeHTTP(w, r)
+		case strings.Contains(accept, piece.MagnetType):
+			referred.Add(1)
+			w.Header().Set("Content-Type", piece.MagnetType)
+			io.WriteString(w, torrent.Magnet())
+		case strings.Contains(accept, piece.MetainfoType):
+			whole.Add(1)
+			w.Header().Set("Content-Type", piece.MetainfoType)
+			torrent.Write(w)
+		default:
+			other.Add(1)
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	src, err := Classify(server.URL + "/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := Resolve(t.Context(), src, Asking{})
+	if err != nil || without.Torrent == nil || referred.Load() != 0 {
+		t.Fatalf("who cannot ask peers got %v, %v, and was referred %d times", without, err, referred.Load())
+	}
+	found, err := Resolve(t.Context(), src, Asking{Peers: true})
+	if err != nil || found.Torrent != nil || found.Magnet == nil || !found.Magnet.names(torrent) {
+		t.Fatalf("got %+v, %v, want a magnet link", found, err)
+	}
+	if want := "/content/" + torrent.Key() + "/"; len(found.Origin) != 1 || !strings.HasSuffix(found.Origin[0], want) || len(found.Peers) != 1 {
+		t.Errorf("origin %v, peers %v, want the server", found.Origin, found.Peers)
+	}
+	node := swarm.New(swarm.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); node.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	whole.Store(0)
+	out := t.TempDir()
+	tr, err := Fetch(t.Context(), node, Request{Found: *found, Dir: out, Deadline: time.Now().Add(time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	if n := whole.Load(); n != 1 {
+		t.Errorf("the server was asked for the whole description %d times", n)
+	}
+	got, err := os.ReadFile(filepath.Join(out, "file"))
+	want, _ := os.ReadFile(file)
+	if err != nil || string(got) != string(want) {
+		t.Errorf("%d bytes came, %v, want %d", len(got), err, len(want))
+	}
+}
+
+// A magnet link that is none, and one from a server that is no peer, are answers like none.
+func TestReferralsThatAreNone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	torrent, _, err := piece.Build(t.Context(), file, piece.BuildConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ server, link string }{
+		"not a link":      {"Shoal/test", "content"},
+		"nothing":         {"Shoal/test", ""},
+		"a mutable item":  {"Shoal/test", "magnet:?xs=urn:btpk:" + strings.Repeat("ab", 32)},
+		"another program": {"nginx", torrent.Magnet()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Server", c.server)
+				if strings.Contains(r.Header.Get("Accept"), piece.MagnetType) {
+					w.Header().Set("Content-Type", piece.MagnetType)
+					io.WriteString(w, c.link)
+					return
+				}
+				torrent.Write(w)
+			}))
+			defer server.Close()
+			src, err := Classify(server.URL + "/file")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found, err := Resolve(t.Context(), src, Asking{Peers: true}); err != nil || found.Torrent == nil {
+				t.Errorf("got %+v, %v, want the description", found, err)
+			}
+		})
+	}
+}
