@@ -56,6 +56,8 @@ type Fabric interface {
 // VirtualSpec is what a virtual node does.
 type VirtualSpec struct {
 	Torrent *piece.Torrent
+	// Description is what it knows of that at first.
+	Description Description
 	// Seed says that it has all of it.
 	Seed bool
 	// Liar says that all it sends is wrong.
@@ -73,6 +75,14 @@ type VirtualSpec struct {
 	Seed1, Seed2 uint64
 }
 
+// Description says how much of a torrent a virtual node knows when it begins.
+type Description int
+
+const (
+	Whole    Description = iota // all of it
+	Referred                    // its info hashes: peers know the rest
+)
+
 // NewVirtual makes a node; cfg.PeerID must be set.
 func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
 	cfg.boot = "virtual"
@@ -83,17 +93,21 @@ func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
 	n.links.read = time.Unix(1<<40, 0) // never again
 	n.links.prefixes = spec.Near
 	x := spec.Torrent
-	t := &Transfer{node: n, spec: Spec{Torrent: x, Dir: "virtual"}}
+	t := &Transfer{node: n, spec: Spec{Dir: "virtual"}}
 	if spec.Seed {
-		t.spec = Spec{Torrent: x, Content: "virtual"}
+		t.spec = Spec{Content: "virtual"}
 		if spec.Ration > 0 {
 			t.spec.Ration = NewRation(x.Length, spec.Ration)
 		}
 	}
 	t.id.Store(&infoHashes{v1: x.V1, v2: x.V2, hasV1: x.HasV1, hasV2: x.HasV2})
 	t.known, t.done, t.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	if spec.Description == Referred {
+		x = nil
+	}
 	v.s = newSession(t, x)
 	v.s.stop = func() {}
+	v.s.learned = x != nil
 	return v
 }
 
@@ -101,14 +115,27 @@ func NewVirtual(cfg Config, spec VirtualSpec, f Fabric) *Virtual {
 func (v *Virtual) Start() error {
 	s := v.s
 	s.idleSince = s.now()
-	if err := s.prepare(context.Background()); err != nil {
-		return err
-	}
-	s.dialSome()
 	v.tickIn(time.Duration(v.rnd.Int64N(int64(tickTime))))
 	v.turn()
-	return nil
+	return s.failed
 }
+
+// prepare does so once the torrent is known.
+func (v *Virtual) prepare() {
+	s := v.s
+	if !s.learned {
+		return
+	}
+	s.learned = false
+	if err := s.prepare(context.Background()); err != nil {
+		s.fail(err)
+		return
+	}
+	s.dialSome()
+}
+
+// Refers says whether somebody who asks the node for the torrent's description is left to its peers.
+func (v *Virtual) Refers() bool { return v.s.t.Refers(v.s.torrent, v.s.now()) }
 
 // Heard tells of peers, as a tracker does.
 func (v *Virtual) Heard(peers []netip.AddrPort) {
@@ -154,6 +181,7 @@ func (v *Virtual) tickIn(d time.Duration) {
 
 // turn is what the loop does after each thing that happens.
 func (v *Virtual) turn() {
+	v.prepare()
 	if !v.done && v.Done() {
 		v.done = true
 		v.fabric.Finished(v)

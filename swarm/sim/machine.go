@@ -15,6 +15,7 @@ type Machine struct {
 	Arrived  time.Duration // since the begin
 	Finished time.Duration // when it had everything; 0: it has not
 	Died     time.Duration // 0: it has not
+	Referred bool          // it was left to peers to tell it what it fetches
 
 	r        *run
 	addr     netip.AddrPort

@@ -153,7 +153,7 @@ func (f *flow) express() bool {
 			return false
 		}
 		f.from.sent += int64(m.Bytes)
-		at := f.charge(f.way, f.n.at, int64(headers+m.Bytes))
+		at := f.way.charge(f.n.at, int64(headers+m.Bytes))
 		f.passed = max(f.passed, at+f.way.lag)
 		f.trip(f.passed - f.n.at + f.back.delay(f.passed) + f.back.lag)
 		f.n.add(event{at: f.passed, kind: express, flow: f, m: &m})
@@ -161,8 +161,8 @@ func (f *flow) express() bool {
 	return false
 }
 
-// charge has n bytes pass all links of a way at once, and says when they are through.
-func (f *flow) charge(p path, at, n int64) int64 {
+// charge has n bytes pass all links of the way at once, and says when they are through.
+func (p path) charge(at, n int64) int64 {
 	for i, l := range p.links {
 		switch {
 		case i == 0:
@@ -246,7 +246,7 @@ func (f *flow) arrived(n int32) {
 	// The acknowledgements wait in the queues of the way back.
 	packets := (int64(n) + segment - 1) / segment
 	bytes := headers * ((packets + ackPackets - 1) / ackPackets)
-	at := f.charge(f.back, f.n.at, bytes)
+	at := f.back.charge(f.n.at, bytes)
 	f.n.add(event{at: at + f.back.lag, kind: ack, flow: f, n: n})
 	if f.dead {
 		return
@@ -261,7 +261,7 @@ func (f *flow) handExpress(m *swarm.VirtualMessage) {
 	if f.to.dead {
 		return
 	}
-	f.charge(f.back, f.n.at, headers)
+	f.back.charge(f.n.at, headers)
 	if f.dead {
 		return
 	}

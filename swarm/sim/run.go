@@ -71,6 +71,7 @@ type run struct {
 	samples  []Sample
 	finished int
 	left     int // machines that are there or to come, and have not finished
+	metainfo int // bytes of the .torrent
 	err      error
 }
 
@@ -80,6 +81,9 @@ func Run(s Scenario, content *Content, seed uint64) (Result, error) {
 	r := &run{Scenario: s, content: content, rnd: rand.New(rand.NewPCG(seed, 1)), sites: make(map[string]*site),
 		of: make(map[*swarm.Virtual]*Machine), at4: make(map[netip.AddrPort]*Machine)}
 	r.quantum = s.Quantum
+	if r.metainfo, r.err = content.metainfoBytes(); r.err != nil {
+		return Result{}, r.err
+	}
 	r.populate()
 	r.sample()
 	r.network.run(func() bool { return r.err != nil || r.left == 0 || r.at > int64(s.Limit) })
@@ -134,7 +138,9 @@ func (r *run) comes(m *Machine) {
 		start += 100*time.Millisecond + time.Duration(r.rnd.Int64N(int64(200*time.Millisecond))) // to get going
 	}
 	s1, s2 := r.rnd.Uint64(), r.rnd.Uint64()
-	r.add(event{at: int64(start), kind: call, f: func() { r.start(m, s1, s2) }})
+	r.add(event{at: int64(start), kind: call, f: func() {
+		r.ask(m, func(d swarm.Description) { r.start(m, d, s1, s2) })
+	}})
 	die := m.DieAt
 	if m.Vanish > 0 && r.rnd.Float64() < m.Vanish {
 		die = start + time.Duration(r.rnd.Int64N(int64(r.Bound)))
@@ -179,7 +185,7 @@ func (r *run) dies(m *Machine) {
 }
 
 // start is when a machine's program runs.
-func (r *run) start(m *Machine, s1, s2 uint64) {
+func (r *run) start(m *Machine, d swarm.Description, s1, s2 uint64) {
 	if m.dead {
 		return
 	}
@@ -193,10 +199,11 @@ func (r *run) start(m *Machine, s1, s2 uint64) {
 	copy(cfg.PeerID[:], swarm.PeerIDPrefix+"0100-")
 	binary.BigEndian.PutUint64(cfg.PeerID[8:], s1)
 	binary.BigEndian.PutUint32(cfg.PeerID[16:], uint32(m.Index))
-	spec := swarm.VirtualSpec{Torrent: r.content.torrent, Seed: m.Seed || m.Liar, Liar: m.Liar, Leaves: r.content.leaves, Ration: m.Copies, Coarse: r.Coarse, Seed1: s1, Seed2: s2}
+	spec := swarm.VirtualSpec{Torrent: r.content.torrent, Description: d, Seed: m.Seed || m.Liar, Liar: m.Liar, Leaves: r.content.leaves, Ration: m.Copies, Coarse: r.Coarse, Seed1: s1, Seed2: s2}
 	if s := r.sites[m.Site]; s != nil {
 		spec.Near = []netip.Prefix{s.prefix}
 	}
+	m.Referred = d == swarm.Referred
 	m.node = swarm.NewVirtual(cfg, spec, r)
 	r.of[m.node] = m
 	m.here = true

@@ -182,3 +182,17 @@ func TestBound(t *testing.T) {
 		}
 	}
 }
+
+// Of a crowd the first few have the description from the origin, and all others from peers.
+func TestDescriptionSpreads(t *testing.T) {
+	x := simulate(t, crowd(30), 1)
+	whole := 0
+	for _, m := range x.Machines {
+		if !m.Origin && !m.Referred {
+			whole++
+		}
+	}
+	if whole == 0 || whole > 5 || x.Hung > 0 || x.Finished != 30 {
+		t.Errorf("the origin has told %d of 30 machines all; %d finished, %d hang", whole, x.Finished, x.Hung)
+	}
+}
