@@ -228,7 +228,7 @@ const (
 	// slowest is the least part of the rate, for a queue that is long.
 	slowest = 0.3
 	// steadyShare is the least part of the best rate of the last rateMemory seconds, for who is steady.
-	steadyShare = 0.8
+	steadyShare = 0.85
 	// arrivesShare of what is written arrives: all of it, as well as one can tell.
 	arrivesShare = 0.95
 	// freeGain: without a queue at so many times the rate that made one, the uplink is not what it was.
