@@ -21,8 +21,16 @@ func (s *session) countLent(c *conn, n int) {
 // others is how many have p who pass it on: neither seeds nor, in a crowd, the origin that shows it to us alone. So who was
 // lent a piece tells of it at once, and gives it before others. (Among a few it made no difference that could be measured.)
 func (s *session) others(p int) int32 {
+	if !s.crowded() {
+		return s.pick.avail[p]
+	}
+	return s.passers(p)
+}
+
+// passers is the same in any company.
+func (s *session) passers(p int) int32 {
 	n := s.pick.avail[p]
-	if s.lent != nil && s.crowded() {
+	if s.lent != nil {
 		n -= int32(s.lent[p])
 	}
 	return n

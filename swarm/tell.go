@@ -113,7 +113,7 @@ func (s *session) tell(c *conn, pieces []int, now time.Time) {
 // tellFetchers tells the machine of each place beyond the border that is to fetch it of a piece that nobody else has.
 func (s *session) tellFetchers(now time.Time) {
 	for _, p := range s.fresh {
-		if s.pick.avail[p] > 0 {
+		if s.passers(p) > 0 {
 			continue
 		}
 		first := make(map[string]*conn)

@@ -46,7 +46,7 @@ func TestManyNewPiecesAreToldByABitfield(t *testing.T) {
 }
 
 // Beyond the border one machine of each place is told at once of what nobody else has, a gate of it; the other gates, and
-// of the rest all, a moment later, and machines that are no gates later still.
+// of the rest all, a moment later, and machines that are no gates later still. An origin that lends us a piece counts for nobody.
 func TestOneOfEachPlaceIsToldAtOnce(t *testing.T) {
 	tor, _, want := makeContent(t, 20*16<<10, piece.BuildConfig{PieceLength: 16 << 10})
 	for _, b := range newSite(t, 3, tor, want).machines { // with 2 gates one of them is none
@@ -69,6 +69,8 @@ func TestOneOfEachPlaceIsToldAtOnce(t *testing.T) {
 		b.toldGates, b.toldAll = b.now(), b.now()
 		only, common := 0, 1
 		b.pick.gained(common)
+		b.pick.gained(only) // an origin has it, which shows it to us alone
+		b.lends(b.peer(99), only)
 		for _, p := range []int{only, common} {
 			b.have.add(p)
 			b.v1ok.add(p)
