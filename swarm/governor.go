@@ -227,6 +227,12 @@ const (
 	quickGain = 0.3
 	// slowest is the least part of the rate, for a queue that is long.
 	slowest = 0.3
+	// fairShare of the best rate of late: who has less may meet longer queues, targetGain times longer for each part of it.
+	fairShare  = 0.85
+	targetGain = 3
+	slowShare  = 0.75 // and who has less than this for fairTime will have no more
+	fairTime   = 2 * time.Second
+	mostTarget = 2 * queueTarget
 	// steadyShare is the least part of the best rate of the last rateMemory seconds, for who is steady.
 	steadyShare = 0.85
 	// arrivesShare of what is written arrives: all of it, as well as one can tell.
@@ -250,12 +256,14 @@ const (
 type uplink struct {
 	seen    []arrival // of the last rateTime
 	total   int64
-	long    int     // looks in a row with a long queue
-	rate    float64 // bytes per second that the link carries; 0: nothing is held back
-	atQueue float64 // the same when a queue was last seen
-	steady  float64 // bytes per second that are written at least
-	held    float64 // what was written at since the last look; 0: any rate
-	known   float64 // the best rate of late
+	long    int           // looks in a row with a long queue
+	rate    float64       // bytes per second that the link carries; 0: nothing is held back
+	atQueue float64       // the same when a queue was last seen
+	steady  float64       // bytes per second that are written at least
+	held    float64       // what was written at since the last look; 0: any rate
+	known   float64       // the best rate of late
+	target  time.Duration // how long the queue may be
+	short   time.Time     // since when it carries less than fairShare of that
 	rates   rates
 
 	// While a queue is too long: what it should be by now. A queue that does not become shorter though
@@ -290,11 +298,13 @@ func (u *uplink) look(now time.Time, s sight) (rate int64) {
 	arrives := float64(u.total-first.total) / took
 	carries := arrives
 	u.steady = 0
-	if best := u.remember(now, took, arrives); s.steady {
+	best := u.remember(now, took, arrives)
+	if s.steady {
 		carries = max(carries, best)
 		u.steady = steadyShare * best
 	}
 	queue := s.queue()
+	u.aim(now, arrives, queue)
 	if u.rate == 0 {
 		if queue <= queueTarget || s.queued < leastQueue || now.Before(u.leave) {
 			u.long = 0
@@ -306,7 +316,7 @@ func (u *uplink) look(now time.Time, s sight) (rate int64) {
 		u.begun, u.since = now, time.Time{}
 	}
 	switch {
-	case queue > queueTarget: // the link is full: what arrives is what it carries
+	case queue > u.target: // the link is full: what arrives is what it carries
 		u.rate = max(arrives, fall*u.rate)
 		u.atQueue = u.rate
 		if u.since.IsZero() || queue < u.low-sureFall { // it has just begun, or obeys
@@ -327,6 +337,28 @@ func (u *uplink) look(now time.Time, s sight) (rate int64) {
 		return 0
 	}
 	return u.pace(queue)
+}
+
+// aim sets how long the queue may be. What waits for an acknowledgement waits in the queues of others as well, which are
+// as long as ours is to be: whose own is empty may still see one that is too long, gave less and less because of it, and
+// nobody noticed. So who gives much less than he did of late may meet a longer one, and finds back up if nothing is in it; if it is
+// his own after all, he gives no more for it, and that is seen in fairTime.
+func (u *uplink) aim(now time.Time, arrives float64, queue time.Duration) {
+	u.target = queueTarget
+	share := 1.0
+	if u.rate > 0 && u.known > 0 && queue <= mostTarget {
+		share = u.rate / u.known
+	}
+	switch {
+	case share > slowShare:
+		u.short = time.Time{}
+	case u.short.IsZero():
+		u.short = now
+	case now.Sub(u.short) > fairTime: // the link carries no more
+		u.rates, u.known, u.short = rates{}, arrives, time.Time{}
+		return
+	}
+	u.target = min(u.target+time.Duration(float64(queueTarget)*targetGain*max(0, fairShare-share)), mostTarget)
 }
 
 // remember takes in a rate that was seen over the given seconds, and returns the best of the last rateMemory seconds.
@@ -359,6 +391,6 @@ func (u *uplink) pace(queue time.Duration) int64 {
 	if u.rate == 0 {
 		return 0
 	}
-	off := 1 - queue.Seconds()/queueTarget.Seconds()
+	off := 1 - queue.Seconds()/u.target.Seconds()
 	return int64(max(u.rate*max(1+quickGain*off, slowest), u.steady))
 }

@@ -200,3 +200,42 @@ func TestUplinkWithoutAQueueIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// Whose queue is empty finds back up to what he gave, though acknowledgements wait in the queues of others for a little longer than
+// his own may be.
+func TestUplinkFindsBackUp(t *testing.T) {
+	var u uplink
+	now := time.Unix(0, 0)
+	const link, others = 2.5e6, 27 * time.Millisecond // bytes per second, and the queues of others
+	queue := 0.0                                      // ours, bytes
+	step := func(demand float64) (arrives float64) {
+		now = now.Add(gaugeTime)
+		if u.held > 0 {
+			demand = min(demand, u.held)
+		}
+		queue += demand * gaugeTime.Seconds()
+		out := min(queue, link*gaugeTime.Seconds())
+		queue -= out
+		wait := time.Duration(queue / link * float64(time.Second))
+		var s sight
+		for range 4 {
+			s.add(gauge{least: time.Millisecond, rtt: time.Millisecond + wait + others, queued: int64(queue/4) + 20_000}, int64(out/4), false)
+		}
+		u.look(now, s)
+		return out / gaugeTime.Seconds()
+	}
+	for range 40 {
+		step(1.1 * link)
+	}
+	for range 40 { // nobody asks for much
+		step(0.3 * link)
+	}
+	u.rate = 0.3 * link
+	got := 0.0
+	for range 80 {
+		got = step(1.1 * link)
+	}
+	if got < 0.8*link {
+		t.Errorf("after two seconds %.2f of the link is used, want 0.8 at least", got/link)
+	}
+}
