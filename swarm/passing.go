@@ -43,10 +43,18 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 			}
 		}
 		if unasked {
-			r.penalty, r.moved = now.Add(penaltyTime), now
+			v.punish(r, now)
+			r.moved = now
 		}
 	}
 	v.wake(now, w)
+}
+
+// punish has a peer get no leases for a while, and for longer each time that it has passed on nothing since: the first time
+// it may be the connection's fault, whose first packets were lost in a queue that all of the crowd filled at once.
+func (v *revealer) punish(r *relay, now time.Time) {
+	r.penalty = now.Add(min(penaltyFirst<<min(2*r.punished, 10), penaltyTime))
+	r.punished++
 }
 
 // patience is how long a lessee may have a piece without its being seen elsewhere. Large pieces take longer, and so does
@@ -61,7 +69,7 @@ func (v *revealer) takeFrom(l *lease, now time.Time) {
 	r := v.peers[l.to]
 	v.giveBack(l)
 	if r.stalls++; r.stalls >= 2 {
-		r.penalty = now.Add(penaltyTime)
+		v.punish(r, now)
 	}
 }
 

@@ -73,26 +73,28 @@ func (l *lease) unsent() int64 { return max(0, l.bytes-l.out) }
 
 // relay is what is known of a peer's passing on.
 type relay struct {
-	c       *conn
-	leases  []*lease      // oldest first
-	spread  int           // copies seen elsewhere of what it was leased
-	busy    time.Duration // for how long it has had something to pass on
-	moved   time.Time     // when it last took something
-	passed  time.Time     // when something of it was last seen elsewhere
-	gained  time.Time     // when it last had a piece that it was not leased
-	stalls  int           // leases taken from it since
-	penalty time.Time     // no leases until then
+	c        *conn
+	leases   []*lease      // oldest first
+	spread   int           // copies seen elsewhere of what it was leased
+	busy     time.Duration // for how long it has had something to pass on
+	moved    time.Time     // when it last took something
+	passed   time.Time     // when something of it was last seen elsewhere
+	gained   time.Time     // when it last had a piece that it was not leased
+	stalls   int           // leases taken from it since
+	penalty  time.Time     // no leases until then
+	punished int           // how often since it last passed something on
 }
 
 // The exclusive phase's clocks.
 const (
-	askTime     = 5 * time.Second  // a lease that was not asked for by then goes to another
-	stallTime   = 3 * time.Second  // nothing has moved for so long: something is wrong
-	stallMost   = 15 * time.Second // the same of a crowd where all take longer
-	penaltyTime = 60 * time.Second
-	relayTime   = 5 * time.Second  // what has left is to be seen elsewhere by then
-	phaseTime   = 30 * time.Second // plus four times what it should take is the phase's end
-	slack       = 4                // times longer than it should take is too long
+	askTime      = 5 * time.Second  // a lease that was not asked for by then goes to another
+	stallTime    = 3 * time.Second  // nothing has moved for so long: something is wrong
+	stallMost    = 15 * time.Second // the same of a crowd where all take longer
+	penaltyFirst = 3 * time.Second
+	penaltyTime  = 60 * time.Second
+	relayTime    = 5 * time.Second  // what has left is to be seen elsewhere by then
+	phaseTime    = 30 * time.Second // plus four times what it should take is the phase's end
+	slack        = 4                // times longer than it should take is too long
 )
 
 func newRevealer(pieces int, rnd *rand.Rand) *revealer {
@@ -200,7 +202,7 @@ func (v *revealer) has(c *conn, p int, now time.Time) {
 		v.learn(now.Sub(l.full))
 		v.progress = now
 		r.spread++
-		r.stalls, r.passed = 0, now
+		r.stalls, r.punished, r.passed = 0, 0, now
 		v.end(l)
 	}
 }
@@ -344,29 +346,4 @@ func (v *revealer) candidate(again bool) (p int, ok bool) {
 // untouched says whether nothing of p has left or was asked for, and nobody has the lease of it.
 func (v *revealer) untouched(p int) bool {
 	return v.sentOf[p] == 0 && !v.touched.has(p) && v.leases[p] == nil
-}
-
-// lessee is the peer that will have passed p on to all first: the one with the least (copies it still owes +
-// neighbours) over the rate at which its leases were seen to spread. wanted says whether anybody lacks the piece.
-// Who is penalised is as good as any if there is nobody else.
-func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted bool) {
-	var least float64
-	penalised := true // best is
-	n := float64(len(v.peers))
-	for _, r := range v.joined {
-		if !w.wants(r.c, p) {
-			continue
-		}
-		wanted = true
-		his := now.Before(r.penalty)
-		if his && !penalised || w.deaf(r.c) {
-			continue
-		}
-		rate := (float64(r.spread) + 1) / (r.busy.Seconds() + 0.3)
-		score := (float64(len(r.leases))*n + n) / rate
-		if best == nil || penalised && !his || score < least {
-			best, least, penalised = r.c, score, his
-		}
-	}
-	return best, wanted
 }

@@ -510,3 +510,49 @@ func TestFirstComerKeepsWhatItAskedFor(t *testing.T) {
 		t.Errorf("%d pieces are still asked for by those who have gone", l.touched.set)
 	}
 }
+
+// Who has had few leases has passed on few, and is not given few for that.
+func TestFewLeasesAreNoReasonForFew(t *testing.T) {
+	l := newLeasing(1000, rand.New(rand.NewPCG(1, 2)))
+	few, many := l.join(&habits{}), l.join(&habits{})
+	set := func(h *habits, leases, spread int) {
+		r := l.revealer.peers[h.conn]
+		r.leases, r.spread, r.busy = make([]*lease, leases), spread, 20*time.Second
+	}
+	set(few, 2, 33)  // each takes 1.2 s to be seen elsewhere
+	set(many, 3, 49) // the same
+	if c, _ := l.lessee(l.now, 0, l.crowd); c != few.conn {
+		t.Error("the next lease goes to the one that has more")
+	}
+	set(many, 3, 200) // it passes on much more
+	if c, _ := l.lessee(l.now, 0, l.crowd); c != many.conn {
+		t.Error("the next lease goes to the slower one")
+	}
+}
+
+// A peer that was in the way once is soon given leases again, and one that always is is not.
+func TestPenaltiesGrow(t *testing.T) {
+	l := newLeasing(10, rand.New(rand.NewPCG(1, 2)))
+	a := l.join(&habits{})
+	l.join(&habits{})
+	r := l.revealer.peers[a.conn]
+	var last time.Duration
+	for range 6 {
+		l.punish(r, l.now)
+		d := r.penalty.Sub(l.now)
+		if last == 0 && d != penaltyFirst || d < last || d > penaltyTime {
+			t.Errorf("a penalty of %v after one of %v", d, last)
+		}
+		last = d
+	}
+	if last != penaltyTime {
+		t.Errorf("the last penalty is %v, want %v", last, penaltyTime)
+	}
+	l.exclusive = true
+	x := l.grant(a.conn, 0, leasePiece, l.now)
+	l.revealer.sent(a.conn, 0, leasePiece, leasePiece, l.now)
+	l.revealer.has(l.peers[1].conn, x.piece, l.now)
+	if l.punish(r, l.now); r.penalty.Sub(l.now) != penaltyFirst {
+		t.Errorf("a penalty of %v for one that has passed something on since, want %v", r.penalty.Sub(l.now), penaltyFirst)
+	}
+}
