@@ -61,6 +61,7 @@ type conn struct {
 	metadataOwed            int       // pieces of metadata that it was asked for and has not sent
 	metadataAfter           time.Time // it is not asked before then
 	metadataRefused         int       // how often it has said no
+	overstayed              bool      // it took too long over the description that we gave it
 	reqq                    int
 	class                   Class
 	near                    bool // on a network that we are attached to

@@ -13,15 +13,16 @@ import (
 // Shoal peers at a time, since in a moment the others have these to ask. Who was given it says so in another extended
 // handshake.
 const (
-	firstDescribed  = 3               // so many are given it in referTime before others are referred to them
-	referTime       = 2 * time.Second // by then they are connected, and speak for themselves
-	enoughDescribe  = 2               // so many connected peers that have it, and others are left to them
-	describedAtOnce = 4               // Shoal peers that are given it at a time
-	describeTime    = time.Second     // for which they count, and for as long as it takes at describeRate
-	describeRate    = 1 << 20         // bytes per second
-	leftToOthers    = time.Second     // how long an origin leaves those to others who have just come
-	refusedFirst    = 50 * time.Millisecond
-	smallDescribed  = 4 << 10 // bytes of a description that is as fast given as a referral
+	firstDescribed  = 3                      // so many are given it in referTime before others are referred to them
+	referTime       = 2 * time.Second        // by then they are connected, and speak for themselves
+	enoughDescribe  = 2                      // so many connected peers that have it, and others are left to them
+	describedAtOnce = 4                      // Shoal peers that are given it at a time
+	describeTime    = time.Second            // for which they count, and for as long as it takes at describeRate
+	describeRate    = 1 << 20                // bytes per second
+	leftToOthers    = 500 * time.Millisecond // how long an origin leaves those to others who have just come
+	refusedFirst    = 50 * time.Millisecond  // who says no is not asked again for so long, later for four times that
+	refusedOften    = 8                      // and beyond so many times for longer and longer
+	smallDescribed  = 4 << 10                // bytes of a description that is as fast given as a referral
 )
 
 // Refers says whether somebody who asks for the torrent's description x over HTTP, and can ask peers for it, is left to do
@@ -31,7 +32,7 @@ func (t *Transfer) Refers(x *piece.Torrent, now time.Time) bool {
 	if x.HasV2 {
 		n += 32 * x.NumPieces()
 	}
-	if n < smallDescribed || x.Private {
+	if n < smallDescribed || x.Private || !x.HasV1 { // a piece that lies there already is known by its SHA-1 before the layers are here
 		return false
 	}
 	if t.counts.describers.Load() >= enoughDescribe {
@@ -50,7 +51,7 @@ func (t *Transfer) Refers(x *piece.Torrent, now time.Time) bool {
 // describes says whether we have what a peer has to know of the torrent: the info dict, and the piece layers unless
 // nobody has told them.
 func (s *session) describes() bool {
-	return s.torrent != nil && (s.torrent.HasLayers() || s.pick != nil && !s.layers.coming)
+	return s.torrent != nil && (s.torrent.HasLayers() || s.pick != nil && !s.layers.coming || s.complete())
 }
 
 // tellDescribed tells all that we have the description, once we do.
@@ -64,14 +65,14 @@ func (s *session) tellDescribed() {
 	}
 }
 
-// describes says whether c has said that it has the description.
-func (c *conn) describes() bool { return c.metadataSize > 0 && c.theirMetadata != 0 }
+// hasDescription says whether c has said that it has the description.
+func (c *conn) hasDescription() bool { return c.metadataSize > 0 && c.theirMetadata != 0 }
 
-// countDescribers counts the peers that have the description.
+// countDescribers counts the peers that have the description, as far as one can tell.
 func (s *session) countDescribers() {
 	n := 0
 	for _, c := range s.conns {
-		if c.describes() {
+		if c.hasDescription() && (s.torrent == nil || c.metadataSize == len(s.torrent.Bytes)) {
 			n++
 		}
 	}
@@ -85,11 +86,13 @@ func (s *session) mayDescribe(c *conn, now time.Time) bool {
 	}
 	takes := describeTime + time.Duration(len(s.torrent.Bytes))*time.Second/describeRate
 	for o, since := range s.describing {
-		if o.gone || o.describes() || now.Sub(since) > takes {
+		late := now.Sub(since) > takes
+		if o.gone || o.hasDescription() || late {
+			o.overstayed = late
 			delete(s.describing, o)
 		}
 	}
-	if _, ok := s.describing[c]; ok {
+	if _, ok := s.describing[c]; ok || c.overstayed { // who had its time is in nobody's way
 		return true
 	}
 	if len(s.describing) >= describedAtOnce || s.reveal != nil && now.Sub(c.joined) < leftToOthers && s.t.counts.describers.Load() >= enoughDescribe {
@@ -103,7 +106,7 @@ func (s *session) mayDescribe(c *conn, now time.Time) bool {
 // then others, and origins when there is nobody else.
 func (s *session) describers(now time.Time) (list []*conn) {
 	for c := range s.around() {
-		if c.describes() && s.metas[c] == nil && !now.Before(c.metadataAfter) {
+		if c.hasDescription() && s.metas[c] == nil && !now.Before(c.metadataAfter) {
 			list = append(list, c)
 		}
 	}
@@ -130,7 +133,7 @@ func (s *session) metadataRejected(c *conn) error {
 	delete(s.metas, c)
 	wait := metaTime
 	if c.shoal {
-		wait = min(wait, refusedFirst<<min(c.metadataRefused, 10))
+		wait = min(wait, refusedFirst<<(min(c.metadataRefused, 2)+min(max(0, c.metadataRefused-refusedOften), 10)))
 		c.metadataRefused++
 	}
 	now := s.now()

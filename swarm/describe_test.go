@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func described(t *testing.T, tr *Transfer) (n int) {
 }
 
 func TestFirstAreDescribedToAndOthersReferred(t *testing.T) {
-	long := &piece.Torrent{Info: &piece.Info{Bytes: make([]byte, smallDescribed)}}
+	long := &piece.Torrent{Info: &piece.Info{Bytes: make([]byte, smallDescribed), HasV1: true}}
 	tr := new(Transfer)
 	now := time.Unix(1e9, 0)
 	for i := range 10 {
@@ -41,10 +42,13 @@ func TestFirstAreDescribedToAndOthersReferred(t *testing.T) {
 	if !tr.Refers(long, now) {
 		t.Error("not referred to peers that have it")
 	}
-	if tr.Refers(&piece.Torrent{Info: &piece.Info{Bytes: make([]byte, smallDescribed-1)}}, now) {
+	if tr.Refers(&piece.Torrent{Info: &piece.Info{Bytes: make([]byte, smallDescribed-1), HasV1: true}}, now) {
 		t.Error("referred for a description of little")
 	}
-	if tr.Refers(&piece.Torrent{Info: &piece.Info{Bytes: long.Bytes, Private: true}}, now) {
+	if tr.Refers(&piece.Torrent{Info: &piece.Info{Bytes: long.Bytes}}, now) {
+		t.Error("referred for a torrent of v2 alone, of which nothing that lies there can be told to be right before the layers are here")
+	}
+	if tr.Refers(&piece.Torrent{Info: &piece.Info{Bytes: long.Bytes, HasV1: true, Private: true}}, now) {
 		t.Error("referred for a private torrent, of which a magnet link cannot tell that it is")
 	}
 }
@@ -132,6 +136,7 @@ func TestFewAreDescribedToAtOnce(t *testing.T) {
 	conns = conns[2:]
 	may(all-2, describedAtOnce)
 	now = now.Add(describeTime + time.Second)
+	may(all-2, 2*describedAtOnce) // those who had their time are in nobody's way, nor others in theirs
 	conns = conns[describedAtOnce:]
 	may(len(conns), describedAtOnce)
 	if !s.mayDescribe(new(conn), now) {
@@ -146,5 +151,28 @@ func TestFewAreDescribedToAtOnce(t *testing.T) {
 	}
 	if !s.mayDescribe(fresh, now.Add(leftToOthers)) {
 		t.Error("an origin never describes to one who has got it from nobody")
+	}
+}
+
+// Peers that never answer do not keep the origin from being asked for the piece layers.
+func TestLayersComeThoughPeersAreSilent(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	s := &session{rnd: rand.New(rand.NewPCG(1, 2))}
+	s.layers = layerState{begun: now, load: make(map[*conn]int), rest: make(map[*conn]time.Time)}
+	origin := &conn{v2: true, introduced: true, role: RoleOrigin}
+	silent := &conn{v2: true, introduced: true, shoal: true, theirMetadata: 1, metadataSize: 100}
+	origin.have, silent.have = newBitset(1), newBitset(1)
+	origin.have.fill()
+	s.conns = []*conn{origin, silent}
+	if got := s.layerers(now); len(got) != 1 || got[0] != silent {
+		t.Errorf("%d are asked at first, want the peer alone", len(got))
+	}
+	s.layers.load[silent] = layerAsks
+	if got := s.layerers(now); len(got) != 1 || got[0] != origin {
+		t.Errorf("%d are asked while the peer is busy, want the origin alone", len(got))
+	}
+	s.layers.load[silent] = 1
+	if got := s.layerers(now.Add(layerGrace)); len(got) != 2 {
+		t.Errorf("%d are asked after a while, want both", len(got))
 	}
 }

@@ -263,7 +263,7 @@ type uplink struct {
 	held    float64       // what was written at since the last look; 0: any rate
 	known   float64       // the best rate of late
 	target  time.Duration // how long the queue may be
-	short   time.Time     // since when it carries less than fairShare of that
+	short   time.Time     // since when it carries less than slowShare of that
 	rates   rates
 
 	// While a queue is too long: what it should be by now. A queue that does not become shorter though
@@ -350,7 +350,7 @@ func (u *uplink) aim(now time.Time, arrives float64, queue time.Duration) {
 		share = u.rate / u.known
 	}
 	switch {
-	case share > slowShare:
+	case share > slowShare || arrives < arrivesShare*u.held: // or nobody asks for more
 		u.short = time.Time{}
 	case u.short.IsZero():
 		u.short = now

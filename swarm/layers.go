@@ -114,7 +114,7 @@ func (s *session) hashesRejected(c *conn, h wire.HashSpec) {
 
 const (
 	layerAsks  = 8                      // requests for layers out at once to one peer
-	layerTime  = 5 * time.Second        // then somebody else is asked
+	layerTime  = 2 * time.Second        // then somebody else is asked
 	layerGrace = 300 * time.Millisecond // for somebody to turn up who can be asked
 )
 
@@ -155,6 +155,7 @@ func (s *session) tickLayers(now time.Time) {
 	for h, a := range l.out {
 		if a.c.gone || now.Sub(a.at) > layerTime {
 			delete(l.out, h) // if a late answer comes it is welcome all the same
+			l.rest[a.c] = now.Add(layerTime)
 			l.todo = append(l.todo, h)
 		}
 	}
@@ -208,19 +209,17 @@ func (s *session) askLayers(now time.Time) {
 	}
 }
 
-// layerers are those who can be asked, origins only where there is nobody else.
+// layerers are those who can be asked. Origins are left alone where others can be, for a moment: these may not answer.
 func (s *session) layerers(now time.Time) (list []*conn) {
-	others := 0
+	l, others := &s.layers, false
 	for c := range s.around() {
-		if !c.v2 || !c.introduced || c.have.set == 0 && !(c.shoal && c.describes()) || now.Before(s.layers.rest[c]) {
+		if !c.v2 || !c.introduced || c.have.set == 0 && !(c.shoal && c.hasDescription()) || l.load[c] >= layerAsks || now.Before(l.rest[c]) {
 			continue
 		}
 		list = append(list, c)
-		if c.role != RoleOrigin {
-			others++
-		}
+		others = others || c.role != RoleOrigin
 	}
-	if others > 0 {
+	if others && now.Sub(l.begun) < layerGrace {
 		list = slices.DeleteFunc(list, func(c *conn) bool { return c.role == RoleOrigin })
 	}
 	return list

@@ -21,6 +21,7 @@ const (
 	// metaStall is how long a peer may send none of what it was asked for, before others are
 	// asked as well, and metaTime before it is given up for a while.
 	metaStall = time.Second
+	metaPace  = 200 * time.Millisecond // for each piece more
 	metaTime  = 15 * time.Second
 )
 
@@ -44,7 +45,7 @@ func (s *session) tickMetadata(now time.Time) {
 			delete(s.metas, c)
 			c.metadataAfter = now.Add(metaTime)
 			continue
-		case idle < metaStall:
+		case idle < metaStall && now.Sub(f.begun) < metaStall+time.Duration(len(f.parts)-f.left)*metaPace:
 			active++
 			bytes += f.size
 		default:
@@ -52,10 +53,10 @@ func (s *session) tickMetadata(now time.Time) {
 		}
 	}
 	for _, c := range s.describers(now) {
-		if active >= metaPeers || active >= most && c.shoal {
+		if active >= metaPeers {
 			return
 		}
-		if bytes > 0 && bytes+c.metadataSize > metaBytes {
+		if active >= most && c.shoal || bytes > 0 && bytes+c.metadataSize > metaBytes {
 			continue
 		}
 		n := (c.metadataSize + wire.MetadataPiece - 1) / wire.MetadataPiece
@@ -97,6 +98,7 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 		return errors.New("metadata piece of a wrong length")
 	}
 	f.parts[m.Piece], f.moved = m.Data, s.now()
+	s.t.counts.described.Add(int64(len(m.Data)))
 	if f.left--; f.left > 0 {
 		return nil
 	}
@@ -132,6 +134,7 @@ func (s *session) metadata(c *conn, m wire.Metadata) error {
 		o.v2 = o.v2 || info.HasV2 && o.bit52 && o.shoal
 	}
 	s.learned = true
+	t.counts.named.Store(true)
 	s.tellDescribed()
 	return nil
 }
@@ -142,7 +145,7 @@ func (s *session) serveMetadata(c *conn, i int) error {
 		return nil
 	}
 	m := wire.Metadata{Kind: wire.MetadataReject, Piece: i}
-	if s.torrent != nil && i*wire.MetadataPiece < len(s.torrent.Bytes) && s.mayDescribe(c, s.now()) && c.metadataServed < 4*(1+len(s.torrent.Bytes)/wire.MetadataPiece) {
+	if s.torrent != nil && i*wire.MetadataPiece < len(s.torrent.Bytes) && c.metadataServed < 4*(1+len(s.torrent.Bytes)/wire.MetadataPiece) && s.mayDescribe(c, s.now()) {
 		c.metadataServed++
 		b := s.torrent.Bytes[i*wire.MetadataPiece:]
 		m = wire.Metadata{Kind: wire.MetadataData, Piece: i, Total: len(s.torrent.Bytes), Data: b[:min(len(b), wire.MetadataPiece)]}

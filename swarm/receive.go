@@ -27,7 +27,7 @@ func (s *session) greet(c *conn) {
 	if cfg.Encryption == EncryptionRequire {
 		h.Encrypt = 1
 	}
-	if s.describes() {
+	if s.described || s.describes() {
 		h.MetadataSize = len(s.torrent.Bytes)
 	}
 	if s.torrent != nil {

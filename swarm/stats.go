@@ -12,6 +12,8 @@ type counts struct {
 	wanted           atomic.Int64
 	peers, seeds     atomic.Int64
 	describers       atomic.Int64 // peers that have the torrent's description
+	described        atomic.Int64 // bytes of it that have come from peers
+	named            atomic.Bool  // and were right
 	fromWeb          atomic.Int64
 	everConnected    atomic.Int64
 	badBlocks, bans  atomic.Int64

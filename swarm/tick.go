@@ -25,6 +25,7 @@ func (s *session) tick(now time.Time) {
 	}
 	s.expel()
 	s.dropSilent(now)
+	s.tellDescribed()
 	if !s.complete() {
 		s.tickLayers(now)
 		s.snub(now)

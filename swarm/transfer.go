@@ -212,6 +212,12 @@ func (t *Transfer) finish(err error) {
 // Known is closed when the metadata is known: at once but for magnets.
 func (t *Transfer) Known() <-chan struct{} { return t.known }
 
+// Described is how many bytes of a magnet's metadata have come from peers, right or wrong, and whether all of it is
+// here, which is so before it is [Transfer.Known].
+func (t *Transfer) Described() (bytes int64, all bool) {
+	return t.counts.described.Load(), t.counts.named.Load()
+}
+
 // Torrent is the metadata, nil while it is not known.
 func (t *Transfer) Torrent() *piece.Torrent {
 	t.mu.Lock()

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -121,5 +122,26 @@ func TestReferralsThatAreNone(t *testing.T) {
 				t.Errorf("got %+v, %v, want the description", found, err)
 			}
 		})
+	}
+}
+
+// A cache that answers with a magnet link whatever is accepted is an error, and asked twice at most.
+func TestReferralThatWasNotAskedFor(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Content-Type", piece.MagnetType)
+		io.WriteString(w, "magnet:?xt=urn:btih:0123456789012345678901234567890123456789")
+	}))
+	defer server.Close()
+	src, err := Classify(server.URL + "/file.torrent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, peers := range []bool{false, true} {
+		asked.Store(0)
+		if _, err := Resolve(t.Context(), src, Asking{Peers: peers}); !errors.Is(err, ErrNoSource) || asked.Load() > 2 {
+			t.Errorf("may ask peers %v: %v after %d questions, want ErrNoSource after 2 at most", peers, err, asked.Load())
+		}
 	}
 }

@@ -265,6 +265,9 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 		return nil, &Error{ErrNoSource, raw + " is a web page and not a .torrent", "give the URL of the .torrent, or of a content beside which one lies"}
 	}
 	if resp.Header.Get("Content-Type") == piece.MagnetType {
+		if !a.Peers {
+			return nil, &Error{ErrNoSource, raw + ": the server answers with a magnet link, though a .torrent was asked for", "is there a cache between that mixes answers up?"}
+		}
 		return a.referred(ctx, x, resp.Body)
 	}
 	body := &io.LimitedReader{R: resp.Body, N: maxTorrentFile + 1}
@@ -290,14 +293,14 @@ func (a Asking) referred(ctx context.Context, x *fetched, body io.Reader) (*fetc
 	all := a
 	all.Peers = false
 	from := x.url.String()
-	if !a.Peers || !x.shoal || x.url.Scheme != "http" { // what was redirected may lead to one that is no peer
+	if !x.shoal || x.url.Scheme != "http" { // what was redirected may lead to one that is no peer
 		return all.once(ctx, from)
 	}
-	link, err := io.ReadAll(io.LimitReader(body, maxMagnetBytes))
+	link, err := io.ReadAll(io.LimitReader(body, maxMagnetBytes+1))
 	if err == nil {
 		x.magnet, err = ParseMagnet(string(link))
 	}
-	if err != nil || x.magnet.HasItem {
+	if err != nil || x.magnet.HasItem || len(x.magnet.Files) > 0 {
 		return all.once(ctx, from)
 	}
 	x.again = func(ctx context.Context) (*fetched, error) { return all.once(ctx, from) }
