@@ -79,8 +79,8 @@ func TestDescriptionSpreads(t *testing.T) {
 			t.Fatal("the description does not come")
 		}
 	}
-	if n := described(t, origin); n > 0 {
-		t.Errorf("the origin gave %d pieces of the description, though others had it", n)
+	if n := described(t, origin); n >= 2*describedAtOnce { // on a busy computer some may come back to it
+		t.Errorf("the origin gave the description to %d machines, which is all, though others had it", n)
 	}
 	for _, tr := range trs {
 		wait(t, tr, 30*time.Second)
