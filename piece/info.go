@@ -78,11 +78,14 @@ func (f *File) Name(in *Info) string {
 }
 
 // Key is what a content is called in URLs, events and directories: the hex v2 info hash, or the v1 hash if it has no other.
-func (in *Info) Key() string {
-	if in.HasV2 {
-		return hex.EncodeToString(in.V2[:])
+func (in *Info) Key() string { return Key(in.V1, in.V2, in.HasV2) }
+
+// Key is [Info.Key] where only the hashes are known.
+func Key(v1 Hash20, v2 Hash32, hasV2 bool) string {
+	if hasV2 {
+		return hex.EncodeToString(v2[:])
 	}
-	return hex.EncodeToString(in.V1[:])
+	return hex.EncodeToString(v1[:])
 }
 
 // NumPieces is how many pieces there are; at least 1.

@@ -1,7 +1,6 @@
 package seeder
 
 import (
-	"encoding/hex"
 	"net/http"
 	"sync"
 	"time"
@@ -41,12 +40,7 @@ type Content struct {
 }
 
 // Key is the content's name in URLs: the hex v2 info hash, or the v1 hash of a v1-only torrent.
-func (c *Content) Key() string {
-	if c.HasV2 {
-		return hex.EncodeToString(c.V2[:])
-	}
-	return hex.EncodeToString(c.V1[:])
-}
+func (c *Content) Key() string { return piece.Key(c.V1, c.V2, c.HasV2) }
 
 // Gone says why the content is not served any more; nil while it is.
 func (c *Content) Gone() error {

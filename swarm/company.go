@@ -137,7 +137,6 @@ func (s *session) leave(c *conn) {
 	c.gone = true
 	s.conns = slices.Concat(s.conns[:i], s.conns[i+1:])
 	delete(s.metas, c)
-	delete(s.describing, c)
 	s.countDescribers()
 	s.t.counts.peers.Store(int64(len(s.conns)))
 	s.lanStale = true

@@ -133,7 +133,8 @@ func (s *session) metadataRejected(c *conn) error {
 	delete(s.metas, c)
 	wait := metaTime
 	if c.shoal {
-		wait = min(wait, refusedFirst<<(min(c.metadataRefused, 2)+min(max(0, c.metadataRefused-refusedOften), 10)))
+		n := c.metadataRefused
+		wait = min(wait, refusedFirst<<min(n, 2)<<min(max(0, n-refusedOften), 10))
 		c.metadataRefused++
 	}
 	now := s.now()

@@ -171,7 +171,6 @@ func (s *session) tickLayers(now time.Time) {
 	s.askLayers(now)
 	if coming := now.Sub(l.begun) < layerGrace || len(l.out) > 0 && now.Sub(l.begun) < 2*layerTime; coming != l.coming {
 		l.coming = coming
-		s.tellDescribed()
 		s.fillAll()
 	}
 }

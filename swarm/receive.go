@@ -344,10 +344,9 @@ func (s *session) met(c *conn, h wire.ExtHandshake) {
 	s.reclassify(c)
 	s.hide(c)
 	s.countDescribers()
-	switch {
-	case s.torrent == nil:
+	if s.torrent == nil {
 		s.tickMetadata(s.now())
-	default:
+	} else {
 		s.fill(c)
 	}
 }

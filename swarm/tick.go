@@ -25,7 +25,6 @@ func (s *session) tick(now time.Time) {
 	}
 	s.expel()
 	s.dropSilent(now)
-	s.tellDescribed()
 	if !s.complete() {
 		s.tickLayers(now)
 		s.snub(now)
@@ -37,6 +36,7 @@ func (s *session) tick(now time.Time) {
 		s.steal(now)
 		s.retellFetching(now)
 	}
+	s.tellDescribed()
 	s.payOwed(now)
 	s.countIdle(now)
 	s.tickRation(now)

@@ -16,16 +16,23 @@ import (
 	"shoal/piece"
 )
 
-// TestAsking holds what get makes of a server's answers.
-func TestAsking(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte("content"), 0o644); err != nil {
+// describedFile makes a file of some text, and the torrent of it, in small pieces.
+func describedFile(t *testing.T, text string) (path string, torrent *piece.Torrent) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	torrent, _, err := piece.Build(t.Context(), file, piece.BuildConfig{})
+	torrent, _, err := piece.Build(t.Context(), path, piece.BuildConfig{PieceLength: 16 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path, torrent
+}
+
+// TestAsking holds what get makes of a server's answers.
+func TestAsking(t *testing.T) {
+	_, torrent := describedFile(t, "content")
 	var b bytes.Buffer
 	if err := torrent.Write(&b); err != nil {
 		t.Fatal(err)

@@ -19,17 +19,9 @@ import (
 
 // A server may leave the description to peers. When these do not have it, it is asked for all of it.
 func TestReferredToNobody(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, []byte(strings.Repeat("content ", 99_999)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	torrent, _, err := piece.Build(t.Context(), file, piece.BuildConfig{PieceLength: 16 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := http.StripPrefix("/content/"+torrent.Key()+"/", http.FileServer(http.Dir(dir)))
-	var referred, whole, other atomic.Int32
+	file, torrent := describedFile(t, strings.Repeat("content ", 99_999))
+	files := http.StripPrefix("/content/"+torrent.Key()+"/", http.FileServer(http.Dir(filepath.Dir(file))))
+	var referred, whole atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", "Shoal/test")
 		accept := r.Header.Get("Accept")
@@ -45,7 +37,6 @@ func TestReferredToNobody(t *testing.T) {
 			w.Header().Set("Content-Type", piece.MetainfoType)
 			torrent.Write(w)
 		default:
-			other.Add(1)
 			http.NotFound(w, r)
 		}
 	}))
@@ -89,14 +80,7 @@ func TestReferredToNobody(t *testing.T) {
 
 // A magnet link that is none, and one from a server that is no peer, are answers like none.
 func TestReferralsThatAreNone(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte("content"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	torrent, _, err := piece.Build(t.Context(), file, piece.BuildConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, torrent := describedFile(t, "content")
 	for name, c := range map[string]struct{ server, link string }{
 		"not a link":      {"Shoal/test", "content"},
 		"nothing":         {"Shoal/test", ""},

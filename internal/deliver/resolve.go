@@ -3,7 +3,6 @@ package deliver
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -183,10 +182,10 @@ func (x *fetched) found() *Found {
 			}
 			return y.found(), nil
 		}
-		key = contentKey(m.V1, m.V2, m.HasV2)
+		key = piece.Key(m.V1, m.V2, m.HasV2)
 	} else {
 		f = &Found{Torrent: x.torrent, Trackers: x.torrent.Trackers}
-		key = contentKey(x.torrent.V1, x.torrent.V2, x.torrent.HasV2)
+		key = x.torrent.Key()
 	}
 	if !x.shoal {
 		return f
@@ -199,14 +198,6 @@ func (x *fetched) found() *Found {
 	base.Path = strings.TrimSuffix(path.Dir(base.Path), "/") + "/content/" + key + "/"
 	f.Origin = []string{base.String()}
 	return f
-}
-
-// contentKey is what a Shoal node calls a content in URLs.
-func contentKey(v1 piece.Hash20, v2 piece.Hash32, hasV2 bool) string {
-	if hasV2 {
-		return hex.EncodeToString(v2[:])
-	}
-	return hex.EncodeToString(v1[:])
 }
 
 // found is what a magnet link says.
@@ -285,24 +276,5 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", raw, err)
 	}
-	return x, nil
-}
-
-// referred takes a magnet link that a server gives in place of a .torrent which peers have.
-func (a Asking) referred(ctx context.Context, x *fetched, body io.Reader) (*fetched, error) {
-	all := a
-	all.Peers = false
-	from := x.url.String()
-	if !x.shoal || x.url.Scheme != "http" { // what was redirected may lead to one that is no peer
-		return all.once(ctx, from)
-	}
-	link, err := io.ReadAll(io.LimitReader(body, maxMagnetBytes+1))
-	if err == nil {
-		x.magnet, err = ParseMagnet(string(link))
-	}
-	if err != nil || x.magnet.HasItem || len(x.magnet.Files) > 0 {
-		return all.once(ctx, from)
-	}
-	x.again = func(ctx context.Context) (*fetched, error) { return all.once(ctx, from) }
 	return x, nil
 }
