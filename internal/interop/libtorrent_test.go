@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,13 +56,25 @@ func libtorrent(t *testing.T, h *swarmtest.Host, c client) *swarmtest.Process {
 	return h.StartProgram(python(t), driver, string(config))
 }
 
+// inconsistent is what libtorrent 2.0.8 ends a hybrid magnet's fetch with when a piece's hashes come in the moment
+// between its SHA-1 check and its blocks' being flushed: torrent::add_hashes takes such a piece for one that failed
+// (its log says PIECE_PASSED, and the error at HASHES). One that begins with a .torrent has the hashes already.
+const inconsistent = "error v1 and v2 hashes do not describe the same data"
+
 // leechLibtorrent fetches and compares.
 func leechLibtorrent(t *testing.T, h *swarmtest.Host, content string, c client) {
 	t.Helper()
-	c.Dir = t.TempDir()
-	p := libtorrent(t, h, c).Succeed()
-	t.Logf("libtorrent: %s", strings.Join(p.Lines(), ", "))
-	swarmtest.Same(t, content, filepath.Join(c.Dir, filepath.Base(content)))
+	for again := 3; ; again-- {
+		c.Dir = t.TempDir()
+		p := libtorrent(t, h, c)
+		if p.Wait(); again > 0 && strings.HasPrefix(c.Source, "magnet:") && slices.Contains(p.Lines(), inconsistent) {
+			t.Logf("libtorrent's own race, once more: %s", inconsistent)
+			continue
+		}
+		t.Logf("libtorrent: %s", strings.Join(p.Succeed().Lines(), ", "))
+		swarmtest.Same(t, content, filepath.Join(c.Dir, filepath.Base(content)))
+		return
+	}
 }
 
 var formats = []string{"v1", "hybrid", "v2"}

@@ -53,7 +53,8 @@ say("listening", session.listen_port())
 known = finished = flushed = False
 asked = 0
 while True:
-    session.wait_for_alert(50)
+    # Not wait_for_alert: the binding looks at the alert it returns while the session's thread may move it (SIGSEGV).
+    time.sleep(0.02)
     if dht and session.is_dht_running() and time.monotonic() - asked > 2:  # by itself it asks every quarter of an hour
         asked = time.monotonic()
         handle.force_dht_announce()
