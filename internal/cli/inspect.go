@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"time"
 
 	"shoal/internal/deliver"
@@ -54,6 +56,9 @@ func inspectCommand() *command {
 // readTorrent reads a .torrent that the user named.
 func readTorrent(path string) (*piece.Torrent, error) {
 	t, err := piece.ReadFile(path)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, usagef("shoal create makes a .torrent of it", "%s is a directory, and neither a .torrent nor a repository", path)
+	}
 	if err != nil && !strings.Contains(err.Error(), path) {
 		err = fmt.Errorf("%s: %w", path, err)
 	}

@@ -90,8 +90,8 @@ func writeStatus(w io.Writer, st daemon.Status) {
 		fmt.Fprintf(w, "%s%s\n", clean(st.DHT.String()), clean(dhtNumbers(st.DHT.Stats)))
 	}
 	if x := st.Tracker; x != nil {
-		fmt.Fprintf(w, "tracker: %d swarms, %d seeds, %d peers; %.1f announces/s (%d over HTTP, %d over UDP so far)\n",
-			x.Swarms, x.Seeds, x.Peers, x.AnnouncesPerSec, x.AnnouncesHTTP, x.AnnouncesUDP)
+		fmt.Fprintf(w, "tracker: %s, %s, %s; %.1f announces/s (%d over HTTP, %d over UDP so far)\n",
+			plural(x.Swarms, "swarm"), plural(x.Seeds, "seed"), plural(x.Peers, "peer"), x.AnnouncesPerSec, x.AnnouncesHTTP, x.AnnouncesUDP)
 		if x.Shared != "" {
 			fmt.Fprintf(w, "peers are shared with other trackers: %s\n", map[string]string{"yes": "yes", "lost": "not at the moment"}[x.Shared])
 		}

@@ -11,7 +11,8 @@ func nearest(word string, candidates []string) string {
 		if len(word) >= 3 && strings.HasPrefix(candidate, word) {
 			distance = 1
 		}
-		if distance <= max(2, len(candidate)/3) && distance < bestDistance {
+		// Of a short word at least half must be right: foo is not log.
+		if distance <= max(min(2, len(word)/2), len(candidate)/3) && distance < bestDistance {
 			best, bestDistance = candidate, distance
 		}
 	}
