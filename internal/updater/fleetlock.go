@@ -118,7 +118,7 @@ func (f *FleetLock) ask(ctx context.Context, path string, c *Claim) (http.Header
 // lock is who gives the slot that an update needs; nil: nobody.
 func (u *Updater) lock(counted bool) Lock {
 	if counted {
-		return u.cfg.Fleet
+		return u.cfg.fleet()
 	}
 	return u.cfg.Lock
 }

@@ -98,10 +98,10 @@ type Config struct {
 	MaxDefer time.Duration    // after which window and policy count no more; 0: never
 	Every    time.Duration    // how often to ask, for Run; zero means 15 minutes
 
-	Machine string   // stable, and no other's
-	Groups  []string // that it belongs to
-	Lock    Lock     // nil: any number of machines may switch at once
-	Fleet   Lock     // of the origin, which counts who comes in a wave of so many machines, and is asked then instead of Lock; nil: such a wave does not reach this machine
+	Machine string      // stable, and no other's
+	Groups  []string    // that it belongs to
+	Lock    Lock        // nil: any number of machines may switch at once
+	Fleet   func() Lock // of the origin, which counts who comes in a wave of so many machines, and is asked then instead of Lock; nil, or if it returns that: such a wave does not reach this machine
 	// Retry says which versions of an app to try again that the machine had to go back from; nil: there are none.
 	Retry func(app string) []string
 
@@ -305,9 +305,17 @@ func (u *Updater) forgive(versions []string) error {
 	return u.save()
 }
 
+// fleet is who counts this machine in; nil: nobody.
+func (c *Config) fleet() Lock {
+	if c.Fleet == nil {
+		return nil
+	}
+	return c.Fleet()
+}
+
 // situation is what a decision depends on.
 func situation(c Config, j *journal, o *Offer) Situation {
-	s := Situation{Now: c.Now(), Offer: o, Running: j.Running, Since: j.Seen.At, Bad: j.badVersions(), Pinned: j.Pinned, Machine: c.Machine, Groups: c.Groups, Asks: c.Fleet != nil, Window: c.Window, MaxDefer: c.MaxDefer}
+	s := Situation{Now: c.Now(), Offer: o, Running: j.Running, Since: j.Seen.At, Bad: j.badVersions(), Pinned: j.Pinned, Machine: c.Machine, Groups: c.Groups, Asks: c.fleet() != nil, Window: c.Window, MaxDefer: c.MaxDefer}
 	if j.Seen.Version != o.Version {
 		s.Since = s.Now
 	}
