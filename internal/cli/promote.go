@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -43,15 +44,18 @@ func (e *env) promote(ctx context.Context, arg string) error {
 
 // promoteIn has a channel of a repository point to a version.
 func (e *env) promoteIn(ctx context.Context, r *release.Repository, ref release.Ref, channel string) error {
-	promoted := false
+	promoted, notice := false, ""
 	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
-		promoted, err = tx.Promote(ref.App, ref.Version, channel)
+		promoted, notice, err = startVersion(tx, ref, channel, nil)
 		return err
 	})
 	if err != nil {
 		return changeError(err)
 	}
 	e.unfinished(done)
+	if notice != "" {
+		e.report.Notice("%s", notice)
+	}
 	e.report.Result("promoted", struct {
 		App      string   `json:"app"`
 		Version  string   `json:"version"`
@@ -73,7 +77,8 @@ func withdrawCommand() *command {
 		name:  "withdraw",
 		args:  "APP@VERSION",
 		usage: "take a version back: clients refuse it, origins and edges drop it",
-		long: "Channels that have it go back to what they had before; if there is nothing, promote another version first.\n" +
+		long: "Channels that have it go back to the newest version before it that had come to all machines, and was not halted or\n" +
+			"withdrawn; if there is none, promote another version first.\n" +
 			"Its entry in the transparency log stays, and its number cannot be used again.",
 		examples: []string{"shoal withdraw myapp@1.4.0 --reason 'loses data, see #1234'"},
 		options: concat([]option{
@@ -104,6 +109,9 @@ func (e *env) withdraw(ctx context.Context, arg string) error {
 		moved, err = tx.Withdraw(ref.App, ref.Version, reason)
 		return err
 	})
+	if errors.Is(err, release.ErrInUse) {
+		return withHint(err, fmt.Sprintf("give it a version that is good first: shoal promote %s@VERSION --channel CHANNEL", ref.App))
+	}
 	if err != nil {
 		return changeError(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -178,10 +179,48 @@ func (e *env) rolloutStart(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	return e.rolloutChange(ctx, release.Ref{App: ref.App, Channel: channel}, func(tx *release.Tx) error {
-		_, err := tx.Start(ref.App, ref.Version, channel, policy)
+	notice := ""
+	c, at, err := e.rolloutChange(ctx, release.Ref{App: ref.App, Channel: channel}, func(tx *release.Tx) (err error) {
+		_, notice, err = startVersion(tx, ref, channel, policy)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	if notice != "" {
+		e.report.Notice("%s", notice)
+	}
+	return e.showRollout(ctx, c, at)
+}
+
+// startVersion has a channel point to a version. notice, if there is one, says why nobody goes back to the version that the channel had.
+func startVersion(tx *release.Tx, ref release.Ref, channel string, policy *release.Policy) (changed bool, notice string, err error) {
+	before, at, err := tx.Rollout(ref.App, channel)
+	if err != nil {
+		return false, "", err
+	}
+	if changed, err = tx.Start(ref.App, ref.Version, channel, policy); err != nil || !changed {
+		return changed, "", err
+	}
+	c, err := tx.Channel(ref.App, channel)
+	if err != nil {
+		return false, "", err
+	}
+	to := "; there is no other to go back to"
+	if len(c.Previous) > 0 {
+		to = fmt.Sprintf(", but to %s@%s", ref.App, c.Previous[0])
+	}
+	switch {
+	case at != nil && before.Version != ref.Version && !slices.Contains(c.Previous, before.Version):
+		why := fmt.Sprintf("had come to wave %d of %d alone, as far as is known here", at.Wave+1, len(before.Rollout.Waves))
+		if at.Halted {
+			why = "was halted"
+		}
+		notice = fmt.Sprintf("%s@%s %s: nobody goes back to it%s", ref.App, before.Version, why, to)
+	case policy != nil && policy.Rollback && len(c.Previous) == 0:
+		notice = fmt.Sprintf("--rollback has no version to go back to: none has come to all machines of %s:%s yet", ref.App, channel)
+	}
+	return true, notice, nil
 }
 
 // policy is what rollout start says about how a version may spread.
@@ -217,7 +256,7 @@ func (e *env) rolloutPromote(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	return e.rolloutChange(ctx, ref, func(tx *release.Tx) error {
+	return e.changeAndShow(ctx, ref, func(tx *release.Tx) error {
 		c, err := tx.Channel(ref.App, ref.Channel)
 		if err != nil {
 			return err
@@ -235,7 +274,7 @@ func (e *env) steer(ctx context.Context, arg string, change func(*release.Rollou
 	if err != nil {
 		return err
 	}
-	return e.rolloutChange(ctx, ref, func(tx *release.Tx) error {
+	return e.changeAndShow(ctx, ref, func(tx *release.Tx) error {
 		_, err := tx.Steer(ref.App, ref.Channel, change)
 		return err
 	})
@@ -246,17 +285,30 @@ func (e *env) rolloutStatus(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	return e.rolloutChange(ctx, ref, func(*release.Tx) error { return nil })
+	return e.changeAndShow(ctx, ref, func(*release.Tx) error { return nil })
 }
 
-// rolloutChange changes a repository, and prints how far the channel's rollout is then.
-func (e *env) rolloutChange(ctx context.Context, ref release.Ref, change func(*release.Tx) error) error {
-	r, err := e.repository(e.signing())
+// changeAndShow changes a repository, and shows how far the channel's rollout is then.
+func (e *env) changeAndShow(ctx context.Context, ref release.Ref, change func(*release.Tx) error) error {
+	c, at, err := e.rolloutChange(ctx, ref, change)
 	if err != nil {
 		return err
 	}
-	var c *release.Channel
-	var at *release.Rollout
+	return e.showRollout(ctx, c, at)
+}
+
+// showRollout prints how far a rollout is, and waits for it if the command was told to.
+func (e *env) showRollout(ctx context.Context, c *release.Channel, at *release.Rollout) error {
+	e.printRollout(c, at)
+	return e.waitFor(ctx, c, at)
+}
+
+// rolloutChange changes a repository, and returns how far the channel's rollout is then.
+func (e *env) rolloutChange(ctx context.Context, ref release.Ref, change func(*release.Tx) error) (c *release.Channel, at *release.Rollout, err error) {
+	r, err := e.repository(e.signing())
+	if err != nil {
+		return nil, nil, err
+	}
 	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
 		if err = change(tx); err == nil {
 			c, at, err = tx.Rollout(ref.App, ref.Channel)
@@ -264,14 +316,13 @@ func (e *env) rolloutChange(ctx context.Context, ref release.Ref, change func(*r
 		return err
 	})
 	if err != nil {
-		return changeError(err)
+		return nil, nil, changeError(err)
 	}
 	if c == nil {
-		return fmt.Errorf("channel %s %w", ref, release.ErrNoRelease)
+		return nil, nil, fmt.Errorf("channel %s %w", ref, release.ErrNoRelease)
 	}
 	e.unfinished(done)
-	e.printRollout(c, at)
-	return e.waitFor(ctx, c, at)
+	return c, at, nil
 }
 
 // printRollout prints how far a rollout is; at is nil where the channel's version is for all machines.

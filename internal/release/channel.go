@@ -3,7 +3,6 @@ package release
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -44,10 +43,52 @@ func (tx *Tx) Start(app, version, channel string, policy *Policy) (bool, error) 
 		return false, nil
 	}
 	if c.Version != "" && c.Version != version {
-		c.Previous = append([]string{c.Version}, c.Previous...)
+		all, err := tx.reachedAll(c)
+		if err != nil {
+			return false, err
+		}
+		if all {
+			c.Previous = append([]string{c.Version}, c.Previous...)
+		}
 	}
-	c.Previous = slices.DeleteFunc(c.Previous, func(v string) bool { return v == version })
+	if c.Previous, err = tx.fallbacks(c, version); err != nil {
+		return false, err
+	}
 	return true, tx.point(c, version, policy)
+}
+
+// reachedAll says whether a channel's version may be gone back to from the next one: all machines may have it, since it was promoted or its rollout has reached all, and it was
+// not halted. A rollout that begins anew counts from its new begin. Of one that is steered elsewhere this knows what the last push has brought.
+func (tx *Tx) reachedAll(c *Channel) (bool, error) {
+	_, at, err := tx.Rollout(c.App, c.Channel)
+	if err != nil || c.Rollout == nil {
+		return err == nil, err
+	}
+	return !at.Halted && c.Rollout.Waves[c.Reached(at, tx.now)].Share == 1, nil
+}
+
+// fallbacks are the versions that a channel may go back to, the newest first: those that it names, but for one, and for those that were withdrawn or pruned since.
+func (tx *Tx) fallbacks(c *Channel, but string) (list []string, err error) {
+	for _, v := range c.Previous {
+		live, _, err := tx.platforms(c.App, v)
+		if err != nil {
+			return nil, err
+		}
+		if v != but && len(live) > 0 {
+			list = append(list, v)
+		}
+	}
+	return list, nil
+}
+
+// forget has a channel name no other fallbacks than these. While it has a rollout its document stays as it is: with another one the rollout would begin anew, and what was halted
+// would go on. Who goes back, and finds that the version was withdrawn, stays where it is.
+func (tx *Tx) forget(c *Channel, fallbacks []string) error {
+	if c.Rollout != nil || len(fallbacks) == len(c.Previous) {
+		return nil
+	}
+	c.Previous = fallbacks
+	return tx.point(c, c.Version, nil)
 }
 
 func (tx *Tx) point(c *Channel, version string, policy *Policy) error {

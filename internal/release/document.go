@@ -119,7 +119,7 @@ type Channel struct {
 	App      string    `json:"app"`
 	Channel  string    `json:"channel"`
 	Version  string    `json:"version"`
-	Previous []string  `json:"previous,omitempty"` // what it had before, newest first: the versions that a machine may fall back to
+	Previous []string  `json:"previous,omitempty"` // what all machines could have before, newest first: the versions that may be gone back to. An older shoal named what was halted, too
 	At       time.Time `json:"at"`                 // when it got this version: UTC, whole seconds
 	Rollout  *Policy   `json:"rollout,omitempty"`  // how it may spread; nil: everywhere at once
 }

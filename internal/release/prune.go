@@ -19,7 +19,11 @@ func (tx *Tx) Prune(app string, keep int, pinned []string) (gone []*Release, err
 	}
 	for _, c := range channels {
 		used[c.Version] = true
-		for _, v := range c.Previous[:min(1, len(c.Previous))] {
+		back, err := tx.fallbacks(c, "")
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range back[:min(1, len(back))] {
 			used[v] = true
 		}
 	}
@@ -58,12 +62,12 @@ func (tx *Tx) Prune(app string, keep int, pinned []string) (gone []*Release, err
 	}
 	// A channel must not offer to fall back to what is gone.
 	for _, c := range channels {
-		kept := slices.DeleteFunc(slices.Clone(c.Previous), func(v string) bool { return slices.ContainsFunc(gone, func(r *Release) bool { return r.Version == v }) })
-		if len(kept) < len(c.Previous) {
-			c.Previous = kept
-			if err := tx.point(c, c.Version, c.Rollout); err != nil {
-				return nil, err
-			}
+		kept, err := tx.fallbacks(c, "")
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.forget(c, kept); err != nil {
+			return nil, err
 		}
 	}
 	return gone, nil

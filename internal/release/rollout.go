@@ -225,8 +225,10 @@ func (tx *Tx) Steer(app, channel string, change func(*Rollout)) (changed bool, e
 	switch {
 	case next == *was:
 		return false, nil
-	case next.Back && !(next.Halted && c.Rollout.Rollback && len(c.Previous) > 0):
-		return false, fmt.Errorf("%w: it does not allow to send machines back; withdraw the version", ErrSteered)
+	case next.Back && next.Halted && c.Rollout.Rollback && len(c.Previous) == 0:
+		return false, fmt.Errorf("%w: no version before it has come to all machines, so that there is none to send them back to; halt it without --rollback, and promote a version", ErrSteered)
+	case next.Back && !(next.Halted && c.Rollout.Rollback):
+		return false, fmt.Errorf("%w: it does not allow to send machines back; halt it without --rollback, or withdraw the version", ErrSteered)
 	case was.Halted && next != sentBack:
 		return false, fmt.Errorf("%w: it was halted; promote or start a version", ErrSteered)
 	case next.Wave >= len(c.Rollout.Waves):

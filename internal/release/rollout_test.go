@@ -104,7 +104,7 @@ func TestRollout(t *testing.T) {
 	if _, err := r.Update(t.Context(), func(tx *Tx) error { _, err := tx.Withdraw("app", "3", "bad"); return err }); err != nil {
 		t.Fatal(err)
 	}
-	if f := c.gets(r.Files(), "app:stable", "2"); f.Channel.Rollout != nil {
+	if f := c.gets(r.Files(), "app:stable", "1"); f.Channel.Rollout != nil { // 2 was halted
 		t.Errorf("withdrawn: %+v, want the fallback for all machines", f.Channel)
 	}
 }

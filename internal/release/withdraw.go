@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 )
 
-// Withdraw takes a version back on all platforms: clients refuse it from then on. Channels that have it go back to the newest version they had before; it
-// returns them. Where there is none the version cannot go. Of a version that is withdrawn already it changes the reason, unless why is "".
+// Withdraw takes a version back on all platforms: clients refuse it from then on. Channels that have it go back to the newest version before it that had
+// come to all machines and is still there; it returns them. Where there is none the version cannot go. Of a version that is withdrawn already it changes the
+// reason, unless why is "".
 func (tx *Tx) Withdraw(app, version, why string) (moved []*Channel, err error) {
 	live, withdrawn, err := tx.platforms(app, version)
 	if err != nil {
@@ -28,21 +28,21 @@ func (tx *Tx) Withdraw(app, version, why string) (moved []*Channel, err error) {
 		return nil, err
 	}
 	for _, c := range channels {
-		had := len(c.Previous)
-		c.Previous = slices.DeleteFunc(c.Previous, func(v string) bool { return v == version })
+		rest, err := tx.fallbacks(c, version)
+		if err != nil {
+			return nil, err
+		}
 		if c.Version != version {
-			if len(c.Previous) < had {
-				if err := tx.point(c, c.Version, c.Rollout); err != nil {
-					return nil, err
-				}
+			if err := tx.forget(c, rest); err != nil {
+				return nil, err
 			}
 			continue
 		}
-		if len(c.Previous) == 0 {
-			return nil, fmt.Errorf("%s@%s %w: channel %s has it and had nothing before", app, version, ErrInUse, c.Channel)
+		if len(rest) == 0 {
+			return nil, fmt.Errorf("%s@%s %w: channel %s has it, and no version before it has come to all machines and is still there", app, version, ErrInUse, c.Channel)
 		}
-		back := c.Previous[0]
-		c.Previous = c.Previous[1:]
+		back := rest[0]
+		c.Previous = rest[1:]
 		if err := tx.point(c, back, nil); err != nil {
 			return nil, err
 		}
