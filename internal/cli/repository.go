@@ -182,7 +182,7 @@ func changeError(err error) error {
 	var missing *release.KeysMissingError
 	switch {
 	case errors.As(err, &missing):
-		return withHint(err, "--keys DIR names where the others are; shoal key list shows which")
+		return withHint(err, "--keys DIR names the directory that has it; shoal key list shows which are here")
 	case errors.Is(err, release.ErrPassphrase):
 		return usagef("it is that of shoal init", "%s", err)
 	case errors.Is(err, release.ErrPublished):

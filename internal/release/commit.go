@@ -29,6 +29,7 @@ func parseMetaName(name string) (role string, version int64, ok bool) {
 }
 
 // commit signs and writes what has changed. Each step is complete on the disk before the next begins, and nothing that was published is written again:
+// Before the first it makes sure that all keys are here that publishers sign with, and writes those that are new: what is published is signed with them.
 //
 //  1. documents and metainfo;
 //  2. N.ROLE.json: targets, then the bins of apps, then apps and rollout: nobody reads them before a snapshot names them;
@@ -38,6 +39,12 @@ func parseMetaName(name string) (role string, version int64, ok bool) {
 //
 // A next Update finishes 3 and 4 for roles that were written and not published.
 func (tx *Tx) commit() error {
+	if err := tx.canSign(); err != nil {
+		return err
+	}
+	if err := tx.writeKeys(); err != nil {
+		return err
+	}
 	for _, d := range tx.documents {
 		if err := tx.place(targetFile(d.path, sha256Hex(d.data)), d.data); err != nil {
 			return err
@@ -73,6 +80,20 @@ func (tx *Tx) commit() error {
 		tx.roots = append(tx.roots, acceptedFile{roleRoot, tx.root.Signed.Version, rootBytes})
 	}
 	return tx.writeRoots()
+}
+
+// canSign says whether what has changed can be signed here, but for snapshot and timestamp, which may be signed elsewhere.
+func (tx *Tx) canSign() error {
+	for _, role := range tx.order() {
+		if _, err := tx.signers(role); err != nil {
+			return err
+		}
+	}
+	if tx.dirty[roleRoot] {
+		_, err := tx.rootSigners()
+		return err
+	}
+	return nil
 }
 
 // writeRoots writes the roots that are new.
@@ -183,10 +204,7 @@ func (tx *Tx) signRoot() ([]byte, error) {
 	tx.root.Signed.Version = tx.newest[roleRoot] + 1
 	tx.root.Signed.Expires = expiry(tx.now, offlineLife)
 	tx.root.Signatures = nil
-	if tx.oldRoot != nil {
-		tx.also[roleRoot] = append(tx.also[roleRoot], tx.oldRoot.Signed.Roles[roleRoot].KeyIDs...)
-	}
-	keys, err := tx.signers(roleRoot)
+	keys, err := tx.rootSigners()
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +215,7 @@ func (tx *Tx) signRoot() ([]byte, error) {
 	}
 	if tx.oldRoot != nil {
 		if err := tx.oldRoot.VerifyDelegate(roleRoot, tx.root); err != nil {
-			return nil, &KeysMissingError{Role: roleRoot, Have: len(keys), Need: tx.oldRoot.Signed.Roles[roleRoot].Threshold}
+			return nil, refused("root", err)
 		}
 	}
 	if err := tx.root.VerifyDelegate(roleRoot, tx.root); err != nil {

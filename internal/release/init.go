@@ -102,36 +102,43 @@ func newTargets(now time.Time) *targetsMeta {
 	return m
 }
 
-// makeKey makes a key and writes it to its place.
+// makeKey makes a key. It is written when the change is carried out: one that fails before leaves nothing behind.
 func (tx *Tx) makeKey(role string) (*Key, error) {
 	k, err := newKey(role)
 	if err != nil {
 		return nil, err
 	}
-	dir := tx.r.onlineDir()
-	if !IsOnline(role) {
-		dir = tx.r.offlineDir()
-		if tx.seals() {
-			pass, err := tx.passphrase(true)
-			if err != nil {
-				return nil, err
-			}
-			// A passphrase mistyped for a new key would be one that nobody knows.
-			if i := slices.IndexFunc(tx.keys, func(k *Key) bool { return k.sealed != nil }); i >= 0 {
-				if err := tx.keys[i].open(pass); err != nil {
-					return nil, err
-				}
-			}
-			if err := k.seal(pass, tx.r.cfg.WorkFactor); err != nil {
+	if !IsOnline(role) && tx.seals() {
+		pass, err := tx.passphrase(true)
+		if err != nil {
+			return nil, err
+		}
+		// A passphrase mistyped for a new key would be one that nobody knows.
+		if i := slices.IndexFunc(tx.keys, func(k *Key) bool { return k.sealed != nil }); i >= 0 {
+			if err := tx.keys[i].open(pass); err != nil {
 				return nil, err
 			}
 		}
+		if err := k.seal(pass, tx.r.cfg.WorkFactor); err != nil {
+			return nil, err
+		}
 	}
-	if err := k.write(dir); err != nil {
-		return nil, err
-	}
-	tx.keys = append(tx.keys, k)
+	tx.keys, tx.made = append(tx.keys, k), append(tx.made, k)
 	return k, nil
+}
+
+// writeKeys writes the keys that were made, each to its place.
+func (tx *Tx) writeKeys() error {
+	for _, k := range tx.made {
+		dir := tx.r.offlineDir()
+		if IsOnline(k.Role) {
+			dir = tx.r.onlineDir()
+		}
+		if err := k.write(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seals says whether new offline keys are encrypted: as those are that there are, and at first if there is a passphrase.

@@ -78,7 +78,13 @@ func (r *Repository) SignItem(ctx context.Context, infoHash [20]byte, seq int64)
 			return i, nil
 		}
 	}
-	return nil, &KeysMissingError{Role: roleItem, Have: 0, Need: 1}
+	missing := &KeysMissingError{Role: roleItem, Need: 1}
+	if public, err := hex.DecodeString(want); err == nil {
+		if id, err := keyID(public); err == nil {
+			missing.Missing = []string{id}
+		}
+	}
+	return nil, missing
 }
 
 // WriteState writes the repository's state, and returns the version of the timestamp that is in it.

@@ -26,7 +26,7 @@ func (tx *Tx) appMeta(app string) (*targetsMeta, error) {
 		return nil, err
 	}
 	if findDelegation(targets, role) == nil {
-		// A key may be left over from a publish that did not come to its end, or have come from elsewhere.
+		// A key may be left over from a publish that was killed, or have come from elsewhere.
 		i := slices.IndexFunc(tx.keys, func(k *Key) bool { return k.Role == role })
 		var k *Key
 		if i >= 0 {

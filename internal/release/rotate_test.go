@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -344,4 +345,66 @@ func TestCopiedFileByFile(t *testing.T) {
 	}
 	old.gets(there, "app@1", "1")
 	r.client().gets(there, "other:stable", "1")
+}
+
+// A change of keys that cannot be signed says which key it lacks, and leaves nothing behind: no key, and no metadata.
+func TestFailedKeyChangeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t, InitConfig{RootKeys: 3, RootThreshold: 2})
+	r.publish("app", "1", "stable")
+	all := func() (list []string) {
+		t.Helper()
+		err := filepath.WalkDir(r.Dir(), func(path string, d fs.DirEntry, err error) error {
+			list = append(list, path)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	o, err := r.Inspect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var roots []KeyInfo
+	for _, k := range o.Keys {
+		if k.Role == roleRoot {
+			roots = append(roots, k)
+		}
+	}
+	for here := len(roots) - 1; here >= 0; here-- {
+		if err := os.Remove(roots[here].Path); err != nil {
+			t.Fatal(err)
+		}
+		if here >= 2 { // as many as must sign
+			continue
+		}
+		before := all()
+		for what, change := range map[string]func(*Tx) error{
+			"rotating root":      func(tx *Tx) error { _, _, err := tx.RotateKey("root", roots[0].ID); return err },
+			"rotating timestamp": func(tx *Tx) error { _, _, err := tx.RotateKey("timestamp", ""); return err },
+			"rotating targets":   func(tx *Tx) error { _, _, err := tx.RotateKey("targets", ""); return err },
+			"rotating log":       func(tx *Tx) error { _, _, err := tx.RotateKey("log", ""); return err },
+			"adding to root":     func(tx *Tx) error { _, err := tx.AddKey("root"); return err },
+			"another threshold": func(tx *Tx) error {
+				if _, err := tx.AddKey("root"); err != nil {
+					return err
+				}
+				return tx.SetThreshold("root", 9)
+			},
+		} {
+			_, err := r.Update(t.Context(), change)
+			missing, ok := errors.AsType[*KeysMissingError](err)
+			if !ok && what != "another threshold" {
+				t.Errorf("%s with %d root keys: %v, want KeysMissingError", what, here, err)
+			}
+			if ok && (missing.Role != roleRoot || missing.Have != here || missing.Need != 2 || len(missing.Missing) != 3-here || !strings.Contains(err.Error(), roots[2].ID[:16])) {
+				t.Errorf("%s with %d root keys: %v (%+v), want to be told that %d of 2 are here, and which are not", what, here, err, missing, here)
+			}
+			if after := all(); !slices.Equal(after, before) {
+				t.Errorf("%s has failed, and leaves %q, want %q as before", what, after, before)
+			}
+		}
+	}
 }

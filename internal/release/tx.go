@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -24,6 +25,7 @@ type Tx struct {
 	ctx  context.Context
 	now  time.Time
 	keys []*Key
+	made []*Key // of keys, those that this change has made: commit writes them
 	pass *string
 
 	root      *rootMeta // newest
@@ -191,19 +193,73 @@ func (tx *Tx) signers(role string) ([]*Key, error) {
 		}
 	}
 	if counting < threshold {
-		return nil, &KeysMissingError{Role: role, Have: counting, Need: threshold}
+		return nil, &KeysMissingError{Role: role, Have: counting, Need: threshold, Missing: tx.elsewhere(ids)}
 	}
 	return found, nil
+}
+
+// rootSigners are the opened keys that sign the next root: as many of the root before as it needs, and of this one. A key that is new in this change counts for this one alone.
+func (tx *Tx) rootSigners() ([]*Key, error) {
+	if tx.oldRoot != nil {
+		old := tx.oldRoot.Signed.Roles[roleRoot]
+		opened := map[string]bool{}
+		var sealed error
+		for _, k := range tx.keys {
+			if !slices.Contains(old.KeyIDs, k.ID) {
+				continue
+			}
+			if err := tx.open(k); err != nil {
+				sealed = err
+				continue
+			}
+			opened[k.ID] = true
+		}
+		switch {
+		case len(opened) >= old.Threshold:
+		case sealed != nil:
+			return nil, sealed
+		default:
+			return nil, &KeysMissingError{Role: roleRoot, Have: len(opened), Need: old.Threshold, Missing: tx.elsewhere(old.KeyIDs)}
+		}
+		tx.also[roleRoot] = append(tx.also[roleRoot], old.KeyIDs...)
+	}
+	return tx.signers(roleRoot)
+}
+
+// elsewhere are those of these keys that are not here.
+func (tx *Tx) elsewhere(ids []string) (list []string) {
+	for _, id := range ids {
+		if !slices.ContainsFunc(tx.keys, func(k *Key) bool { return k.ID == id }) {
+			list = append(list, id)
+		}
+	}
+	return list
 }
 
 // KeysMissingError says that a role cannot be signed here.
 type KeysMissingError struct {
 	Role       string
 	Have, Need int
+	Missing    []string // ids of the role's keys that are elsewhere, as far as they are known
 }
 
 func (e *KeysMissingError) Error() string {
-	return fmt.Sprintf("signing %s needs %d of its keys, and %d are here", e.Role, e.Need, e.Have)
+	have := fmt.Sprintf("%d are", e.Have)
+	switch e.Have {
+	case 0:
+		have = "none is"
+	case 1:
+		have = "1 is"
+	}
+	var ids []string
+	for _, id := range e.Missing {
+		ids = append(ids, fmt.Sprintf("%.16s", id))
+	}
+	text := fmt.Sprintf("signing %s needs %d of its keys, and %s here", e.Role, e.Need, have)
+	if len(ids) > 0 {
+		text += "; missing: " + strings.Join(ids, ", ")
+	}
+	return text
 }
 
 func (tx *Tx) open(k *Key) error {
