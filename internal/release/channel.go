@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"time"
@@ -25,9 +26,13 @@ func (tx *Tx) Promote(app, version, channel string) (bool, error) {
 // Start is Promote by a rollout: machines come in the policy's waves. It may also change the policy of the version that the channel has; the rollout then begins
 // anew, with no machine being sent back.
 func (tx *Tx) Start(app, version, channel string, policy *Policy) (bool, error) {
-	live, _, err := tx.platforms(app, version)
+	live, withdrawn, err := tx.platforms(app, version)
 	if err != nil {
 		return false, err
+	}
+	if len(live) == 0 && len(withdrawn) > 0 {
+		_, why, err := tx.Find(app, version, withdrawn[0])
+		return false, cmp.Or(err, error(&withdrawnError{Ref{App: app, Version: version}, why, ErrNoRelease}))
 	}
 	if len(live) == 0 {
 		return false, fmt.Errorf("%s@%s %w", app, version, ErrNoRelease)

@@ -19,6 +19,16 @@ var (
 	ErrNoRelease = errors.New("is not in the repository")
 )
 
+// withdrawnError is that a version was withdrawn, and so can be neither published again nor given to a channel: kind is ErrPublished or ErrNoRelease.
+type withdrawnError struct {
+	ref  Ref
+	why  string
+	kind error
+}
+
+func (e *withdrawnError) Error() string { return fmt.Sprintf("%s was withdrawn: %s", e.ref, e.why) }
+func (e *withdrawnError) Unwrap() error { return e.kind }
+
 // Find returns a release, or nil if there is none of that platform. withdrawn says why it was taken back.
 func (tx *Tx) Find(app, version, platform string) (rel *Release, withdrawn string, err error) {
 	f, b, err := tx.lookUp(app, releasePath(app, version, platform))
@@ -47,7 +57,7 @@ func (tx *Tx) Add(rel Release, metainfo ...[]byte) (added bool, err error) {
 	if was != nil {
 		switch a, b := was.Tree(), rel.Tree(); {
 		case withdrawn != "":
-			return false, fmt.Errorf("%s was withdrawn: %w", rel.Ref(), ErrPublished)
+			return false, &withdrawnError{rel.Ref(), withdrawn, ErrPublished}
 		case a.V2 != b.V2 || a.Name != b.Name:
 			return false, fmt.Errorf("%s for %s %w", rel.Ref(), rel.Platform, ErrPublished)
 		}

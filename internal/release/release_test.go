@@ -107,8 +107,12 @@ func TestWithdraw(t *testing.T) {
 		_, err := tx.Add(rel, metainfoOf(rel))
 		return err
 	})
-	if !errors.Is(err, ErrPublished) {
-		t.Errorf("publishing again what was withdrawn: %v, want ErrPublished", err)
+	if !errors.Is(err, ErrPublished) || err.Error() != "app@2 was withdrawn: it eats data" {
+		t.Errorf("publishing again what was withdrawn: %v, want ErrPublished, which says that it was", err)
+	}
+	_, err = r.Update(t.Context(), func(tx *Tx) error { _, err := tx.Promote("app", "2", "stable"); return err })
+	if !errors.Is(err, ErrNoRelease) || err.Error() != "app@2 was withdrawn: it eats data" {
+		t.Errorf("promoting what was withdrawn: %v, want ErrNoRelease, which says that it was", err)
 	}
 }
 
