@@ -190,7 +190,11 @@ func (e *env) rolloutStart(ctx context.Context, arg string) error {
 	if notice != "" {
 		e.report.Notice("%s", notice)
 	}
-	return e.showRollout(ctx, c, at)
+	e.printRollout(c, at)
+	if at != nil && at.Halted { // it had been started before; nobody gets it
+		return withHint(haltedError(c, at.Why), fmt.Sprintf("start another version, or this one with other waves; shoal rollout promote %s:%s gives it to all nevertheless", c.App, c.Channel))
+	}
+	return e.waitFor(ctx, c, at)
 }
 
 // startVersion has a channel point to a version. notice, if there is one, says why nobody goes back to the version that the channel had.

@@ -52,7 +52,7 @@ func (g goal) meant(r *daemon.FleetRollout) bool {
 func (g goal) over(r *daemon.FleetRollout) (done bool, err error) {
 	switch {
 	case r.At.Halted:
-		return true, fmt.Errorf("%s:%s, version %s: %w", r.App, r.Channel, r.Version, haltedError(r.At.Why))
+		return true, haltedError(&release.Channel{App: r.App, Channel: r.Channel, Version: r.Version}, r.At.Why)
 	case g.wave < 0 && r.Policy.Every == 0: // nobody goes on by itself
 		g.wave = r.Wave
 	case g.wave < 0:
@@ -65,11 +65,12 @@ func (g goal) over(r *daemon.FleetRollout) (done bool, err error) {
 	return r.Wave >= g.wave && e.Expected > 0 && e.Open == 0 && e.Good+e.Bad >= e.Expected, nil
 }
 
-func haltedError(why string) error {
-	if why == "" {
-		return updater.ErrHalted
+func haltedError(c *release.Channel, why string) error {
+	err := updater.ErrHalted
+	if why != "" {
+		err = fmt.Errorf("%w: %s", err, why)
 	}
-	return fmt.Errorf("%w: %s", updater.ErrHalted, why)
+	return fmt.Errorf("%s:%s, version %s: %w", c.App, c.Channel, c.Version, err)
 }
 
 func (e *env) rolloutWatch(ctx context.Context, arg string) error {
