@@ -190,6 +190,9 @@ func (e *env) rolloutStart(ctx context.Context, arg string) error {
 	if notice != "" {
 		e.report.Notice("%s", notice)
 	}
+	if last := policy.Waves[len(policy.Waves)-1]; last.Share < 1 {
+		e.report.Notice("the last wave, %s, is not all machines: shoal rollout promote %s:%s gives it to the others", formatWave(last), c.App, c.Channel)
+	}
 	e.printRollout(c, at)
 	if at != nil && at.Halted { // it had been started before; nobody gets it
 		return withHint(haltedError(c, at.Why), fmt.Sprintf("start another version, or this one with other waves; shoal rollout promote %s:%s gives it to all nevertheless", c.App, c.Channel))
@@ -375,7 +378,11 @@ func (e *env) printRollout(c *release.Channel, at *release.Rollout) {
 			fmt.Fprintf(w, ": %s", clean(why))
 		}
 		switch {
-		case next == nil || state != "running":
+		case state != "running":
+		case next == nil && c.Rollout.Waves[wave-1].Share < 1:
+			fmt.Fprint(w, ", the last; all others when it is promoted")
+		case next == nil:
+			fmt.Fprint(w, ", the last; it may be halted until it is promoted")
 		case c.Rollout.Every == 0: // then nobody goes on by itself
 			fmt.Fprintf(w, "; the next, %s, when it is advanced", waves[wave])
 		default:
