@@ -12,12 +12,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"shoal/internal/daemon"
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/fleet"
+	"shoal/internal/rollout"
 	"shoal/internal/updater"
 )
 
@@ -233,9 +235,32 @@ func (e *env) fleetSlots(ctx context.Context) error {
 }
 
 func (e *env) fleetFree(ctx context.Context, group, id string) error {
+	had, err := e.hasSlot(ctx, group, id)
+	if err != nil {
+		return err
+	}
 	if _, err := askFleetFor[struct{}](ctx, e, http.MethodPost, "slots/release", map[string]string{"group": group, "id": id}); err != nil {
 		return err
 	}
-	e.report.Event("freed", map[string]string{"group": group, "id": id})
+	if !had { // as when it is done again, it is no error
+		e.report.Notice("%s has no slot in %s: nothing was freed; shoal fleet slots lists who has", id, group)
+	}
+	e.report.Result("freed", struct {
+		Group string `json:"group"`
+		ID    string `json:"id"`
+		Freed bool   `json:"freed"` // it had a slot
+	}{group, id, had}, func(w io.Writer) {
+		if had {
+			fmt.Fprintf(w, "%s has no slot in %s any more\n", clean(id), clean(group))
+		}
+	})
 	return nil
+}
+
+// hasSlot says whether a machine has a slot.
+func (e *env) hasSlot(ctx context.Context, group, id string) (bool, error) {
+	list, err := askFleetFor[[]daemon.FleetGroup](ctx, e, http.MethodGet, "slots", nil)
+	return slices.ContainsFunc(list, func(g daemon.FleetGroup) bool {
+		return g.Group == group && slices.ContainsFunc(g.Holders, func(h rollout.Holder) bool { return h.ID == id })
+	}), err
 }

@@ -107,9 +107,17 @@ func marks(m *daemon.FleetMachine) (list []string) {
 		list = append(list, "stale")
 	}
 	if m.LastError != "" {
-		list = append(list, m.LastError)
+		list = append(list, lastError(m))
 	}
 	return list
+}
+
+// lastError is what went wrong last, and with which version, as far as that is known: it stays when another one is in place.
+func lastError(m *daemon.FleetMachine) string {
+	if m.ErrorOf == "" {
+		return m.LastError
+	}
+	return m.ErrorOf + ": " + m.LastError
 }
 
 func ago(t time.Time) string {
@@ -180,7 +188,7 @@ func writeMachine(w io.Writer, m *daemon.FleetMachine) {
 	line("key", m.Key)
 	line("fetched", fmt.Sprintf("%s reused, %s LAN, %s peers, %s edges, %s origin", formatBytes(m.Total.Reuse), formatBytes(m.Total.LAN), formatBytes(m.Total.Peers), formatBytes(m.Total.Edges), formatBytes(m.Total.Origin)))
 	if m.ErrorAt != nil {
-		line("last error", m.ErrorAt.Local().Format(time.DateTime)+" "+m.LastError)
+		line("last error", m.ErrorAt.Local().Format(time.DateTime)+" "+lastError(m))
 	}
 	line("notes", strings.Join(marks(m), "; "))
 }

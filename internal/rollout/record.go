@@ -25,6 +25,7 @@ type Record struct {
 	Tried     string     `json:"tried"`            // the version that Outcome is about
 	Outcome   Outcome    `json:"outcome"`          //
 	LastError string     `json:"last_error"`       //
+	ErrorOf   string     `json:"error_version"`    // the version that was tried then; "": none, or it is not known
 	ErrorAt   *time.Time `json:"error_at"`         // nil: there was none
 	Total     fleet.From `json:"total"`            // bytes by source, of all that the machine has fetched since it reports
 	Cloned    bool       `json:"cloned,omitempty"` // two machines report as one
@@ -54,7 +55,7 @@ func (old *Record) next(r *fleet.Report, key, digest string, now time.Time) *Rec
 		if old.Digest == digest {
 			return nil
 		}
-		n.Tried, n.Outcome, n.LastError, n.ErrorAt, n.Total = old.Tried, old.Outcome, old.LastError, old.ErrorAt, old.Total
+		n.Tried, n.Outcome, n.LastError, n.ErrorOf, n.ErrorAt, n.Total = old.Tried, old.Outcome, old.LastError, old.ErrorOf, old.ErrorAt, old.Total
 		n.Cloned = old.Cloned || forked(old, r)
 	}
 	switch r.State {
@@ -77,7 +78,10 @@ func (old *Record) next(r *fleet.Report, key, digest string, now time.Time) *Rec
 	case stateGoingBack, stateRolledBack, stateFailed, stateError:
 		if r.Why != "" && !r.Again {
 			at := now.UTC()
-			n.LastError, n.ErrorAt = r.Why, &at
+			n.LastError, n.ErrorOf, n.ErrorAt = r.Why, r.Version, &at
+			if r.State == stateError { // nothing of it was tried
+				n.ErrorOf = ""
+			}
 		}
 	}
 	return n

@@ -254,8 +254,12 @@ func testReports(t *testing.T, store Store) {
 	if a := f.say(1, stateConfirmed, "2"); len(a.Retry) != 0 {
 		t.Errorf("it is asked again: %+v", a)
 	}
-	if got := f.record(1); got.Outcome != Good {
-		t.Errorf("then %+v", got)
+	if got := f.record(1); got.Outcome != Good || got.LastError != "it is not well" || got.ErrorOf != "2" {
+		t.Errorf("then %+v, want it good, and what was wrong with 2", got)
+	}
+	f.say(1, stateError, "2", func(r *fleet.Report) { r.Why = "nobody answers" })
+	if got := f.record(1); got.LastError != "nobody answers" || got.ErrorOf != "" {
+		t.Errorf("then %+v, want an error of no version", got)
 	}
 	// Who signs with a key that is not enrolled is anonymous, as is who says that it is another.
 	if a := f.say(9, stateConfirmed, "2"); a.Counted {
