@@ -104,8 +104,11 @@ func (e *env) withdraw(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	var moved []*release.Channel
+	var channels, moved []*release.Channel
 	done, err := r.Update(ctx, func(tx *release.Tx) (err error) {
+		if channels, err = tx.Channels(ref.App); err != nil {
+			return err
+		}
 		moved, err = tx.Withdraw(ref.App, ref.Version, reason)
 		return err
 	})
@@ -116,9 +119,14 @@ func (e *env) withdraw(ctx context.Context, arg string) error {
 		return changeError(err)
 	}
 	e.unfinished(done)
-	channels := map[string]string{}
+	for _, c := range channels {
+		if p := c.Rollout; p != nil && p.Rollback && len(c.Previous) > 0 && c.Previous[0] == ref.Version { // a rollout's document stays as it is
+			e.report.Notice("the rollout of %s:%s has no version to send machines back to any more: should %s be bad, withdraw it, too", c.App, c.Channel, c.Version)
+		}
+	}
+	back := map[string]string{}
 	for _, c := range moved {
-		channels[c.Channel] = c.Version
+		back[c.Channel] = c.Version
 	}
 	e.report.Result("withdrawn", struct {
 		App      string            `json:"app"`
@@ -126,7 +134,7 @@ func (e *env) withdraw(ctx context.Context, arg string) error {
 		Reason   string            `json:"reason"`
 		Channels map[string]string `json:"channels"`
 		Signed   []string          `json:"signed"`
-	}{ref.App, ref.Version, reason, channels, orEmpty(done.Signed)}, func(w io.Writer) {
+	}{ref.App, ref.Version, reason, back, orEmpty(done.Signed)}, func(w io.Writer) {
 		fmt.Fprintf(w, "withdrawn %s\n", ref)
 		for _, c := range moved {
 			fmt.Fprintf(w, "  %s:%s is %s again\n", c.App, c.Channel, c.Version)

@@ -12,7 +12,7 @@ func pruneCommand() *command {
 	return &command{
 		name:  "prune",
 		usage: "forget old versions that no channel has, and their content",
-		long: "Kept are the versions that channels have, those they had just before, those named with --pin, and the newest of the rest.\n" +
+		long: "Kept are the versions that channels have, those they would go back to, those named with --pin, and the newest of the rest.\n" +
 			"Entries in the transparency log stay.",
 		examples: []string{"shoal prune --keep 5", "shoal prune --pin myapp@1.0.0"},
 		options: concat([]option{

@@ -75,7 +75,7 @@ func rolloutCommand() *command {
 			steered("resume", "go on after a pause", "shoal rollout resume myapp:stable", rolloutWaitOptions(),
 				func(_ *env, r *release.Rollout) { r.Paused, r.Why = false, "" }),
 			steered("halt", "let no further machine update, for good", "shoal rollout halt myapp:stable --reason 'loses data' --rollback",
-				[]option{why, {name: "rollback", kind: kindBool, usage: "and send machines that have the version back to the one before, if rollout start --rollback has allowed it"}},
+				[]option{why, {name: "rollback", kind: kindBool, usage: "and send machines that have the version back to the newest before it that all had, if rollout start --rollback has allowed it"}},
 				func(e *env, r *release.Rollout) {
 					if !r.Halted { // doing it again changes nothing
 						r.Halted, r.Why = true, e.settings.String("reason")
