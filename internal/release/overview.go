@@ -243,6 +243,20 @@ func (r *Repository) Patches(ctx context.Context, rel *Release) ([]Artefact, err
 	return p.Artefacts, nil
 }
 
+// Beside reads a patch or an index that is a target (Artefact.IsTarget). What is not there as it was signed is an error. It takes no lock.
+func (r *Repository) Beside(ctx context.Context, rel *Release, a *Artefact) ([]byte, error) {
+	tx := r.newTx(ctx)
+	if err := tx.load(); err != nil {
+		return nil, err
+	}
+	path := besidePath(rel.App, rel.Version, rel.Platform, a)
+	f, b, err := tx.lookUp(rel.App, path)
+	if err == nil && f == nil {
+		err = fmt.Errorf("%s is not signed: %w", path, ErrAbsent)
+	}
+	return b, err
+}
+
 // Checkpoint is the log's signed checkpoint, as it lies in the repository.
 func (r *Repository) Checkpoint(ctx context.Context) ([]byte, error) {
 	b, err := readFile(ctx, r.Files(), "log/checkpoint", maxCheckpoint)

@@ -107,7 +107,7 @@ func parsePatches(b []byte) (*Patches, error) {
 	return &p, nil
 }
 
-// AddPatches adds patches to a published release; one from the same version is replaced.
+// AddPatches adds patches to a published release; one from the same version is replaced. Those that are there already are only written, and nothing is signed.
 func (tx *Tx) AddPatches(app, version, platform string, list []Patch) error {
 	rel, withdrawn, err := tx.Find(app, version, platform)
 	if err != nil {
@@ -123,6 +123,7 @@ func (tx *Tx) AddPatches(app, version, platform string, list []Patch) error {
 	if p == nil {
 		p = &Patches{Format: 1, App: app, Version: version, Platform: platform, V2: rel.Tree().V2}
 	}
+	var gone []Artefact
 	for _, x := range list {
 		if x.Data != nil {
 			if err := tx.document(app, besidePath(app, version, platform, &x.Artefact), x.Data); err != nil {
@@ -134,14 +135,75 @@ func (tx *Tx) AddPatches(app, version, platform string, list []Patch) error {
 				return err
 			}
 		}
-		p.Artefacts = slices.DeleteFunc(p.Artefacts, func(a Artefact) bool { return a.Kind == x.Kind && a.From == x.From })
-		p.Artefacts = append(p.Artefacts, x.Artefact)
+		i := slices.IndexFunc(p.Artefacts, func(a Artefact) bool { return a.Kind == x.Kind && a.From == x.From })
+		if i < 0 {
+			p.Artefacts = append(p.Artefacts, x.Artefact)
+			continue
+		}
+		was := p.Artefacts[i]
+		if p.Artefacts[i] = x.Artefact; was.isTorrent() && was.V2 != x.V2 {
+			gone = append(gone, was)
+		}
+		if was.IsTarget() && !x.IsTarget() {
+			if err := tx.put(app, besidePath(app, version, platform, &was), nil); err != nil {
+				return err
+			}
+		}
 	}
+	return tx.writePatches(p, gone)
+}
+
+// RemovePatch takes back the patch from a version: it does not lead to the release.
+func (tx *Tx) RemovePatch(app, version, platform, from string) error {
+	p, err := tx.Patches(app, version, platform)
+	if err != nil || p == nil {
+		return err
+	}
+	i := slices.IndexFunc(p.Artefacts, func(a Artefact) bool { return a.Kind == "P" && a.From == from })
+	if i < 0 {
+		return nil
+	}
+	was := p.Artefacts[i]
+	p.Artefacts = slices.Delete(p.Artefacts, i, i+1)
+	if was.IsTarget() {
+		if err := tx.put(app, besidePath(app, version, platform, &was), nil); err != nil {
+			return err
+		}
+	}
+	return tx.writePatches(p, []Artefact{was})
+}
+
+// writePatches writes the document of patches, and forgets the metainfo of what was in it, unless another release has the same.
+func (tx *Tx) writePatches(p *Patches, gone []Artefact) error {
 	b, err := p.encode()
 	if err != nil {
 		return err
 	}
-	return tx.document(app, patchesPath(app, version, platform), b)
+	if err := tx.document(p.App, patchesPath(p.App, p.Version, p.Platform), b); err != nil || len(gone) == 0 {
+		return err
+	}
+	needed := map[string]bool{}
+	a, err := tx.appInfo(p.App)
+	if err != nil {
+		return err
+	}
+	for _, rel := range a.Releases {
+		list, err := tx.contents(rel.Release)
+		if err != nil {
+			return err
+		}
+		for _, x := range list {
+			needed[x.V2] = true
+		}
+	}
+	for _, x := range gone {
+		if x.isTorrent() && !needed[x.V2] {
+			if err := tx.put(p.App, metainfoPath(x.V2), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Patches reads the patches of a release; nil if there is no document of them.

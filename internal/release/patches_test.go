@@ -3,6 +3,8 @@ package release
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -60,6 +62,75 @@ func TestPatches(t *testing.T) {
 	}
 	if _, err := r.Update(t.Context(), func(tx *Tx) error { return tx.AddPatches("app", "3", AnyPlatform, nil) }); !errors.Is(err, ErrNoRelease) {
 		t.Errorf("patches of a release that there is not: %v", err)
+	}
+}
+
+// A patch whose file is lost is added again as it was: it is there again, and nothing is signed anew.
+func TestLostPatchIsWrittenAgain(t *testing.T) {
+	r, _, found := withPatch(t)
+	list, err := r.Patches(t.Context(), found.Release)
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	files, err := filepath.Glob(filepath.Join(r.Public(), "targets", "releases", "app", "2", "*.patch"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := r.Beside(t.Context(), found.Release, &list[0]); err == nil {
+		t.Fatalf("%q, want that it is lost", b)
+	}
+	add := func(data string) *Done {
+		t.Helper()
+		p := Patch{Artefact: list[0], Data: []byte(data)}
+		done, err := r.Update(t.Context(), func(tx *Tx) error { return tx.AddPatches("app", "2", AnyPlatform, []Patch{p}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := r.Beside(t.Context(), found.Release, &list[0]); err != nil || string(b) != data {
+			t.Errorf("%q, %v, want %s", b, err, data)
+		}
+		return done
+	}
+	if done := add("patch"); len(done.Signed) > 0 {
+		t.Errorf("the same again: signed %v, want nothing", done.Signed)
+	}
+	if done := add("other"); len(done.Signed) == 0 {
+		t.Error("another one: nothing was signed")
+	}
+}
+
+// A patch that is replaced or removed leaves no metainfo behind that keeps its content for ever.
+func TestPatchIsTakenBack(t *testing.T) {
+	r, _, found := withPatch(t)
+	patch := func(from, v2 string) Patch {
+		return Patch{Artefact: Artefact{Kind: "P", From: from, Base: strings.Repeat("0", 64), Name: "large", V2: strings.Repeat(v2, 64), Bytes: 2 << 20}, Metainfo: []byte("metainfo")}
+	}
+	for _, change := range []func(tx *Tx) error{
+		func(tx *Tx) error {
+			return tx.AddPatches("app", "2", AnyPlatform, []Patch{patch("0", "a"), patch("1", "b")})
+		},
+		func(tx *Tx) error { return tx.AddPatches("app", "2", AnyPlatform, []Patch{patch("0", "c")}) },
+		func(tx *Tx) error { return tx.RemovePatch("app", "2", AnyPlatform, "1") },
+	} {
+		if _, err := r.Update(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := r.Patches(t.Context(), found.Release); err != nil || len(list) != 1 || list[0].V2 != strings.Repeat("c", 64) {
+		t.Errorf("patches %v, %v, want the second from 0 alone", list, err)
+	}
+	if _, err := r.Update(t.Context(), func(tx *Tx) error {
+		for v2, want := range map[string]bool{"1": true, "2": true, "a": false, "b": false, "c": true} {
+			if f, err := tx.find("app", metainfoPath(strings.Repeat(v2, 64))); err != nil || (f != nil) != want {
+				t.Errorf("metainfo of %s: %v, %v, want that it is there: %v", v2, f, err, want)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -75,10 +76,23 @@ func (tx *Tx) Add(rel Release, metainfo ...[]byte) (added bool, err error) {
 	return true, tx.document(rel.App, releasePath(rel.App, rel.Version, rel.Platform), b)
 }
 
-// document writes a target's file and has its app's role name it.
+// AddMetainfo has the app's role name the metainfo of a content, a .torrent compressed with zstd. One that is signed already, and lost, is only written.
+func (tx *Tx) AddMetainfo(app, v2 string, packed []byte) error {
+	return tx.document(app, metainfoPath(v2), packed)
+}
+
+// document writes a target's file and has its app's role name it. What the role names already is only written, and nothing is signed for it: it may be lost.
 func (tx *Tx) document(app, path string, b []byte) error {
 	tx.documents = append(tx.documents, document{path, b})
-	return tx.put(app, path, describeTarget(b))
+	was, err := tx.find(app, path)
+	if err != nil {
+		return err
+	}
+	is := describeTarget(b)
+	if was != nil && was.Custom == nil && bytes.Equal(was.Hashes["sha256"], is.Hashes["sha256"]) {
+		return nil
+	}
+	return tx.put(app, path, is)
 }
 
 // platforms are those a version of an app is published for.
