@@ -36,8 +36,9 @@ const (
 	archiveShare = 0.95     // of the content
 )
 
-// makeArchive makes the archive of a content that lies at path, and brings it into the repository. nil: it would save nothing.
-func makeArchive(ctx context.Context, r *release.Repository, t *piece.Torrent, path string, progress func(done, total int64)) (*release.Artefact, []byte, error) {
+// makeArchive makes the archive of a content that lies at path, and brings it into the repository. nil: it would save nothing, or it is to be the one that was
+// signed, which another version of the compressor has made.
+func makeArchive(ctx context.Context, r *release.Repository, t *piece.Torrent, path string, was *release.Artefact, progress func(done, total int64)) (*release.Artefact, []byte, error) {
 	if t.Length < archiveSaves {
 		return nil, nil, nil
 	}
@@ -52,8 +53,11 @@ func makeArchive(ctx context.Context, r *release.Repository, t *piece.Torrent, p
 	if n := draft.bytes; n > t.Length-archiveSaves || float64(n) > archiveShare*float64(t.Length) {
 		return nil, nil, nil
 	}
-	a, packed, err := draft.keep(ctx, "F")
-	return &a, packed, err
+	a, packed, x, err := draft.describe(ctx, "F")
+	if err != nil || was != nil && was.V2 != a.V2 {
+		return nil, nil, err
+	}
+	return &a, packed, draft.keep(ctx, x)
 }
 
 // draft is a file that is to become content of a repository, when it is known what is in it.
@@ -99,21 +103,36 @@ func (d *draft) fill(write func(w io.Writer) error) error {
 	return err
 }
 
-// keep describes the file and gives it its place.
-func (d *draft) keep(ctx context.Context, kind string) (a release.Artefact, packed []byte, err error) {
-	t, _, err := piece.Build(ctx, d.path(), piece.BuildConfig{Name: d.name})
-	if err != nil {
-		return a, nil, err
+// describe says what is in the file.
+func (d *draft) describe(ctx context.Context, kind string) (a release.Artefact, packed []byte, t *piece.Torrent, err error) {
+	if t, _, err = piece.Build(ctx, d.path(), piece.BuildConfig{Name: d.name}); err != nil {
+		return a, nil, nil, err
 	}
-	if a, packed, err = artefactOf(kind, t); err != nil {
-		return a, nil, err
-	}
-	err = os.Rename(d.dir, d.r.ContentDir(a.V2))
+	a, packed, err = artefactOf(kind, t)
+	return a, packed, t, err
+}
+
+// keep gives the file its place.
+func (d *draft) keep(ctx context.Context, t *piece.Torrent) error {
+	return bringIn(ctx, d.dir, d.r.ContentDir(t.Key()), t)
+}
+
+// bringIn gives a new directory with the content of t its place in the repository. What lies there already stays if it is right, and goes if it is not.
+func bringIn(ctx context.Context, dir, to string, t *piece.Torrent) error {
+	old := dir + ".old" // with a leading dot, as dir: it is removed one day if nobody else does
+	err := os.Rename(dir, to)
 	if errors.Is(err, fs.ErrExist) || err != nil && strings.Contains(err.Error(), "not empty") {
-		err = nil // the hash is the directory's name: it can be nothing else
+		if whole, err := isWhole(ctx, t, filepath.Join(to, t.Name)); err != nil || whole {
+			return err
+		}
+		if err := os.Rename(to, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		defer os.RemoveAll(old)
+		err = os.Rename(dir, to)
 	}
 	if err != nil {
-		return a, nil, err
+		return err
 	}
-	return a, packed, disk.SyncDir(filepath.Dir(d.dir))
+	return disk.SyncDir(filepath.Dir(to))
 }

@@ -13,6 +13,7 @@ import (
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
+	"shoal/piece"
 	"shoal/piece/delta"
 )
 
@@ -203,7 +204,11 @@ func addPatch(ctx context.Context, r *release.Repository, rel, from *release.Rel
 			return made, err
 		}
 	}
-	if p.Artefact, p.Metainfo, err = draft.keep(ctx, "P"); err != nil {
+	var t *piece.Torrent
+	if p.Artefact, p.Metainfo, t, err = draft.describe(ctx, "P"); err != nil {
+		return made, err
+	}
+	if err := draft.keep(ctx, t); err != nil {
 		return made, err
 	}
 	p.From, p.Base = from.Version, from.Tree().V2

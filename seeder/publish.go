@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"shoal/internal/disk"
 	"shoal/internal/release"
@@ -34,12 +33,13 @@ type Published struct {
 	Archive  *release.Artefact // nil: none was made, it would save nothing
 	Added    bool              // false: it was published already, with this content
 	Promoted bool
-	Shared   bool // the copy shares its blocks with the original
+	Shared   bool     // the copy shares its blocks with the original
+	Restored []string // of what was published already: what the repository had lost, or not as it was signed: content, torrent, archive
 	Notices  []string
 }
 
-// Publish describes the file or directory at path, brings it and an archive of it into the repository, and signs it as a release. Doing it again changes nothing; another content under
-// the same version is release.ErrPublished. A content is named APP-VERSION, or, if it is one file, as the file is.
+// Publish describes the file or directory at path, brings it and an archive of it into the repository, and signs it as a release. Doing it again restores what the repository has lost of that,
+// without signing it anew, and changes nothing else; another content under the same version is release.ErrPublished. A content is named APP-VERSION, or, if it is one file, as the file is.
 func Publish(ctx context.Context, r *release.Repository, path string, c PublishConfig) (*Published, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -62,24 +62,54 @@ func Publish(ctx context.Context, r *release.Repository, path string, c PublishC
 	if err != nil {
 		return nil, err
 	}
-	if there == nil && !c.InPlace { // if it is there, it has its content, or is to be refused
-		if p.Shared, err = copyContent(ctx, t, report, path, r.ContentDir(v2)); err != nil {
-			return nil, err
-		}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
 	}
 	artefact, packed, err := artefactOf("T", t)
 	if err != nil {
 		return nil, err
 	}
+	again := map[string][]byte{} // metainfo that is lost, by v2 info hash
+	bring := there == nil        // the content; if it is published with another one, it is to be refused
+	var archive *release.Live    // that is to be made again
+	if there != nil {
+		lost, err := findLosses(ctx, r, there, t, absolute)
+		if err != nil {
+			return nil, err
+		}
+		if bring, archive = lost.content, lost.archive; bring {
+			p.Restored = append(p.Restored, "content")
+		}
+		if lost.metainfo {
+			again[v2] = packed
+			p.Restored = append(p.Restored, "torrent")
+		}
+	}
+	if bring && !c.InPlace {
+		if p.Shared, err = copyContent(ctx, t, report, path, r.ContentDir(v2)); err != nil {
+			return nil, err
+		}
+	}
 	artefacts, metainfo := []release.Artefact{artefact}, [][]byte{packed}
-	if there == nil {
+	if there == nil || archive != nil {
 		if c.Archiving != nil {
 			c.Archiving()
 		}
-		if p.Archive, packed, err = makeArchive(ctx, r, t, path, c.Progress); err != nil {
+		var was *release.Artefact
+		if archive != nil {
+			was = &archive.Artefact
+		}
+		if p.Archive, packed, err = makeArchive(ctx, r, t, path, was, c.Progress); err != nil {
 			return nil, err
 		}
-		if p.Archive != nil {
+		switch {
+		case archive != nil && p.Archive != nil:
+			again[p.Archive.V2] = packed
+			p.Restored = append(p.Restored, "archive")
+		case archive != nil:
+			p.Notices = append(p.Notices, fmt.Sprintf("the archive of %s is lost for good: it was made by another version of shoal, and a version never changes. Fresh installs fetch the tree", there.Ref()))
+		case p.Archive != nil:
 			artefacts, metainfo = append(artefacts, *p.Archive), append(metainfo, packed)
 		}
 	}
@@ -88,12 +118,13 @@ func Publish(ctx context.Context, r *release.Repository, path string, c PublishC
 		if p.Added, err = tx.Add(rel, metainfo...); err != nil {
 			return err
 		}
-		if p.Added && c.InPlace {
-			absolute, err := filepath.Abs(path)
-			if err != nil {
+		for v2, packed := range again {
+			if err := tx.AddMetainfo(c.App, v2, packed); err != nil {
 				return err
 			}
-			if err := tx.SetInPlace(v2, absolute); err != nil {
+		}
+		if bring {
+			if err := settle(tx, r, v2, absolute, c.InPlace); err != nil {
 				return err
 			}
 		}
@@ -107,8 +138,8 @@ func Publish(ctx context.Context, r *release.Repository, path string, c PublishC
 
 // copyContent copies what was described to DIR/NAME, as a whole or not at all. The copy shares its blocks with the original where the file system can do that.
 func copyContent(ctx context.Context, t *piece.Torrent, report *piece.BuildReport, path, dir string) (shared bool, err error) {
-	if _, err := os.Lstat(dir); err == nil {
-		return false, nil // the hash is the directory's name: it can be nothing else
+	if whole, err := isWhole(ctx, t, filepath.Join(dir, t.Name)); err != nil || whole {
+		return false, err
 	}
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -152,10 +183,7 @@ func copyContent(ctx context.Context, t *piece.Torrent, report *piece.BuildRepor
 	if err := disk.SyncFS(parent); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return false, err
 	}
-	if err := os.Rename(temporary, dir); err != nil && !errors.Is(err, fs.ErrExist) && !strings.Contains(err.Error(), "not empty") {
-		return false, err
-	}
-	return shared, disk.SyncDir(parent)
+	return shared, bringIn(ctx, temporary, dir, t)
 }
 
 // copyFile copies a file and makes sure that it is still the one that was hashed.

@@ -24,8 +24,8 @@ func publishCommand() *command {
 		args:  "PATH",
 		usage: "sign a file or directory as a version of an app",
 		long: "PATH is described, brought into the repository with an archive for fresh installs, entered in the transparency log and signed.\n" +
-			"Then it is live, and patches from older versions are made and added. Doing it again changes nothing; other content under the\n" +
-			"same version is refused. A version can be published for several platforms, one after the other. Whoever runs shoal serve on\n" +
+			"Then it is live, and patches from older versions are made and added. Doing it again restores what the repository has lost of\n" +
+			"that, and changes nothing else; other content under the same version is refused. A version can be published for several platforms, one after the other. Whoever runs shoal serve on\n" +
 			"the repository notices by itself.",
 		examples: []string{
 			"shoal publish build/ --as myapp@1.4.0 --channel stable",
@@ -165,14 +165,18 @@ func (e *env) publish(ctx context.Context, path string) error {
 		Bytes    int64    `json:"bytes"`
 		Archive  int64    `json:"archive_bytes,omitempty"`
 		Added    bool     `json:"added"`
+		Restored []string `json:"restored,omitempty"`
 		Promoted bool     `json:"promoted"`
 		Signed   []string `json:"signed"`
 		Logged   []string `json:"logged"`
 		Seconds  float64  `json:"seconds"`
-	}{ref.App, ref.Version, c.Platform, c.Channel, p.Torrent.Name, p.Torrent.Key(), p.Torrent.Length, archive, p.Added, p.Promoted, orEmpty(p.Signed), orEmpty(index), seconds(time.Since(begin))},
+	}{ref.App, ref.Version, c.Platform, c.Channel, p.Torrent.Name, p.Torrent.Key(), p.Torrent.Length, archive, p.Added, p.Restored, p.Promoted, orEmpty(p.Signed), orEmpty(index), seconds(time.Since(begin))},
 		func(w io.Writer) {
 			what := "published"
-			if !p.Added {
+			switch {
+			case len(p.Restored) > 0:
+				what = "published already, now restored (" + strings.Join(p.Restored, ", ") + "):"
+			case !p.Added:
 				what = "published already, nothing changed:"
 			}
 			fmt.Fprintf(w, "%s %s for %s: %s\n", what, ref, c.Platform, formatBytes(p.Torrent.Length))

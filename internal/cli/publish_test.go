@@ -98,3 +98,20 @@ func TestPatchFromIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// What a repository has lost is restored by publishing it again: a machine can have it once more.
+func TestPublishAgainRestores(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, _ := versions(t, h)
+	repo := repositoryOf(h, one)
+	if err := os.RemoveAll(filepath.Join(repo, "public", "content")); err != nil {
+		t.Fatal(err)
+	}
+	e := h.Run("publish", one, "--as", "app@1", "--repo", repo).Succeed().Expect("published")
+	if got, ok := e["restored"].([]any); !ok || len(got) != 2 || e.Bool("added") || len(e["signed"].([]any)) > 0 {
+		t.Errorf("%v, want content and archive restored, and nothing signed", e)
+	}
+	h.Run("get", "app@1", "--repo", repo, "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "-o", h.Path("out")).Succeed()
+	swarmtest.Same(t, one, h.Path("out", "app-1"))
+}
