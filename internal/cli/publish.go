@@ -235,24 +235,33 @@ func (e *env) patches(ctx context.Context, r *release.Repository, p seeder.Publi
 	c.Indexing = e.progress("indexing " + p.App + "@" + p.Version)
 	var tell func(done, total int64)
 	now := ""
-	c.Progress = func(from string, done, total int64) {
-		if from != now {
-			now, tell = from, e.progress("patching from "+from)
+	of := func(what string) func(from string, done, total int64) {
+		return func(from string, done, total int64) {
+			if is := what + from; is != now {
+				now, tell = is, e.progress(is)
+			}
+			tell(done, total)
 		}
-		tell(done, total)
 	}
+	c.Progress, c.Trying = of("patching from "), of("trying the patch from ")
 	c.Made = func(m seeder.MadePatch) {
 		e.report.Stop()
 		e.report.Result("patch", struct {
 			From  string `json:"from"`
 			Bytes int64  `json:"bytes"`
 			Kept  bool   `json:"kept"`
-		}{m.From, m.Bytes, m.Kept}, func(w io.Writer) {
-			if !m.Kept {
+			Again string `json:"again,omitempty"`
+		}{m.From, m.Bytes, m.Kept, m.Again}, func(w io.Writer) {
+			switch before := "the one before was " + m.Again; {
+			case !m.Kept && m.Again != "":
+				fmt.Fprintf(w, "  patch      more than %s from %s, not worth it: %s, and is taken back\n", formatBytes(m.Bytes), m.From, before)
+			case !m.Kept:
 				fmt.Fprintf(w, "  patch      more than %s from %s, not worth it: not published\n", formatBytes(m.Bytes), m.From)
-				return
+			case m.Again != "":
+				fmt.Fprintf(w, "  patch      %s from %s, made again: %s\n", formatBytes(m.Bytes), m.From, before)
+			default:
+				fmt.Fprintf(w, "  patch      %s from %s\n", formatBytes(m.Bytes), m.From)
 			}
-			fmt.Fprintf(w, "  patch      %s from %s\n", formatBytes(m.Bytes), m.From)
 		})
 	}
 	notices, err := seeder.AddPatches(ctx, r, c)

@@ -115,3 +115,39 @@ func TestPublishAgainRestores(t *testing.T) {
 	h.Run("get", "app@1", "--repo", repo, "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "-o", h.Path("out")).Succeed()
 	swarmtest.Same(t, one, h.Path("out", "app-1"))
 }
+
+// A build directory that is published in place and then built into again is no base of patches: no machine fetches one that leads elsewhere.
+func TestPatchFromWhatWasBuiltOver(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	repo, build := repositoryOf(h), h.Path("build")
+	publish := func(from, version string) *swarmtest.Process {
+		t.Helper()
+		if err := errors.Join(os.RemoveAll(build), os.CopyFS(build, os.DirFS(from))); err != nil {
+			t.Fatal(err)
+		}
+		return h.Run("publish", build, "--as", "app@"+version, "--channel", "stable", "--in-place", "--repo", repo).Succeed()
+	}
+	publish(one, "1")
+	p := publish(two, "2")
+	if made := p.Events("patch"); len(made) > 0 {
+		t.Errorf("made %v, want no patch: its base is gone", made)
+	}
+	told := false
+	for _, n := range p.Events("notice") {
+		told = told || strings.Contains(n.String("message"), "app@1") && strings.Contains(n.String("message"), "--in-place")
+	}
+	if !told {
+		t.Errorf("notices %v, want one of the base", p.Events("notice"))
+	}
+	// From elsewhere the base is published again, and then there is a patch.
+	if e := h.Run("publish", one, "--as", "app@1", "--repo", repo).Succeed().Expect("published"); e["restored"] == nil {
+		t.Errorf("%v, want that the content is restored", e)
+	}
+	h.Run("publish", build, "--as", "app@2", "--in-place", "--repo", repo).Succeed().Expect("patch")
+	done := h.Run("get", offered(h, repo)+"app@2", "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "--from", one, "-o", h.Path("out")).Succeed().Expect("done")
+	if done.String("way") != "patch" {
+		t.Errorf("%v, want by the patch", done)
+	}
+}
