@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"shoal/internal/release"
 	"shoal/internal/webseed"
 	"shoal/piece"
 	"shoal/swarm"
@@ -29,14 +30,14 @@ type Content struct {
 	Transfer *swarm.Transfer
 	Ration   *swarm.Ration // what is given to swarms
 
-	hashes   [][20]byte // what our tracker serves because of it
-	released bool       // it belongs to the repository
-	plain    bool       // also /NAME and /NAME.torrent
-	torrent  string     // path of the .torrent
-	looks    int        // how many files there are to look at
-	look     func(i int) error
-	mu       sync.Mutex
-	gone     error
+	hashes  [][20]byte    // what our tracker serves because of it
+	release *release.Live // whose it is; nil: the repository has nothing to do with it
+	plain   bool          // also /NAME and /NAME.torrent
+	torrent string        // path of the .torrent
+	looks   int           // how many files there are to look at
+	look    func(i int) error
+	mu      sync.Mutex
+	gone    error
 }
 
 // Key is the content's name in URLs: the hex v2 info hash, or the v1 hash of a v1-only torrent.

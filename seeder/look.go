@@ -1,6 +1,7 @@
 package seeder
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,7 +30,11 @@ func (s *Seeder) Look(now time.Time) {
 	contents := s.Contents()
 	for left, seen := lookFiles, 0; left > 0 && seen < len(contents); left-- {
 		c := contents[s.lookAt%len(contents)]
-		if s.lookFile >= c.looks || c.Gone() != nil {
+		gone := c.Gone()
+		if errors.Is(gone, swarm.ErrChanged) {
+			s.changed(c, gone) // a peer may have been the first to notice
+		}
+		if s.lookFile >= c.looks || gone != nil {
 			s.lookAt, s.lookFile, seen = (s.lookAt+1)%len(contents), 0, seen+1
 			continue
 		}

@@ -310,7 +310,9 @@ func (w *patching) addPatch(ctx context.Context, old *stored, again string) (mad
 	_, err = r.Update(ctx, func(tx *release.Tx) error {
 		return tx.AddPatches(rel.App, rel.Version, rel.Platform, []release.Patch{p})
 	})
-	made.Kept = err == nil
+	if made.Kept = err == nil; made.Kept && again != "" {
+		err = r.Touch()
+	}
 	return made, err
 }
 

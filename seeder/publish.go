@@ -133,6 +133,9 @@ func Publish(ctx context.Context, r *release.Repository, path string, c PublishC
 		}
 		return err
 	})
+	if err == nil && len(p.Restored) > 0 {
+		err = r.Touch()
+	}
 	return p, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"shoal/internal/disk"
+	"shoal/internal/release"
 	"shoal/piece"
 )
 
@@ -23,7 +24,7 @@ type record struct {
 	Stamps []disk.Stamp
 	leaves string // a file of leaf hashes that the caller keeps, if any
 
-	released bool // it belongs to a repository
+	release *release.Live // whose it is; nil: that of no repository
 }
 
 func (r *record) stamp(i int) (disk.Stamp, bool) { return r.Stamps[i], true }

@@ -21,7 +21,7 @@ import (
 )
 
 // SyncRepository offers the content of every release of a repository that is not withdrawn, and whose rollout is not halted, its archive and its patches, and stops offering what was. It is called again when the repository
-// has changed, and returns what is new. Content is verified once, and again when its files have changed.
+// has changed, or something is Unsettled, and returns what is new. Content is verified once, and again when its files have changed.
 func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (added []*Content, err error) {
 	live, err := r.Live(ctx)
 	if err != nil {
@@ -38,25 +38,28 @@ func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (add
 			continue
 		}
 		wanted[a.V2] = true
-		if s.has(a.V2) {
+		old := s.find(a.V2)
+		if old != nil && (old.Gone() == nil || old.release == nil) {
 			continue
 		}
 		path := inPlace[a.V2]
 		if path == "" {
 			path = filepath.Join(r.ContentDir(a.V2), a.Name)
 		}
-		c, err := s.addRelease(ctx, l, path)
-		if errors.Is(err, piece.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
-			s.cfg.Log.Error("content of a release is not what was signed, and not offered", "name", l.Ref().String(), "artefact", l.Artefact.Kind, "err", err)
+		c, err := s.addRelease(ctx, l, path, old)
+		if errors.Is(err, piece.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, release.ErrAbsent) || errors.Is(err, release.ErrRefused) {
+			s.cfg.Log.Error("content of a release is not what was signed, and not offered: publish it again from what it was made of", append(whose(l), "err", err)...)
 			continue
 		}
 		if err != nil {
 			return added, err
 		}
-		added = append(added, c)
+		if added = append(added, c); old != nil {
+			s.cfg.Log.Info("content of a release is what was signed again, and offered", whose(l)...)
+		}
 	}
 	s.mu.Lock()
-	gone := slices.DeleteFunc(slices.Clone(s.contents), func(c *Content) bool { return !c.released || wanted[c.Key()] })
+	gone := slices.DeleteFunc(slices.Clone(s.contents), func(c *Content) bool { return c.release == nil || wanted[c.Key()] })
 	s.mu.Unlock()
 	for _, c := range gone {
 		s.remove(c)
@@ -71,17 +74,29 @@ func (s *Seeder) tellCheckpoint(ctx context.Context, r *release.Repository) erro
 		return err
 	}
 	for _, c := range s.Contents() {
-		if c.released {
+		if c.release != nil {
 			c.Transfer.SetNote(note)
 		}
 	}
 	return nil
 }
 
-func (s *Seeder) has(key string) bool {
+// whose says in the log whose content it is: what is to be published again, and for which platform.
+func whose(l *release.Live) []any {
+	return []any{"name", l.Ref().String(), "platform", l.Platform, "artefact", l.Artefact.Kind}
+}
+
+// Unsettled says whether content of a release was found to have changed since it was asked last: it may be right again, and SyncRepository offers it then.
+func (s *Seeder) Unsettled() bool { return s.unsettled.Swap(false) }
+
+// find is the content of a key that is on offer, or was until it changed; nil if there is none.
+func (s *Seeder) find(key string) *Content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.contents, func(c *Content) bool { return c.Key() == key })
+	if i := slices.IndexFunc(s.contents, func(c *Content) bool { return c.Key() == key }); i >= 0 {
+		return s.contents[i]
+	}
+	return nil
 }
 
 // remove stops offering a content.
@@ -99,8 +114,15 @@ func (s *Seeder) remove(c *Content) {
 	}
 }
 
-// addRelease verifies a content of a release, unless that was done before, and offers it.
-func (s *Seeder) addRelease(ctx context.Context, l *release.Live, path string) (*Content, error) {
+// addRelease verifies a content of a release, unless that was done before, and offers it, in place of one that had changed if there is.
+func (s *Seeder) addRelease(ctx context.Context, l *release.Live, path string, old *Content) (*Content, error) {
+	owner := &release.Live{Release: l.Release, Artefact: l.Artefact} // without its Metainfo, which holds on to all that was read of the repository
+	offer := func(t *piece.Torrent, rec record, cached bool) (*Content, error) {
+		if old != nil {
+			s.remove(old)
+		}
+		return s.offer(t, rec, cached, false, nil)
+	}
 	packed, err := l.Metainfo()
 	if err != nil {
 		return nil, err
@@ -110,8 +132,8 @@ func (s *Seeder) addRelease(ctx context.Context, l *release.Live, path string) (
 		return nil, err
 	}
 	if _, rec, err := s.recallAs(path, t.Name); err == nil && rec.Key == l.Artefact.V2 {
-		rec.released = true
-		return s.offer(t, rec, true, false, nil)
+		rec.release = owner
+		return offer(t, rec, true)
 	}
 	dir := filepath.Join(s.cfg.StateDir, "metainfo")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -123,7 +145,7 @@ func (s *Seeder) addRelease(ctx context.Context, l *release.Live, path string) (
 	}
 	defer os.Remove(leaves.Name())
 	defer leaves.Close()
-	rec := record{Path: path, released: true}
+	rec := record{Path: path, release: owner}
 	if err := rec.look(t); err != nil {
 		return nil, err
 	}
@@ -137,7 +159,7 @@ func (s *Seeder) addRelease(ctx context.Context, l *release.Live, path string) (
 	if err := s.keep(t, rec, leaves); err != nil {
 		return nil, err
 	}
-	return s.offer(t, rec, false, false, nil)
+	return offer(t, rec, false)
 }
 
 // look notes what the files look like now.

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"shoal/internal/release"
 )
@@ -157,5 +160,97 @@ func TestContentHasMoved(t *testing.T) {
 		if !inPlace {
 			whole(t, p.Torrent, filepath.Join(r.ContentDir(v2), "app-1"))
 		}
+	}
+}
+
+// An origin says what is to be published again when content of a release has changed or is lost, and offers it when that was done; it need not be started again.
+func TestRestoredIsOfferedAgain(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		lose func(path string) error
+	}{
+		{"lost", os.RemoveAll},
+		{"changed", func(path string) error { return os.WriteFile(filepath.Join(path, "text"), []byte("other"), 0o644) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, r := archived(t), initRepository(t)
+			config := PublishConfig{App: "app", Version: "1", Platform: "any"}
+			p, err := Publish(t.Context(), r, dir, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			h := newHost(t, 0)
+			s := New(Config{StateDir: t.TempDir(), Node: h.Node, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			sync := func() *Content {
+				t.Helper()
+				if _, err := s.SyncRepository(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+				return s.find(p.Torrent.Key())
+			}
+			if c := sync(); c == nil || c.Gone() != nil {
+				t.Fatalf("%+v, want that it is offered", c)
+			}
+			if err := c.lose(filepath.Join(r.ContentDir(p.Torrent.Key()), "app-1")); err != nil {
+				t.Fatal(err)
+			}
+			s.Look(time.Now())
+			if !s.Unsettled() || s.Unsettled() {
+				t.Error("it is not unsettled once")
+			}
+			if c := sync(); c == nil || c.Gone() == nil {
+				t.Errorf("%+v, want that it is not offered", c)
+			}
+			for _, want := range []string{"publish it again", "app@1", "platform=any"} {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("%q is not in the log:\n%s", want, &log)
+				}
+			}
+			if strings.Contains(log.String(), "run serve again") {
+				t.Errorf("to run serve again is no help:\n%s", &log)
+			}
+			timestamp := filepath.Join(r.Public(), "metadata", "timestamp.json")
+			before, err := os.Stat(timestamp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Publish(t.Context(), r, dir, config); err != nil {
+				t.Fatal(err)
+			}
+			if after, err := os.Stat(timestamp); err != nil || after.ModTime().Equal(before.ModTime()) {
+				t.Errorf("%v, %v: nobody who serves it notices", after, err)
+			}
+			if c := sync(); c == nil || c.Gone() != nil {
+				t.Errorf("%+v, want that it is offered again", c)
+			}
+			if n := len(s.Contents()); n != 2 {
+				t.Errorf("%d contents are offered, want content and archive", n)
+			}
+		})
+	}
+}
+
+// Without the metainfo of one release an origin still serves all others.
+func TestLostTorrentIsNotInTheWay(t *testing.T) {
+	dir, r := archived(t), initRepository(t)
+	var lost string
+	for _, version := range []string{"1", "2"} {
+		p, err := Publish(t.Context(), r, dir, PublishConfig{App: "app", Version: version, Platform: "any"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost = p.Torrent.Key()
+	}
+	files, err := filepath.Glob(filepath.Join(r.Public(), "targets", "metainfo", "*."+lost+".torrent.zst"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{StateDir: t.TempDir(), Node: newHost(t, 0).Node})
+	if added, err := s.SyncRepository(t.Context(), r); err != nil || len(added) != 3 || s.find(lost) != nil {
+		t.Errorf("offered %d, %v, want the other three", len(added), err)
 	}
 }

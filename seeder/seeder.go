@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/deliver"
@@ -53,6 +54,8 @@ type Seeder struct {
 	looking          sync.Mutex // guards the place of Look
 	looked           time.Time
 	lookAt, lookFile int // a content, and one of its files
+
+	unsettled atomic.Bool // see Unsettled
 
 	mu       sync.Mutex
 	budget   float64 // see SetBudget
@@ -180,7 +183,7 @@ func (s *Seeder) progress(path string) func(done, total int64) {
 // offer adds a content to the swarm and to the web.
 func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices []string) (*Content, error) {
 	c := &Content{Name: t.Name, Path: rec.Path, Dir: t.Dir, Length: t.Length, Files: len(t.Files), Pieces: t.NumPieces(),
-		V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Cached: cached, Notices: notices, plain: plain, released: rec.released, hashes: namesOf(t)}
+		V1: t.V1, V2: t.V2, HasV1: t.HasV1, HasV2: t.HasV2, Private: t.Private, Cached: cached, Notices: notices, plain: plain, release: rec.release, hashes: namesOf(t)}
 	shown := *t
 	shown.Trackers = append(slices.Clone(t.Trackers), s.cfg.Trackers...)
 	shown.WebSeeds = append(slices.Clone(t.WebSeeds), s.cfg.WebSeeds...)
@@ -196,7 +199,7 @@ func (s *Seeder) offer(t *piece.Torrent, rec record, cached, plain bool, notices
 			spec.Leaves = p
 		}
 	}
-	if rec.released {
+	if rec.release != nil {
 		spec.Heard = s.cfg.Heard
 	}
 	s.allow(t) // before the node announces: a tracker's refusal is not asked about again soon
@@ -258,10 +261,16 @@ func (s *Seeder) changed(c *Content, why error) {
 		c.gone = why
 	}
 	c.mu.Unlock()
-	if first {
-		s.cfg.Log.Warn("content has changed on disk and is not served any more: run serve again to offer what is there now", "name", c.Name, "err", why)
-		c.Transfer.Close()
+	if !first {
+		return
 	}
+	if l := c.release; l != nil {
+		s.cfg.Log.Warn("content of a release has changed on disk and is not served any more: publish it again from what it was made of", append(whose(l), "err", why)...)
+		s.unsettled.Store(true)
+	} else {
+		s.cfg.Log.Warn("content has changed on disk and is not served any more: run serve again to offer what is there now", "name", c.Name, "err", why)
+	}
+	c.Transfer.Close()
 }
 
 // Contents lists what is on offer.

@@ -99,20 +99,25 @@ func TestPatchFromIsChecked(t *testing.T) {
 	}
 }
 
-// What a repository has lost is restored by publishing it again: a machine can have it once more.
+// What a repository has lost is restored by publishing it again, as its origin says: a machine can have it once more, and the origin goes on.
 func TestPublishAgainRestores(t *testing.T) {
 	t.Parallel()
 	h := swarmtest.Local(t)
 	one, _ := versions(t, h)
 	repo := repositoryOf(h, one)
+	origin := h.Start("serve", repo, "--listen", "127.0.0.1:0", "--state-dir", h.Path("origin"), "--log-level", "info")
+	base := origin.Expect("releases").String("url")
+	origin.Expect("ready")
 	if err := os.RemoveAll(filepath.Join(repo, "public", "content")); err != nil {
 		t.Fatal(err)
 	}
+	origin.ExpectStderr("publish it again")
 	e := h.Run("publish", one, "--as", "app@1", "--repo", repo).Succeed().Expect("published")
 	if got, ok := e["restored"].([]any); !ok || len(got) != 2 || e.Bool("added") || len(e["signed"].([]any)) > 0 {
 		t.Errorf("%v, want content and archive restored, and nothing signed", e)
 	}
-	h.Run("get", "app@1", "--repo", repo, "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "-o", h.Path("out")).Succeed()
+	origin.ExpectStderr("is what was signed again")
+	h.Run("get", base+"app@1", "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path("state"), "-o", h.Path("out")).Succeed()
 	swarmtest.Same(t, one, h.Path("out", "app-1"))
 }
 

@@ -32,7 +32,8 @@ func serveCommand() *command {
 		long: "Each PATH is described (once: the state directory remembers) and offered to machines that run\n" +
 			"shoal get, to BitTorrent clients, and for plain download. Content that changes on disk is noticed\n" +
 			"and not served any more; run serve again to offer what is there then. A PATH with shoal.json is a repository of\n" +
-			"signed releases: what is published into it meanwhile is offered too, and its timestamp is signed daily.",
+			"signed releases: what is published into it meanwhile is offered too, and its timestamp is signed daily. Content of\n" +
+			"a release that has changed or is lost is offered again when it is published again.",
 		examples: []string{
 			"shoal serve ./release",
 			"shoal serve /srv/releases --public-url http://updates.example:7070",

@@ -43,7 +43,7 @@ func (s *Server) keepRepository(ctx context.Context) error {
 	s.sign(ctx)
 	var seen lastRead
 	for {
-		if now, err := readNow(r); err == nil && !seen.is(now) {
+		if now, err := readNow(r); err == nil && (!seen.is(now) || s.seeder.Unsettled()) {
 			_, err := s.seeder.SyncRepository(ctx, r)
 			select {
 			case s.offered <- err: // the first time, somebody waits for it
@@ -58,6 +58,8 @@ func (s *Server) keepRepository(ctx context.Context) error {
 			} else if ctx.Err() == nil {
 				s.cfg.Log.Warn("the repository cannot be read", "err", err)
 			}
+		} else if err == nil {
+			s.seeder.Look(time.Now()) // what was pruned is not on offer any more, and not missed
 		}
 		select {
 		case <-ctx.Done():

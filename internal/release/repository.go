@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -67,6 +68,16 @@ func (r *Repository) ID() string { return r.id }
 
 // Public is the directory of what the world may see.
 func (r *Repository) Public() string { return filepath.Join(r.dir, "public") }
+
+// Touch has who serves the repository look at it again: what was lost is there again, though nothing was signed.
+func (r *Repository) Touch() error {
+	now := time.Now()
+	err := os.Chtimes(filepath.Join(r.Public(), filepath.FromSlash(timestampName)), now, now)
+	if errors.Is(err, fs.ErrNotExist) { // nothing is public yet
+		return nil
+	}
+	return err
+}
 
 // FirstRoot is the root that the repository began with: from it all others follow.
 func (r *Repository) FirstRoot(ctx context.Context) ([]byte, error) {
