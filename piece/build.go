@@ -99,6 +99,9 @@ func plan(s *scanned, c BuildConfig) (*Info, *BuildReport, error) {
 	if s.emptyDirs > 0 {
 		report.Notices = append(report.Notices, leftOut(s.emptyDirs))
 	}
+	if len(s.special) > 0 {
+		report.Notices = append(report.Notices, bitsLeftOut(s.special))
+	}
 	if n, name := unportable(s); n > 0 {
 		report.Notices = append(report.Notices, fmt.Sprintf("names that Windows does not have, %d in all, such as %q: no machine with Windows can fetch this", n, name))
 	}
@@ -111,6 +114,15 @@ func leftOut(dirs int) string {
 		return "an empty directory is left out: torrents have none"
 	}
 	return fmt.Sprintf("%d empty directories are left out: torrents have none", dirs)
+}
+
+// bitsLeftOut tells of files with a setuid, setgid or sticky bit.
+func bitsLeftOut(files []string) string {
+	which := files[0]
+	if n := len(files); n > 1 {
+		which = fmt.Sprintf("%d files, such as %s", n, files[0])
+	}
+	return fmt.Sprintf("the setuid, setgid or sticky bit of %s is left out: of modes torrents have only who may run a file", which)
 }
 
 // layOut gives each file its place.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -291,6 +292,40 @@ func TestWrittenTargets(t *testing.T) {
 		}
 		if found != len(links) {
 			t.Errorf("%v: %d links, want %d", format, found, len(links))
+		}
+	}
+}
+
+// What is left out is told of: empty directories, and bits of a mode that make a program another one. An ordinary mode is not.
+func TestWhatIsLeftOutIsTold(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such modes here")
+	}
+	for _, c := range []struct {
+		name string
+		mode os.FileMode
+		want bool
+	}{
+		{"setuid", 0o755 | os.ModeSetuid, true},
+		{"setgid", 0o755 | os.ModeSetgid, true},
+		{"sticky", 0o644 | os.ModeSticky, true},
+		{"private", 0o600, false},
+		{"for everyone", 0o777, false},
+	} {
+		dir := filepath.Join(t.TempDir(), "d")
+		file := filepath.Join(dir, "tool")
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(file, []byte("tool"), 0o644), os.Chmod(file, c.mode)); err != nil {
+			t.Fatal(err)
+		}
+		if fi, err := os.Stat(file); err != nil || fi.Mode() != c.mode {
+			t.Skipf("%s: not to be had here: %v, %v", c.name, fi.Mode(), err)
+		}
+		_, report, err := Build(t.Context(), dir, BuildConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := strings.Contains(strings.Join(report.Notices, "\n"), file); told != c.want {
+			t.Errorf("%s: notices %q, want the file among them: %v", c.name, report.Notices, c.want)
 		}
 	}
 }

@@ -31,6 +31,7 @@ type scanned struct {
 	stats     []FileStat
 	sparse    []bool // occupies less than its size
 	emptyDirs int
+	special   []string // files with a bit that no torrent can tell of
 	refused   refusals
 }
 
@@ -144,6 +145,9 @@ func (s *scanned) add(fi fs.FileInfo, full string, path []string) error {
 	switch mode := fi.Mode(); {
 	case mode.IsRegular():
 		f.Length, f.Executable = fi.Size(), mode&0o100 != 0
+		if mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
+			s.special = append(s.special, full)
+		}
 		if f.Length > maxSpace {
 			return fmt.Errorf("%s is longer than %d bytes", full, int64(maxSpace))
 		}
