@@ -21,17 +21,23 @@ type pair struct {
 	rel  [2]*release.Release
 }
 
-// content is what version i of a pair has in its one large file: the second has some new bytes.
-func content(i int) []byte {
-	b := make([]byte, 1<<20+300_000)
+// Sizes of a pair's file: with an index of blocks, and without.
+const (
+	indexed   = leastIndexed + 100_000
+	unindexed = 100_000
+)
+
+// content is what version i of a pair has in its file of so many bytes: the second has some new ones.
+func content(i, size int) []byte {
+	b := make([]byte, size)
 	rand.NewChaCha8([32]byte{9}).Read(b)
 	if i == 1 {
-		rand.NewChaCha8([32]byte{10}).Read(b[500_000:520_000])
+		rand.NewChaCha8([32]byte{10}).Read(b[50_000:60_000])
 	}
 	return b
 }
 
-func newPair(t *testing.T, inPlace bool) *pair {
+func newPair(t *testing.T, inPlace bool, size int) *pair {
 	t.Helper()
 	x := &pair{t: t, r: initRepository(t)}
 	for i, version := range []string{"1", "2"} {
@@ -40,7 +46,7 @@ func newPair(t *testing.T, inPlace bool) *pair {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		x.write(dir, "tool", content(i))
+		x.write(dir, "tool", content(i, size))
 		x.write(dir, "same", []byte("the same in both"))
 		if _, err := Publish(t.Context(), x.r, dir, PublishConfig{App: "app", Version: version, Platform: "any", InPlace: inPlace}); err != nil {
 			t.Fatal(err)
@@ -102,28 +108,33 @@ func (x *pair) signed() string {
 
 // What is not what was signed is not patched from, nor to, and that is told of; when it is again, the patch is made.
 func TestPatchIsMadeOfWhatWasSigned(t *testing.T) {
-	other := func(b []byte) []byte { b = bytes.Clone(b); b[700_000] ^= 1; return b }
+	other := func(b []byte) []byte { b = bytes.Clone(b); b[70_000] ^= 1; return b }
 	for _, c := range []struct {
 		name    string
 		version int // whose content changes
 		become  []byte
+		size    int
 		inPlace bool
 		hint    string
 	}{
-		{"a base that was built over", 0, content(1), true, "in a directory of its own"},
-		{"a bit of the base", 0, other(content(0)), true, "in a directory of its own"},
-		{"a base that is shorter", 0, content(0)[:1000], true, "in a directory of its own"},
-		{"a damaged copy of the base", 0, other(content(0)), false, "publish it again from what it was made of"},
-		{"the release itself", 1, other(content(1)), true, "in a directory of its own"},
-		{"a damaged copy of the release", 1, other(content(1)), false, "publish it again from what it was made of"},
+		{"a base that was built over", 0, content(1, unindexed), unindexed, true, "in a directory of its own"},
+		{"a bit of the base", 0, other(content(0, unindexed)), unindexed, true, "in a directory of its own"},
+		{"a base that is shorter", 0, content(0, unindexed)[:1000], unindexed, true, "in a directory of its own"},
+		{"a damaged copy of the base", 0, other(content(0, unindexed)), unindexed, false, "publish it again from what it was made of"},
+		{"the release itself, with an index", 1, other(content(1, indexed)), indexed, true, "in a directory of its own"},
+		{"the release itself", 1, other(content(1, unindexed)), unindexed, true, "in a directory of its own"},
+		{"a damaged copy of the release", 1, other(content(1, unindexed)), unindexed, false, "publish it again from what it was made of"},
 	} {
 		for _, meanwhile := range []bool{false, true} {
+			if meanwhile && c.size == indexed {
+				continue // that takes longer, and shows nothing else
+			}
 			name := c.name
 			if meanwhile {
 				name += ", meanwhile"
 			}
 			t.Run(name, func(t *testing.T) {
-				x := newPair(t, c.inPlace)
+				x := newPair(t, c.inPlace, c.size)
 				dir := x.dirs[c.version]
 				if a := x.rel[c.version].Tree(); !c.inPlace {
 					dir = filepath.Join(x.r.ContentDir(a.V2), a.Name)
@@ -147,7 +158,7 @@ func TestPatchIsMadeOfWhatWasSigned(t *testing.T) {
 				if !strings.Contains(notices, ref) || !strings.Contains(notices, "tool") && c.version == 0 || !strings.Contains(notices, c.hint) {
 					t.Errorf("told %q, want %s, its file, and %q", notices, ref, c.hint)
 				}
-				x.write(dir, "tool", content(c.version))
+				x.write(dir, "tool", content(c.version, c.size))
 				if made, notices := x.add(nil); len(made) != 1 || !made[0].Kept || made[0].Again != "" || x.patch() == nil || notices != "" {
 					t.Errorf("made %+v, told %q, when all is right again; want a patch", made, notices)
 				}
@@ -158,7 +169,7 @@ func TestPatchIsMadeOfWhatWasSigned(t *testing.T) {
 
 // What a patch is not made of may be anything.
 func TestPatchOfAnotherFile(t *testing.T) {
-	x := newPair(t, true)
+	x := newPair(t, true, unindexed)
 	x.write(x.dirs[0], "same", []byte("something else"))
 	if made, notices := x.add(nil); len(made) != 1 || !made[0].Kept || notices != "" {
 		t.Errorf("made %+v, told %q, want the patch", made, notices)
@@ -197,13 +208,13 @@ func (x *pair) lie(base []byte) {
 
 // A patch from before that leads elsewhere is replaced when its base is there, and stays while it is not: nothing better can be made.
 func TestWrongPatchIsReplaced(t *testing.T) {
-	x := newPair(t, true)
-	x.lie(content(1))
-	x.write(x.dirs[0], "tool", content(1))
+	x := newPair(t, true, unindexed)
+	x.lie(content(1, unindexed))
+	x.write(x.dirs[0], "tool", content(1, unindexed))
 	if made, _ := x.add(nil); len(made) > 0 || x.patch().V2 != "" {
 		t.Errorf("without the base: made %+v, %+v, want the patch as it was", made, x.patch())
 	}
-	x.write(x.dirs[0], "tool", content(0))
+	x.write(x.dirs[0], "tool", content(0, unindexed))
 	if made, notices := x.add(nil); len(made) != 1 || !made[0].Kept || made[0].Again != "wrong" || x.patch().V2 == "" || notices != "" {
 		t.Fatalf("made %+v, told %q, want a right patch", made, notices)
 	}
@@ -215,8 +226,8 @@ func TestWrongPatchIsReplaced(t *testing.T) {
 
 // One that cannot be made right, since it would not be worth it, is taken back.
 func TestWrongPatchIsTakenBack(t *testing.T) {
-	x := newPair(t, true)
-	other := bytes.Repeat([]byte{1}, 2<<20)
+	x := newPair(t, true, unindexed)
+	other := make([]byte, 500_000)
 	rand.NewChaCha8([32]byte{11}).Read(other)
 	x.write(x.dirs[1], "tool", other)
 	if _, err := Publish(t.Context(), x.r, x.dirs[1], PublishConfig{App: "app", Version: "3", Platform: "any", InPlace: true}); err != nil {
@@ -242,7 +253,7 @@ func TestWrongPatchIsTakenBack(t *testing.T) {
 
 // A patch or an index that is lost is made again, byte for byte, and nothing is signed.
 func TestLostPatchIsRestored(t *testing.T) {
-	x := newPair(t, false)
+	x := newPair(t, false, indexed)
 	if made, _ := x.add(nil); len(made) != 1 || !made[0].Kept {
 		t.Fatal(made)
 	}
