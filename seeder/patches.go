@@ -112,7 +112,7 @@ func (w *patching) from(ctx context.Context, b base) error {
 	old, err := openStored(w.r, w.contents, b.rel)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		w.notice("the content of %s is not in the repository any more: no patch from it; if it is to be had, publish it again, then %s", b.rel.Ref(), w.rel.Ref())
+		w.notice("the content of %s is not in the repository any more: no patch from it; if what it was made of is still there, publish it again, and then %s", b.rel.Ref(), w.rel.Ref())
 		return nil
 	case err != nil: // the release is live, and other versions may do
 		w.notice("the content of %s cannot be read: no patch from it: %v", b.rel.Ref(), err)

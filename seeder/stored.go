@@ -68,17 +68,23 @@ func openStored(r *release.Repository, contents []*release.Live, rel *release.Re
 func (s *stored) tree() delta.Tree { return delta.Dir(s.t.Info, s.path) }
 
 // check reads files that were not read before, on all cores, and says whether they are right: if not, with a changeError.
-func (s *stored) check(ctx context.Context, files []bool) error {
+func (s *stored) check(ctx context.Context, files []bool) (err error) {
 	unread := make([]bool, len(s.t.Files))
+	defer func() {
+		for i := range unread {
+			if err != nil && unread[i] {
+				s.stamps[i] = disk.Stamp{}
+			}
+		}
+	}()
 	for i, want := range files {
 		if !want || s.stamps[i] != (disk.Stamp{}) {
 			continue
 		}
-		var err error
+		unread[i] = true
 		if s.stamps[i], err = stamp(s.path, s.t.Info, i); err != nil {
 			return s.changed(i)
 		}
-		unread[i] = true
 	}
 	report, err := piece.Verify(ctx, s.t.Info, s.path, piece.VerifyConfig{Select: func(i int) bool { return unread[i] }})
 	if err != nil {
