@@ -103,6 +103,9 @@ func Publish(ctx context.Context, r *release.Repository, path string, c PublishC
 		if p.Archive, packed, err = makeArchive(ctx, r, t, path, was, c.Progress); err != nil {
 			return nil, err
 		}
+		if err := unchanged(t, report, path); err != nil {
+			return nil, err
+		}
 		switch {
 		case archive != nil && p.Archive != nil:
 			again[p.Archive.V2] = packed
@@ -187,6 +190,25 @@ func copyContent(ctx context.Context, t *piece.Torrent, report *piece.BuildRepor
 		return false, err
 	}
 	return shared, bringIn(ctx, temporary, dir, t)
+}
+
+// unchanged says whether files are still those that were hashed.
+func unchanged(t *piece.Torrent, report *piece.BuildReport, path string) error {
+	for i := range t.Files {
+		f := &t.Files[i]
+		if f.Symlink != nil || f.Length == 0 {
+			continue
+		}
+		name := filepath.Join(path, filepath.Join(f.Path...))
+		now, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		if was := report.Stats[i]; now.Size() != was.Size || now.ModTime().UnixNano() != was.ModTime {
+			return fmt.Errorf("%s: %w", name, swarm.ErrChanged)
+		}
+	}
+	return nil
 }
 
 // copyFile copies a file and makes sure that it is still the one that was hashed.

@@ -1,6 +1,7 @@
 package seeder
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"shoal/internal/release"
 	"shoal/piece"
+	"shoal/swarm"
 )
 
 // tree has all that a release can: a program, a symlink, an empty file, directories.
@@ -88,6 +90,23 @@ func TestPublishInPlace(t *testing.T) {
 	}
 	if m, err := r.InPlace(); err != nil || m[v2] != dir {
 		t.Errorf("in place: %v, %v", m, err)
+	}
+}
+
+// An archive of content that has changed since it was hashed would be another content's: nothing is signed.
+func TestContentChangesWhileItIsArchived(t *testing.T) {
+	dir, r := archived(t), initRepository(t)
+	change := func() {
+		if err := os.WriteFile(filepath.Join(dir, "text"), bytes.Repeat([]byte("other text\n\n\n\n\n\n"), 10_000), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := Publish(t.Context(), r, dir, PublishConfig{App: "app", Version: "1", Platform: "any", InPlace: true, Archiving: change})
+	if !errors.Is(err, swarm.ErrChanged) {
+		t.Errorf("%v, want ErrChanged", err)
+	}
+	if rel, err := r.Lookup(t.Context(), "app", "1", "any"); err != nil || rel != nil {
+		t.Errorf("%+v, %v, want that nothing is published", rel, err)
 	}
 }
 
