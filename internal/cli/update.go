@@ -123,12 +123,15 @@ func sourceOptions() []option {
 
 // installation is what they say about where something is installed.
 func (e *env) installation() (updater.Config, error) {
-	c := updater.Config{To: e.settings.String("to"), InPlace: e.settings.Bool("in-place"), Log: e.log, Reporter: updateReporter{e}}
+	c := updater.Config{To: e.settings.String("to"), InPlace: e.settings.Bool("in-place"), Log: e.log, Reporter: updateReporter{e}, Notice: e.note}
 	if c.To == "" {
 		return c, usagef("such as --to /opt/myapp", "shoal update needs --to")
 	}
 	return c, nil
 }
+
+// note tells what an updater has to say besides its steps.
+func (e *env) note(text string) { e.report.Notice("%s", text) }
 
 // setHooks takes what hookOptions say into a configuration.
 func (e *env) setHooks(c *updater.Config) (err error) {

@@ -117,7 +117,7 @@ func (e *env) verifiesPut(k *deliver.Known, version string, src deliver.Source, 
 // updaterOf is the updater of what is installed at path, or into which it leads, and the version that path is of; "" is the one in place.
 func (e *env) updaterOf(path string) (c updater.Config, version string, ok bool) {
 	to, inPlace, version, ok := updater.Find(path)
-	return updater.Config{To: to, InPlace: inPlace, Log: e.log}, version, ok
+	return updater.Config{To: to, InPlace: inPlace, Log: e.log, Notice: e.note}, version, ok
 }
 
 // verifiesKnown is for what was put somewhere.

@@ -10,7 +10,7 @@ import (
 // update switches to a version that lies staged or in versions/, and makes sure that it is well.
 func (u *Updater) update(ctx context.Context, version, v2 string, bytes int64, byHand bool) error {
 	if u.staged.version == version && u.staged.content != "" {
-		if err := u.place(version, u.staged.content); err != nil {
+		if err := u.place(ctx); err != nil {
 			return err
 		}
 		if err := u.layout.drive.remove(u.layout.stage(version)); err != nil {

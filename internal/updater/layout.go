@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -78,7 +79,7 @@ func (l *layout) current() string {
 	return filepath.Join(l.to, "current")
 }
 
-// has says whether a version lies in versions/: then it is whole, since it comes there by a rename.
+// has says whether a version lies in versions/: then it came there whole, by a rename. What somebody has damaged of it since is put right there, see mend.go.
 func (l *layout) has(version string) bool {
 	fi, err := os.Stat(l.version(version))
 	return err == nil && fi.IsDir()
@@ -102,15 +103,10 @@ func (l *layout) make() error {
 	return nil
 }
 
-// install moves a staged version to versions/, in the place of one that is ours: everything in it is made durable first, its name at last.
+// install moves a staged version to versions/, where it does not lie: everything in it is made durable first, its name at last.
 func (l *layout) install(version, content string) error {
 	if err := l.drive.syncTree(content); err != nil {
 		return err
-	}
-	if l.has(version) {
-		if err := l.discard(version); err != nil {
-			return err
-		}
 	}
 	if err := l.drive.rename(content, l.version(version)); err != nil {
 		return err
@@ -224,16 +220,21 @@ func (l *layout) copyFile(ctx context.Context, from, to string) error {
 	return l.drive.syncDir(filepath.Dir(to))
 }
 
-// file is the path of the one file of a version.
+// file is the path of the one file of a version. Of several, as where somebody has put something beside it, that is the one that is called as it is in place.
 func (l *layout) file(version string) (string, error) {
-	list, err := os.ReadDir(l.version(version))
+	dir := l.version(version)
+	list, err := os.ReadDir(dir)
 	if err != nil {
 		return "", err
 	}
-	if len(list) != 1 || !list[0].Type().IsRegular() {
-		return "", fmt.Errorf("%w: version %s is not one file, and only one is replaced in place", ErrLayout, version)
+	files := slices.DeleteFunc(list, func(e fs.DirEntry) bool { return !e.Type().IsRegular() })
+	if len(files) > 1 {
+		files = slices.DeleteFunc(files, func(e fs.DirEntry) bool { return e.Name() != filepath.Base(l.to) })
 	}
-	return filepath.Join(l.version(version), list[0].Name()), nil
+	if len(files) != 1 {
+		return "", &LayoutError{fmt.Sprintf("%s is not one file, and only one is replaced in place", dir), "move away what is not the release's"}
+	}
+	return filepath.Join(dir, files[0].Name()), nil
 }
 
 // clone makes dst what src is, with its permissions, and closes dst; where the file system can, the two share their blocks.

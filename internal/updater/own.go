@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,9 +66,9 @@ func (l *layout) free(j *journal, version string) error {
 	return &LayoutError{fmt.Sprintf("%s leads to %s, and shoal update has not made it", l.current(), target), "move it away, or name another place with --to"}
 }
 
-// place moves what is staged to versions/, as the journal has said it would before.
-func (u *Updater) place(version, content string) error {
-	j := u.journal
+// place moves what is staged to versions/, as the journal has said it would before. A version that lies there is put right.
+func (u *Updater) place(ctx context.Context) error {
+	j, version := u.journal, u.staged.version
 	if err := u.layout.free(j, version); err != nil {
 		return err
 	}
@@ -77,7 +78,14 @@ func (u *Updater) place(version, content string) error {
 			return err
 		}
 	}
-	return u.layout.install(version, content)
+	if !u.layout.has(version) {
+		return u.layout.install(version, u.staged.content)
+	}
+	aside, err := u.layout.mend(ctx, version, u.staged.content, u.staged.fetched.Info)
+	for _, a := range aside {
+		u.notice(fmt.Sprintf("%s was in the way of %s, and lies at %s now", a[0], ref(u.app, version), a[1]))
+	}
+	return err
 }
 
 // prune removes versions that are not needed any more: those in place and pinned stay, and so many that were good before that there are as many as are to be kept.

@@ -62,7 +62,7 @@ func Lookup(c Config, version string) (p Place, err error) {
 	return p, nil
 }
 
-// Repair makes a version anew, from what is right of it where it lies and what has to be fetched besides, and puts it in the place of the damaged one. No hook runs:
+// Repair makes a version anew, from what is right of it where it lies and what has to be fetched besides, and puts that in the place of what is damaged. No hook runs:
 // what is in place stays the version that it is.
 func (u *Updater) Repair(ctx context.Context, version string) (*Fetched, error) {
 	done, err := u.take()
@@ -86,7 +86,7 @@ func (u *Updater) Repair(ctx context.Context, version string) (*Fetched, error) 
 		return nil, err
 	}
 	f := u.staged.fetched
-	if err := u.place(version, u.staged.content); err != nil {
+	if err := u.place(ctx); err != nil {
 		return nil, err
 	}
 	u.staged = staged{}

@@ -105,7 +105,8 @@ type Config struct {
 	// Retry says which versions of an app to try again that the machine had to go back from; nil: there are none.
 	Retry func(app string) []string
 
-	Reporter Reporter // may be nil
+	Reporter Reporter          // may be nil
+	Notice   func(text string) // is told what whoever put something of his own into a version should know; nil: it is logged
 	Log      *slog.Logger
 	Now      func() time.Time // nil means time.Now
 }
@@ -341,6 +342,15 @@ func (u *Updater) hold(o *Offer, d Decision) error {
 		u.tell(r)
 	}
 	return &HeldError{u.app, o.Version, d}
+}
+
+// notice tells something that is no step.
+func (u *Updater) notice(text string) {
+	if u.cfg.Notice == nil {
+		u.cfg.Log.Warn("to be known", "what", text)
+		return
+	}
+	u.cfg.Notice(text)
 }
 
 // tell tells a step.
