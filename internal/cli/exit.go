@@ -151,6 +151,7 @@ func explain(err error) failure {
 	var hinted *hintError
 	var refusal *release.Refusal
 	var place *updater.LayoutError
+	var damaged *updater.DamagedError
 	var unwell *updater.UnwellError
 	var back *updater.RolledBackError
 	switch {
@@ -164,6 +165,8 @@ func explain(err error) failure {
 		found.hint = unwell.Version + " needs a hand: put it right, or publish a version that is well"
 	case errors.As(err, &back) && back.Pinned:
 		found.hint = "it is pinned: it is tried when it is pinned once more, the channel's version when it is unpinned"
+	case errors.As(err, &damaged):
+		found.hint = "try again when its repository can be reached; --force takes it as it lies"
 	case errors.As(err, &place):
 		found.hint = place.Do
 	case errors.As(err, &delivery) && delivery.Hint != "":

@@ -46,10 +46,13 @@ func updateCommand() *command {
 			},
 			{
 				name: "rollback", usage: "go back to the version before, and stay there until there is a newer one", table: "update",
-				long:     "Without hooks it runs those that the last shoal update was given.",
+				long: "Without hooks it runs those that the last shoal update was given. The version before is read first: if it is damaged it is repaired\n" +
+					"from where it came, and if that cannot be, nothing is changed, and the exit code is 4.",
 				examples: []string{"shoal update rollback --to /opt/myapp"},
-				options:  concat(installedOptions(), hookOptions(), groupOptions(), stateOptions(), logOptions("info"), outputOptions()),
-				run:      func(ctx context.Context, e *env, _ []string) error { return e.updateRollback(ctx) },
+				options: concat([]option{
+					{name: "force", kind: kindBool, usage: "take the version before as it lies, without checking it"},
+				}, installedOptions(), hookOptions(), groupOptions(), sourceOptions(), logOptions("info"), outputOptions()),
+				run: func(ctx context.Context, e *env, _ []string) error { return e.updateRollback(ctx) },
 			},
 			{
 				name: "history", usage: "show what is installed, and how it came to that", table: "update",
@@ -296,12 +299,23 @@ func (e *env) updateRollback(ctx context.Context) error {
 	if err := e.setHooks(&c); err != nil {
 		return err
 	}
+	known, err := updater.History(c)
+	if err != nil {
+		return err
+	}
+	if known.Source != "" { // it has the description, and what may have to be fetched
+		src, err := deliver.Classify(known.Source)
+		if err != nil {
+			return err
+		}
+		c.Source = e.releases(src, false)
+	}
 	return e.reporting(ctx, &c, updater.FleetConfig{}, func(ctx context.Context) error {
 		u, err := updater.New(c)
 		if err != nil {
 			return err
 		}
-		return u.Rollback(ctx)
+		return u.Rollback(ctx, e.settings.Bool("force"))
 	})
 }
 

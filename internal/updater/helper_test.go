@@ -22,6 +22,7 @@ type shelf struct {
 	offer  Offer
 	err    error
 	broken bool // what it fetches is not what it says
+	gone   bool // nothing can be fetched
 }
 
 // newShelf makes versions of an app: trees, or single files.
@@ -57,11 +58,29 @@ func (s *shelf) Check(_ context.Context, a Ask) (*Offer, error) {
 	return &o, nil
 }
 
-func (s *shelf) Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error) {
-	content := filepath.Join(s.dir, o.Version, "app-"+o.Version)
+// Describe implements Describer.
+func (s *shelf) Describe(v2 string) *piece.Info {
+	x, _, err := piece.Build(context.Background(), s.content(strings.TrimPrefix(v2, "hash of ")), piece.BuildConfig{})
+	if err != nil {
+		return nil
+	}
+	return x.Info
+}
+
+// content is where a version lies on the shelf.
+func (s *shelf) content(version string) string {
+	content := filepath.Join(s.dir, version, "app-"+version)
 	if _, err := os.Stat(filepath.Join(content, "app")); err == nil {
 		content = filepath.Join(content, "app")
 	}
+	return content
+}
+
+func (s *shelf) Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error) {
+	if s.gone {
+		return nil, errors.New("the shelf is gone")
+	}
+	content := s.content(o.Version)
 	x, _, err := piece.Build(ctx, content, piece.BuildConfig{})
 	if err != nil {
 		return nil, err

@@ -88,8 +88,9 @@ func PlacesOf(c Config, version string) (Places, error) {
 }
 
 // Rollback goes back to the version that was confirmed before the one in place, and has the latter not tried again. Without hooks of its own it runs those of the last Once.
-// Where that was the last thing done it does nothing: who asks again may not have heard that it was.
-func (u *Updater) Rollback(ctx context.Context) error {
+// Where that was the last thing done it does nothing: who asks again may not have heard that it was. A version that is damaged is repaired first, with u's Source if that must be asked; where
+// that fails it is a *DamagedError, and nothing was changed. asItLies has it not looked at.
+func (u *Updater) Rollback(ctx context.Context, asItLies bool) error {
 	done, err := u.take()
 	if err != nil {
 		return err
@@ -111,6 +112,11 @@ func (u *Updater) Rollback(ctx context.Context) error {
 		return fmt.Errorf("%w: there is none before %s to go back to", ErrNothing, ref(u.app, j.Running))
 	}
 	version := j.confirmed()[i]
+	if !asItLies {
+		if err := u.makeSure(ctx, version); err != nil {
+			return err
+		}
+	}
 	o := &Offer{App: u.app, Version: version}
 	if d, err := u.acquire(ctx, o, false); err != nil {
 		return err

@@ -36,6 +36,12 @@ type Source interface {
 	Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error)
 }
 
+// Describer is a Source that remembers what it has fetched.
+type Describer interface {
+	// Describe says what a content should be, by its v2 info hash in hex. It asks nobody; nil: it is not known here.
+	Describe(v2 string) *piece.Info
+}
+
 // Places are where a Source finds and leaves what belongs to a fetch.
 type Places struct {
 	Dir string // where the content goes to

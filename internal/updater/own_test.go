@@ -187,7 +187,7 @@ func TestOlderJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.Rollback(context.Background()); err != nil {
+	if err := u.Rollback(context.Background(), false); err != nil {
 		t.Fatal(err)
 	}
 	m.has("2")

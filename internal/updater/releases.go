@@ -132,6 +132,14 @@ func (r *Releases) Check(ctx context.Context, a Ask) (o *Offer, err error) {
 	return o, nil
 }
 
+// Describe implements Describer.
+func (r *Releases) Describe(v2 string) *piece.Info {
+	if t := deliver.Description(r.Config.StateDir, v2); t != nil {
+		return t.Info
+	}
+	return nil
+}
+
 // goesBack is the version that a machine goes back to because the rollout of the one that runs was halted, and those who have it are to go back; "": it does not.
 // The version is one that the channel had before, signed with the app's key, as is that they may be sent back.
 func goesBack(f *release.Found, a Ask) string {

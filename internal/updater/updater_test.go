@@ -317,12 +317,12 @@ func TestRollback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.Rollback(t.Context()); !errors.Is(err, ErrNothing) {
+	if err := u.Rollback(t.Context(), false); !errors.Is(err, ErrNothing) {
 		t.Fatalf("with nothing to go back to: %v", err)
 	}
 	m.install("2")
 	for range 2 { // again is once
-		if err := u.Rollback(t.Context()); err != nil {
+		if err := u.Rollback(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		m.has("1")
@@ -337,6 +337,51 @@ func TestRollback(t *testing.T) {
 		t.Errorf("history %+v", j.History)
 	}
 	m.install("3")
+}
+
+// A version that is gone back to is what it should be, is made so, or is not gone back to; nobody need be asked where it is.
+func TestRollbackLooksFirst(t *testing.T) {
+	t.Parallel()
+	for _, inPlace := range []bool{false, true} {
+		for _, c := range []struct {
+			name                    string
+			damaged, gone, asItLies bool
+			want                    string // in place; X is the damaged one
+		}{
+			{"a version that is right, with nobody to ask", false, true, false, "1"},
+			{"one that is damaged", true, false, false, "1"},
+			{"one that is damaged, with nobody to ask", true, true, false, "2"},
+			{"one that is damaged, as it lies", true, true, true, "X"},
+		} {
+			m := newMachine(t, inPlace)
+			m.install("1")
+			m.install("2")
+			if at := filepath.Join(mustLayout(t, m).version("1"), map[bool]string{true: "app", false: "bin/app"}[inPlace]); c.damaged {
+				if err := os.WriteFile(at, []byte("#!/bin/sh\necho X\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := m.journal()
+			m.shelf.gone = c.gone
+			u, err := New(m.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var damaged *DamagedError
+			switch err := u.Rollback(t.Context(), c.asItLies); {
+			case c.want != "2" && err != nil:
+				t.Errorf("to %s: %v", c.name, err)
+			case c.want == "2" && (!errors.Is(err, piece.ErrCorrupt) || !errors.As(err, &damaged) || damaged.Bad != 1):
+				t.Errorf("to %s: %v, want it refused", c.name, err)
+			}
+			if v, err := m.inPlace(); v != c.want && !(c.want == "X" && v == "1" && err != nil) {
+				t.Errorf("to %s: in place is %s (%v), want %s", c.name, v, err, c.want)
+			}
+			if after := m.journal(); c.want == "2" && (len(after.History) != len(before.History) || len(after.Bad) > 0 || after.Attempt != nil) {
+				t.Errorf("to %s: the journal has changed: %+v", c.name, after)
+			}
+		}
+	}
 }
 
 // A link that somebody has changed is put right, and a version that is gone is fetched again.
