@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -178,4 +180,126 @@ func TestASmallPatchMakesTheMostOfAChangedFile(t *testing.T) {
 		t.Errorf("notices %v, want one that says how much of the release the patch did not make", n)
 	}
 	swarmtest.Same(t, two, h.Path("out", "app-2"))
+}
+
+// What is here is enough to repair what get and update have installed, with nobody to ask: modes, a file that another version has, pieces of one. What is not here is an error, and
+// then nothing is changed.
+func TestRepairWithNobodyToAsk(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := h.Path("one"), h.Path("two")
+	for i, dir := range []string{one, two} {
+		b := make([]byte, 3<<20)
+		rand.NewChaCha8([32]byte{3}).Read(b[:1<<20])
+		rand.NewChaCha8([32]byte{4, byte(i)}).Read(b[1<<20:])
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "data"), b, 0o644), os.WriteFile(filepath.Join(dir, "same"), b[:1<<20], 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	repo := repositoryOf(h, one)
+	origin := h.Start("serve", repo, "--listen", "127.0.0.1:0", "--state-dir", h.Path("origin"))
+	base := origin.Expect("releases").String("url")
+	origin.Expect("ready")
+	root := filepath.Join(repo, "root.json")
+	h.Run("get", base+"app@1", "--root", root, "-o", h.Path("out")).Succeed()
+	h.Run("update", base+"app:stable", "--root", root, "--to", h.Path("opt"), "--once").Succeed()
+	h.Run("publish", two, "--as", "app@2", "--channel", "stable", "--repo", repo).Succeed()
+	h.Run("get", base+"app@2", "-o", h.Path("out")).Succeed()
+	h.Run("update", "--to", h.Path("opt"), "--once").Succeed()
+	origin.Stop()
+
+	for _, at := range []string{h.Path("out", "app-2"), h.Path("opt", "versions", "2")} {
+		same, data := filepath.Join(at, "same"), filepath.Join(at, "data")
+		repaired := func(what string) {
+			t.Helper()
+			done := h.Run("verify", "--repair", at).Succeed().Expect("done")
+			if done.Int("from.origin") != 0 || done.Int("from.reuse") != done.Int("bytes") {
+				t.Errorf("%s, %s: %v, want all of it to have been here", at, what, done)
+			}
+			swarmtest.Same(t, two, at)
+		}
+		if err := os.Chmod(same, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		repaired("a mode")
+		if err := os.Remove(same); err != nil {
+			t.Fatal(err)
+		}
+		repaired("a file that another version has")
+		flip(t, data, 10)
+		if err := os.Chmod(data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		repaired("a piece that another version has")
+
+		flip(t, data, 10) // in both, since else one has what the other lacks
+		flip(t, data, 2_000_000)
+		damaged, err := os.ReadFile(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Rename(h.Path("out", "app-1"), h.Path("away")), os.Rename(h.Path("opt", "versions", "1"), h.Path("gone"))); err != nil {
+			t.Fatal(err)
+		}
+		other := map[string]string{h.Path("out", "app-2"): h.Path("opt", "versions", "2"), h.Path("opt", "versions", "2"): h.Path("out", "app-2")}[at]
+		flip(t, filepath.Join(other, "data"), 2_000_000)
+		h.Run("verify", "--repair", at).Fail(3)
+		if b, err := os.ReadFile(data); err != nil || !bytes.Equal(b, damaged) {
+			t.Errorf("%s: what nobody could repair was changed (%v)", at, err)
+		}
+		if l := leftovers(t, h.Path("out")); len(l) > 0 {
+			t.Errorf("left behind: %q", l)
+		}
+		flip(t, filepath.Join(other, "data"), 2_000_000)
+		if err := errors.Join(os.Chmod(filepath.Join(other, "data"), 0o644), os.Rename(h.Path("away"), h.Path("out", "app-1")), os.Rename(h.Path("gone"), h.Path("opt", "versions", "1"))); err != nil {
+			t.Fatal(err)
+		}
+		if at == h.Path("out", "app-2") { // of the same content only the last place is remembered
+			repaired("what the other installation has")
+		}
+	}
+}
+
+// What a version that is kept has is not fetched to repair the one in place, whichever it is and whatever the file is called there.
+func TestRepairFromAllVersionsThatAreKept(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	var publish []string
+	for i := range 4 {
+		dir := h.Path(fmt.Sprint("v", i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for n, name := range []string{"a", "b", "c"} { // a is the third version's and the last one's, b the first one's, under another name
+			seed := byte(10*i + n)
+			switch {
+			case i == 3 && n == 0:
+				seed = 20
+			case i == 3 && n == 1:
+				seed, name = 1, "renamed"
+			}
+			b := make([]byte, 500_000)
+			rand.NewChaCha8([32]byte{5, seed}).Read(b)
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish = append(publish, dir)
+	}
+	repo := repositoryOf(h)
+	base := offered(h, repo)
+	for i, dir := range publish {
+		h.Run("publish", dir, "--as", fmt.Sprintf("app@%d", i+1), "--channel", "stable", "--repo", repo).Succeed()
+		h.Run("update", base+"app:stable", "--root", filepath.Join(repo, "root.json"), "--to", h.Path("opt"), "--once", "--keep", "9").Succeed()
+	}
+	current := h.Path("opt", "current")
+	for _, name := range []string{"a", "renamed", "c"} {
+		if err := os.Remove(filepath.Join(current, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if done := h.Run("verify", "--repair", current).Succeed().Expect("done"); done.Int("from.origin") > 510_000 {
+		t.Errorf("%v, want one of three files from the origin", done)
+	}
+	swarmtest.Same(t, publish[3], current)
 }

@@ -30,7 +30,7 @@ func verifyCommand() *command {
 			"shoal verify myapp:stable --repair",
 		},
 		options: concat([]option{
-			{name: "repair", kind: kindBool, usage: "fetch what is bad: from the release's repository and its peers, the torrent's trackers and web seeds, or from --peer"},
+			{name: "repair", kind: kindBool, usage: "put right what is bad; what other versions here lack is fetched: from the release's repository and its peers, the torrent's trackers and web seeds, or from --peer"},
 		}, releaseOptions(), fetchOptions(), swarmOptions(":0"), peerOptions(), dhtOptions(), waitOptions("1m"), stateOptions(), logOptions("warn"), outputOptions()),
 		minArgs: 1, maxArgs: 2, complete: "file",
 		run: func(ctx context.Context, e *env, args []string) error {
@@ -43,7 +43,7 @@ func verifyCommand() *command {
 				return err
 			}
 			if e.settings.Bool("repair") && !report.OK() {
-				return v.repair(ctx)
+				return v.repair(ctx, report.Report)
 			}
 			return report.failure(v.torrent.Info)
 		},

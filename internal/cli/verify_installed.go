@@ -18,7 +18,7 @@ import (
 type toVerify struct {
 	torrent *piece.Torrent
 	path    string
-	repair  func(ctx context.Context) error
+	repair  func(ctx context.Context, found *piece.Report) error
 }
 
 // verifies finds out what the arguments mean: TORRENT PATH, SOURCE with or without PATH, or a PATH alone that is known here.
@@ -66,7 +66,12 @@ func (e *env) verifiesAt(t *piece.Torrent, path string, src deliver.Source, r de
 		}
 	}
 	r.Dir, r.UserAgent = filepath.Dir(path), userAgent()
-	return &toVerify{t, path, func(ctx context.Context) error { return e.fetch(ctx, src, r, time.Now()) }}, nil
+	return &toVerify{t, path, func(ctx context.Context, found *piece.Report) error {
+		if done, err := e.repairHere(ctx, t, path, r.StateDir, found); done || err != nil {
+			return err
+		}
+		return e.fetch(ctx, src, r, time.Now())
+	}}, nil
 }
 
 // verifiesRelease is for a release: at the path that is named, or where it was put.
@@ -122,7 +127,10 @@ func (e *env) updaterOf(path string) (c updater.Config, version string, ok bool)
 
 // verifiesKnown is for what was put somewhere.
 func (e *env) verifiesKnown(k *deliver.Known) *toVerify {
-	return &toVerify{k.Torrent, k.Path, func(ctx context.Context) error {
+	return &toVerify{k.Torrent, k.Path, func(ctx context.Context, found *piece.Report) error {
+		if done, err := e.repairHere(ctx, k.Torrent, k.Path, e.settings.String("state-dir"), found); done || err != nil {
+			return err
+		}
 		r, ok := release.ParseRef(k.Release)
 		if !ok {
 			return &deliver.Error{Kind: deliver.ErrNoSource, Message: "which release " + k.Path + " is, is not known: an older shoal has put it there",
@@ -149,7 +157,7 @@ func (e *env) verifiesInstalled(c updater.Config, version string) (*toVerify, er
 	if fi, err := os.Stat(path); err == nil && fi.IsDir() && !t.Dir {
 		path = filepath.Join(path, t.Name)
 	}
-	return &toVerify{t, path, func(ctx context.Context) error { return e.repairInstalled(ctx, c, place, t) }}, nil
+	return &toVerify{t, path, func(ctx context.Context, _ *piece.Report) error { return e.repairInstalled(ctx, c, place, t) }}, nil
 }
 
 // repairInstalled has the updater make a version anew.

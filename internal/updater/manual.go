@@ -84,7 +84,7 @@ func PlacesOf(c Config, version string) (Places, error) {
 	if err != nil {
 		return Places{}, err
 	}
-	return l.places(version, j.Running), nil
+	return l.places(j, version), nil
 }
 
 // Rollback goes back to the version that was confirmed before the one in place, and has the latter not tried again. Without hooks of its own it runs those of the last Once.

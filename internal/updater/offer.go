@@ -47,11 +47,21 @@ type Places struct {
 	Dir string // where the content goes to
 	// File says that only a single file is of use. A Source that knows that it is none refuses it before it fetches.
 	File bool
-	Old  string // a directory with an older version, or this one, to use what is right in it; "": there is none
+	// Kept are directories with older versions, or this one, to use what is right in them: the likeliest first.
+	Kept []Kept
+	Old  string // the first of them; "": there is none
+	// Gone are versions that were here, and may lie elsewhere on this machine: the newest first.
+	Gone []string
 	// Give is a directory where archives and patches may stay, for as long as the version is the one that runs.
 	Give string
 	// Final is where the content will lie when it is installed.
 	Final func(info *piece.Info) string
+}
+
+// Kept is a version that lies on this machine.
+type Kept struct {
+	Path string // of the tree, or of a directory with the one file
+	V2   string // the content's info hash in hex; "": it is not known
 }
 
 // Fetched is content on this disk, and its description, by which it is verified again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -169,8 +170,45 @@ func rolloutOf(f *release.Found, now time.Time) *Rollout {
 	return r
 }
 
-// Fetch implements Source.
+// maxGone bounds how many versions are looked for that lie here no more.
+const maxGone = 8
+
+// fromHere brings content without asking anybody, if all of it lies on this machine; else it returns nil, and what there is of it waits in p.Dir.
+func (r *Releases) fromHere(ctx context.Context, o *Offer, info *piece.Info, p Places) (*Fetched, error) {
+	if p.File && info.Dir {
+		return nil, notOneFile(info)
+	}
+	var from []Lying
+	for _, k := range p.Kept {
+		if was := r.Describe(k.V2); was != nil {
+			l := Lying{was, k.Path}
+			if !was.Dir {
+				l.Path = filepath.Join(k.Path, was.Name)
+			}
+			from = append(from, l)
+		}
+	}
+	for _, v := range append([]string{o.Version}, p.Gone[:min(len(p.Gone), maxGone)]...) {
+		if k := deliver.KnownRelease(r.Config.StateDir, ref(o.App, v), ""); k != nil {
+			from = append(from, Lying{k.Torrent.Info, k.Path})
+		}
+	}
+	ok, err := FromHere(ctx, info, p.Dir, from)
+	if !ok || err != nil {
+		return nil, err
+	}
+	f := &Fetched{Info: info, Way: deliver.WayTree}
+	f.From[swarm.Reuse] = info.Length
+	return f, nil
+}
+
+// Fetch implements Source. For a version that lies here already nobody is asked if all of it lies on this machine.
 func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, err error) {
+	if known := r.Describe(o.V2); known != nil && len(p.Kept) > 0 && p.Kept[0].V2 == o.V2 { // another one would have to be noted in the state directory
+		if f, err := r.fromHere(ctx, o, known, p); f != nil || err != nil {
+			return f, err
+		}
+	}
 	way := reach{Releases: r}
 	defer func() { err = errors.Join(err, way.close()) }()
 	c := way.config(ctx)
@@ -190,10 +228,10 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 		}
 	}
 	request := deliver.Request{Found: *found, Dir: p.Dir, Final: p.Final, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Reading: r.Reading, Planned: r.Planned, Progress: r.Progress}
-	if p.Old != "" {
-		request.From = []string{p.Old}
-		request.Doubtful = o.Damaged
+	for _, k := range p.Kept {
+		request.From = append(request.From, k.Path)
 	}
+	request.Doubtful = o.Damaged
 	if r.Stay {
 		request.Artefacts = p.Give
 	}

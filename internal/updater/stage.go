@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"shoal/internal/disk"
 	"shoal/piece"
@@ -27,7 +28,7 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 		return err
 	}
 	u.tell(Report{State: StateStaging, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
-	places := u.layout.places(o.Version, u.journal.Running)
+	places := u.layout.places(u.journal, o.Version)
 	dir := places.Dir
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -79,8 +80,8 @@ func (u *Updater) clearStage(but string) error {
 	return nil
 }
 
-// places are those of a version, where another one runs. What a fetch begins with is the version itself, if it is still here, or the one that runs.
-func (l *layout) places(version, running string) Places {
+// places are those of a version. What a fetch begins with is the version itself, if it is still here, then the one that runs, and then all others that are kept.
+func (l *layout) places(j *journal, version string) Places {
 	p := Places{Dir: l.stage(version), Give: l.given(version), File: l.inPlace, Final: func(info *piece.Info) string {
 		switch {
 		case l.inPlace:
@@ -90,11 +91,20 @@ func (l *layout) places(version, running string) Places {
 		}
 		return filepath.Join(l.version(version), info.Name)
 	}}
-	for _, v := range []string{version, running} {
-		if v != "" && l.has(v) {
-			p.Old = l.version(v)
-			break
+	for _, v := range slices.Concat([]string{version, j.Running}, j.confirmed(), j.Placed) {
+		path := l.version(v)
+		if v == "" || !l.has(v) || slices.ContainsFunc(p.Kept, func(k Kept) bool { return k.Path == path }) {
+			continue
 		}
+		p.Kept = append(p.Kept, Kept{path, j.hash(v)})
+	}
+	for _, v := range slices.Backward(j.named()) {
+		if !l.has(v) {
+			p.Gone = append(p.Gone, v)
+		}
+	}
+	if len(p.Kept) > 0 {
+		p.Old = p.Kept[0].Path
 	}
 	return p
 }
