@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/piece"
+	"shoal/swarm"
 )
 
 // staged is a version that was fetched and verified, and lies in stage/.
@@ -28,6 +30,9 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 		return err
 	}
 	u.tell(Report{State: StateStaging, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
+	if right, err := u.stageKept(ctx, o); right || err != nil {
+		return err
+	}
 	places := u.layout.places(u.journal, o.Version)
 	dir := places.Dir
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -57,6 +62,23 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	u.staged = staged{o.Version, content, f}
 	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
 	return nil
+}
+
+// stageKept says whether a version lies in versions/ already, and is as it should be: then there is nothing to stage.
+func (u *Updater) stageKept(ctx context.Context, o *Offer) (right bool, err error) {
+	info := u.describe(o.V2)
+	if info == nil || o.Damaged || !u.layout.owns(u.journal, o.Version) {
+		return false, nil
+	}
+	report, err := u.compare(ctx, o.Version, info)
+	if err != nil || !report.OK() { // whatever is wrong with it, staging puts it right
+		return false, ctx.Err()
+	}
+	f := &Fetched{Info: info, Way: deliver.WayTree}
+	f.From[swarm.Reuse] = info.Length
+	u.staged = staged{o.Version, "", f}
+	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
+	return true, nil
 }
 
 // notOneFile refuses a release that cannot replace a file.

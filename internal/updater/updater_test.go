@@ -339,6 +339,25 @@ func TestRollback(t *testing.T) {
 	m.install("3")
 }
 
+// A version that is kept, and right, is gone back to without being fetched or copied; one that is damaged is put right.
+func TestChannelGoesBack(t *testing.T) {
+	t.Parallel()
+	for _, inPlace := range []bool{false, true} {
+		m := newMachine(t, inPlace)
+		m.install("1")
+		m.install("2")
+		m.shelf.gone = true
+		m.install("1")
+		m.install("2")
+		m.shelf.gone = false
+		at := filepath.Join(mustLayout(t, m).version("1"), map[bool]string{true: "app", false: "bin/app"}[inPlace])
+		if err := errors.Join(os.Remove(at), os.Mkdir(at, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		m.install("1")
+	}
+}
+
 // A version that is gone back to is what it should be, is made so, or is not gone back to; nobody need be asked where it is.
 func TestRollbackLooksFirst(t *testing.T) {
 	t.Parallel()

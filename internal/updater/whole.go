@@ -49,14 +49,15 @@ func (u *Updater) makeSure(ctx context.Context, version string) error {
 	}
 	o.Bytes = info.Length
 	report, err := u.compare(ctx, version, info)
-	if err != nil || report.OK() {
-		return err
+	if err == nil && report.OK() {
+		return nil
 	}
-	if err := u.stage(ctx, o); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return &DamagedError{u.app, version, len(report.Files), len(info.Files), err}
+	bad := len(info.Files) // a directory where the one file should be
+	if err == nil {
+		bad = len(report.Files)
 	}
-	return nil
+	if err := u.stage(ctx, o); err != nil && ctx.Err() == nil {
+		return &DamagedError{u.app, version, bad, len(info.Files), err}
+	}
+	return ctx.Err()
 }
