@@ -52,6 +52,8 @@ type Places struct {
 	Old  string // the first of them; "": there is none
 	// Gone are versions that were here, and may lie elsewhere on this machine: the newest first.
 	Gone []string
+	// Left is where another version was staged that the channel has left meanwhile, as far as that came; "": none. It goes when this one is here.
+	Left string
 	// Give is a directory where archives and patches may stay, for as long as the version is the one that runs.
 	Give string
 	// Final is where the content will lie when it is installed.

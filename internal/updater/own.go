@@ -90,7 +90,7 @@ func (u *Updater) place(ctx context.Context) error {
 
 // prune removes versions that are not needed any more: those in place and pinned stay, and so many that were good before that there are as many as are to be kept.
 func (u *Updater) prune() error {
-	if err := u.clearStage(""); err != nil {
+	if err := u.clearStage(); err != nil {
 		return err
 	}
 	j := u.journal

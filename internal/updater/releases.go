@@ -202,6 +202,22 @@ func (r *Releases) fromHere(ctx context.Context, o *Offer, info *piece.Info, p P
 	return f, nil
 }
 
+// worthDescribing is how many times the bytes of its description must lie in parts of another version for a version to be described because of them.
+const worthDescribing = 4
+
+// salvage takes what was fetched of another version into the place of this one.
+func (r *Releases) salvage(ctx context.Context, found *deliver.Found, dir string, s *scraps) error {
+	if s.bytes < worthDescribing*found.Release.MetainfoBytes() {
+		return nil
+	}
+	t, err := deliver.Describe(ctx, found, r.Config.StateDir)
+	if err != nil {
+		return ctx.Err() // it is asked for again, if that is worth it
+	}
+	found.Torrent = t
+	return salvage(ctx, t.Info, dir, s)
+}
+
 // Fetch implements Source. For a version that lies here already nobody is asked if all of it lies on this machine.
 func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, err error) {
 	if known := r.Describe(o.V2); known != nil && len(p.Kept) > 0 && p.Kept[0].V2 == o.V2 { // another one would have to be noted in the state directory
@@ -230,6 +246,16 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 	request := deliver.Request{Found: *found, Dir: p.Dir, Final: p.Final, StateDir: r.Config.StateDir, Stall: r.Stall, UserAgent: r.Config.UserAgent, Metadata: r.Metadata, Reading: r.Reading, Planned: r.Planned, Progress: r.Progress}
 	for _, k := range p.Kept {
 		request.From = append(request.From, k.Path)
+	}
+	if p.Left != "" {
+		left := scrapsIn(p.Left)
+		if left.whole {
+			request.From = append(request.From, p.Left)
+		}
+		if err := r.salvage(ctx, found, p.Dir, &left); err != nil {
+			return nil, err
+		}
+		request.Found = *found
 	}
 	request.Doubtful = o.Damaged
 	if r.Stay {

@@ -95,5 +95,5 @@ func (u *Updater) Repair(ctx context.Context, version string) (*Fetched, error) 
 			return nil, err
 		}
 	}
-	return f, errors.Join(u.clearStage(""), u.layout.emptyTrash())
+	return f, errors.Join(u.clearStage(), u.layout.emptyTrash())
 }

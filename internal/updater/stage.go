@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
@@ -26,7 +27,8 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	if u.staged.version == o.Version && disk.Exists(u.staged.content) {
 		return nil
 	}
-	if err := u.clearStage(o.Version); err != nil {
+	left, err := u.leaveStage(o.Version)
+	if err != nil {
 		return err
 	}
 	u.tell(Report{State: StateStaging, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
@@ -34,11 +36,19 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 		return err
 	}
 	places := u.layout.places(u.journal, o.Version)
+	places.Left = left
 	dir := places.Dir
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	f, err := u.cfg.Source.Fetch(ctx, o, places)
+	if left != "" && disk.IsNoSpace(err) {
+		if err := u.clearStage(o.Version); err != nil {
+			return err
+		}
+		places.Left = ""
+		f, err = u.cfg.Source.Fetch(ctx, o, places)
+	}
 	if disk.IsNoSpace(err) || errors.Is(err, ErrLayout) { // what came so far is in everybody's way, or of no use
 		err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(places.Give))
 	}
@@ -58,6 +68,9 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	}
 	if !f.Info.Dir {
 		content = dir
+	}
+	if err := u.clearStage(o.Version); err != nil { // what was of use there was used
+		return err
 	}
 	u.staged = staged{o.Version, content, f}
 	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
@@ -86,14 +99,33 @@ func notOneFile(info *piece.Info) error {
 	return &LayoutError{info.Name + " is a directory, and only a file is replaced in place", "leave --in-place away, and name a directory with --to"}
 }
 
-// clearStage removes what was staged of other versions; "": of all.
-func (u *Updater) clearStage(but string) error {
+// leaveStage removes what was staged of other versions, but for that which was begun last: it says where that lies.
+func (u *Updater) leaveStage(version string) (left string, err error) {
+	list, err := os.ReadDir(filepath.Dir(u.layout.stage("x")))
+	if err != nil {
+		return "", err
+	}
+	var last time.Time
+	keep := ""
+	for _, e := range list {
+		if fi, err := e.Info(); err == nil && fi.IsDir() && e.Name() != version && fi.ModTime().After(last) {
+			last, keep = fi.ModTime(), e.Name()
+		}
+	}
+	if keep != "" {
+		left = u.layout.stage(keep)
+	}
+	return left, u.clearStage(version, keep)
+}
+
+// clearStage removes what was staged of other versions than these.
+func (u *Updater) clearStage(but ...string) error {
 	list, err := os.ReadDir(filepath.Dir(u.layout.stage("x")))
 	if err != nil {
 		return err
 	}
 	for _, e := range list {
-		if e.Name() != but {
+		if !slices.Contains(but, e.Name()) {
 			if err := u.drive.remove(u.layout.stage(e.Name())); err != nil {
 				return err
 			}

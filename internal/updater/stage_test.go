@@ -1,0 +1,52 @@
+package updater
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"shoal/internal/disk"
+)
+
+// narrow is a Source whose disk has no room while another version is staged.
+type narrow struct {
+	*shelf
+	left []string // what each fetch was told of
+}
+
+func (n *narrow) Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error) {
+	n.left = append(n.left, p.Left)
+	if p.Left != "" && disk.Exists(p.Left) {
+		return nil, &os.PathError{Op: "write", Path: p.Dir, Err: syscall.ENOSPC}
+	}
+	return n.shelf.Fetch(ctx, o, p)
+}
+
+// Of what was staged of other versions that which was begun last is there to be used, unless its room is needed, and gone when it was.
+func TestWhatIsLeftInTheStage(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, false)
+	l := mustLayout(t, m)
+	for i, v := range []string{"3", "1"} {
+		dir := filepath.Join(l.stage(v), ".shoal-x", "parts")
+		at := time.Now().Add(time.Duration(i) * time.Minute)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(l.stage(v), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := &narrow{shelf: m.shelf}
+	m.cfg.Source = n
+	m.install("2")
+	if len(n.left) != 2 || n.left[0] != l.stage("1") || n.left[1] != "" {
+		t.Errorf("left were %q, want the stage of 1, and then nothing", n.left)
+	}
+	if list, err := os.ReadDir(filepath.Dir(l.stage("x"))); err != nil || len(list) > 0 {
+		t.Errorf("in the stage: %v (%v)", list, err)
+	}
+}
