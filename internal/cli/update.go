@@ -31,6 +31,7 @@ func updateCommand() *command {
 			{name: "every", kind: kindDuration, value: "TIME", usage: "ask about so often; after failures sooner at first, then less often", def: "15m"},
 			{name: "policy", value: "COMMAND", usage: "asked before anything is fetched: if it fails the update is held (battery, metered link)"},
 			{name: "keep", kind: kindInt, value: "N", usage: "how many versions stay, the one in place included", def: "2"},
+			fromOption(),
 			{name: "dry-run", kind: kindBool, usage: "say what would be done, and do nothing"},
 			{name: "print-unit", kind: kindBool, usage: "print a systemd service that does this, with --once also a timer"},
 		}, installedOptions(), hookOptions(), groupOptions(), decisionOptions(), sourceOptions(), logOptions("info"), outputOptions()),
@@ -181,7 +182,11 @@ func (e *env) setSource(c *updater.Config, args []string) error {
 			return err
 		}
 	}
-	c.Source = e.releases(src, s.has("once") && !s.Bool("once") && !s.Bool("dry-run")) // it is none that checks
+	releases := e.releases(src, s.has("once") && !s.Bool("once") && !s.Bool("dry-run")) // it is none that checks
+	if s.has("from") {
+		releases.From = e.older()
+	}
+	c.Source = releases
 	return nil
 }
 

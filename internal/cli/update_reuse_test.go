@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -90,4 +91,45 @@ func TestUpdateTakesWhatItHasStaged(t *testing.T) {
 		t.Errorf("%v: %d bytes came from the origin, though a third was here", done, got)
 	}
 	swarmtest.Same(t, two, h.Path("opt", "versions", "2"))
+}
+
+// A first update takes what lies there already, or where it is told, for an older version: a file that it replaces, a version that somebody has put where versions lie, --from.
+func TestFirstUpdateTakesWhatLiesThere(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	var files [2]string
+	text := hexDigits(3, 1<<20)
+	for i := range files {
+		files[i] = h.Path(fmt.Sprint("v", i+1), "tool")
+		copy(text[1000*(i+1):], "NEW")
+		if err := errors.Join(os.Mkdir(filepath.Dir(files[i]), 0o755), os.WriteFile(files[i], text, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base, root := published(h, files[:]...)
+	link := func(path string) string {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Link(files[0], path)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"the file that is replaced", []string{"--in-place", "--to", link(h.Path("bin", "tool"))}},
+		{"a version that was put there", []string{"--to", filepath.Dir(filepath.Dir(filepath.Dir(link(h.Path("opt", "versions", "9", "tool")))))}},
+		{"--from", []string{"--to", h.Path("other"), "--from", h.Path("v1")}},
+	} {
+		args := append([]string{"update", base + "app:stable", "--root", root, "--once", "--state-dir", h.Path("state of " + c.name)}, c.args...)
+		done := h.Run(args...).Succeed().Expect("update", func(e swarmtest.Event) bool { return e.String("state") == "confirmed" })
+		from, _ := done["from"].(map[string]any)
+		if got := swarmtest.Event(from).Int("origin"); got > 200_000 {
+			t.Errorf("%s: %v: %d bytes came from the origin", c.name, done, got)
+		}
+	}
+	for at, want := range map[string]string{h.Path("bin", "tool"): files[1], h.Path("opt", "versions", "9", "tool"): files[0], h.Path("opt", "current", "tool"): files[1], h.Path("other", "current", "tool"): files[1]} {
+		swarmtest.Same(t, want, at)
+	}
 }

@@ -47,9 +47,9 @@ type Places struct {
 	Dir string // where the content goes to
 	// File says that only a single file is of use. A Source that knows that it is none refuses it before it fetches.
 	File bool
-	// Kept are directories with older versions, or this one, to use what is right in them: the likeliest first.
+	// Kept is what lies here of older versions, or of this one, to use what is right in it: the likeliest first.
 	Kept []Kept
-	Old  string // the first of them; "": there is none
+	Old  string // the first of ours among them; "": there is none
 	// Gone are versions that were here, and may lie elsewhere on this machine: the newest first.
 	Gone []string
 	// Left is where another version was staged that the channel has left meanwhile, as far as that came; "": none. It goes when this one is here.
@@ -62,8 +62,8 @@ type Places struct {
 
 // Kept is a version that lies on this machine.
 type Kept struct {
-	Path string // of the tree, or of a directory with the one file
-	V2   string // the content's info hash in hex; "": it is not known
+	Path string // of the tree, of a directory with the one file, or of that
+	V2   string // the content's info hash in hex; "": it is not known, and it may be anything
 }
 
 // Fetched is content on this disk, and its description, by which it is verified again.

@@ -30,6 +30,7 @@ type Releases struct {
 	Start func(ctx context.Context, private bool, hosts []string) (*Peer, error)
 	// Stay keeps the node until Close, and gives others what is installed.
 	Stay  bool
+	From  []string      // directories, or files, that may have older versions
 	Peers []string      // to ask besides those that are found
 	Stall time.Duration // see deliver.Request
 	Limit time.Duration // of a fetch; 0: none
@@ -257,6 +258,7 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 		}
 		request.Found = *found
 	}
+	request.From = append(request.From, r.From...)
 	request.Doubtful = o.Damaged
 	if r.Stay {
 		request.Artefacts = p.Give

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,6 +135,33 @@ func (u *Updater) clearStage(but ...string) error {
 	return nil
 }
 
+// maxForeign bounds how many directories in versions/ that are not ours a first update reads.
+const maxForeign = 4
+
+// foreign is what lies where versions do and is not ours, the newest first: before the first update it may be an older version, put there by hand.
+func (l *layout) foreign(j *journal) (list []Kept) {
+	if fi, err := os.Lstat(l.current()); l.inPlace && err == nil && fi.Mode().IsRegular() {
+		list = append(list, Kept{Path: l.current()})
+	}
+	inside, err := os.ReadDir(l.versions())
+	if err != nil {
+		return list
+	}
+	changed := map[string]time.Time{}
+	inside = slices.DeleteFunc(inside, func(e fs.DirEntry) bool {
+		fi, err := e.Info()
+		if err == nil {
+			changed[e.Name()] = fi.ModTime()
+		}
+		return err != nil || !fi.IsDir() || slices.Contains(j.Placed, e.Name())
+	})
+	slices.SortStableFunc(inside, func(a, b fs.DirEntry) int { return changed[b.Name()].Compare(changed[a.Name()]) })
+	for _, e := range inside[:min(len(inside), maxForeign)] {
+		list = append(list, Kept{Path: l.version(e.Name())})
+	}
+	return list
+}
+
 // places are those of a version. What a fetch begins with is the version itself, if it is still here, then the one that runs, and then all others that are kept.
 func (l *layout) places(j *journal, version string) Places {
 	p := Places{Dir: l.stage(version), Give: l.given(version), File: l.inPlace, Final: func(info *piece.Info) string {
@@ -159,6 +187,9 @@ func (l *layout) places(j *journal, version string) Places {
 	}
 	if len(p.Kept) > 0 {
 		p.Old = p.Kept[0].Path
+	}
+	if j.Running == "" && j.Attempt == nil {
+		p.Kept = append(p.Kept, l.foreign(j)...)
 	}
 	return p
 }
