@@ -24,7 +24,7 @@ func (e *env) repairHere(ctx context.Context, t *piece.Torrent, path, stateDir s
 	}
 	dir := filepath.Dir(path)
 	begun := swarm.Staged(dir, t.V2) > 0
-	if done, err = updater.FromHere(ctx, t.Info, dir, from); err != nil {
+	if done, err = updater.FromHere(ctx, t.Info, dir, from, e.reading("reading what lies here of "+t.Name)); err != nil {
 		return done, interruptible(err, "what is verified is kept: run it again to go on")
 	}
 	if !done && !begun { // they are not what they were: what comes of them now is not worth a place there

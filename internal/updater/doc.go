@@ -12,6 +12,7 @@
 //	TO/.shoal/            journal.json and its copy, lock, stage/ (what is being fetched), trash/ (what is being removed)
 //
 // In place, TO is one file, which is replaced; the rest lies beside it in .NAME.shoal. What the journal does not say is ours stays as it is: see own.go.
+// So does what somebody has put into a version of ours, for as long as that is kept: see mend.go.
 //
 // # The life of an update
 //

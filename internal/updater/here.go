@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,13 +26,13 @@ type Lying struct {
 }
 
 // FromHere brings content to dir, under its name, of what stands there already and what lies elsewhere on this machine. ok is false if that is not all of it: what there is
-// of it waits in dir for who fetches the rest.
-func FromHere(ctx context.Context, info *piece.Info, dir string, from []Lying) (ok bool, err error) {
+// of it waits in dir for who fetches the rest. progress, which may be nil, is told how many bytes were looked at, from many goroutines.
+func FromHere(ctx context.Context, info *piece.Info, dir string, from []Lying, progress func(done, total int64)) (ok bool, err error) {
 	if !info.HasV2 {
 		return false, nil
 	}
 	node := swarm.New(swarm.Config{})
-	missing, err := gather(ctx, node, info, dir, from)
+	missing, err := gather(ctx, node, info, dir, from, progress)
 	if err != nil || missing > 0 {
 		return false, err
 	}
@@ -53,16 +54,22 @@ func FromHere(ctx context.Context, info *piece.Info, dir string, from []Lying) (
 }
 
 // gather has the place of a fetch into dir hold what those places have of its content, and says how many bytes are missing.
-func gather(ctx context.Context, node *swarm.Node, info *piece.Info, dir string, from []Lying) (missing int64, err error) {
+func gather(ctx context.Context, node *swarm.Node, info *piece.Info, dir string, from []Lying, progress func(done, total int64)) (missing int64, err error) {
 	parts, err := node.Parts(dir, info)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, parts.Close()) }()
-	if err := parts.Adopt(ctx, nil); err != nil {
+	if progress == nil {
+		progress = func(_, _ int64) {}
+	}
+	if err := parts.Adopt(ctx, func(done, _ int64) { progress(done, info.Length) }); err != nil {
 		return 0, err
 	}
+	var done atomic.Int64
+	done.Store(info.Length - parts.Missing())
 	err = eachMissing(ctx, info, parts, func(ctx context.Context, i int) error {
+		defer func() { progress(min(info.Length, done.Add(info.Files[i].Length)), info.Length) }()
 		for _, old := range from { // as a whole, whatever it is called there
 			for j := range old.equalFiles(&info.Files[i]) {
 				if err := copyFrom(ctx, parts, i, old, j); err != nil || parts.Has(i) {

@@ -194,7 +194,11 @@ func (r *Releases) fromHere(ctx context.Context, o *Offer, info *piece.Info, p P
 			from = append(from, Lying{k.Torrent.Info, k.Path})
 		}
 	}
-	ok, err := FromHere(ctx, info, p.Dir, from)
+	var progress func(done, total int64)
+	if r.Reading != nil {
+		progress = r.Reading("reading what lies here of " + info.Name)
+	}
+	ok, err := FromHere(ctx, info, p.Dir, from, progress)
 	if !ok || err != nil {
 		return nil, err
 	}
