@@ -93,15 +93,19 @@ func (u *Updater) prune() error {
 	if err := u.clearStage(); err != nil {
 		return err
 	}
-	j := u.journal
-	keep := []string{j.Running, j.Pinned}
-	for n, v := range j.confirmed() {
-		if n < u.cfg.Keep {
-			keep = append(keep, v)
-		}
-	}
 	if err := u.pruneGiven(); err != nil {
 		return err
+	}
+	_, err := u.pruneTo(u.cfg.Keep)
+	return err
+}
+
+// pruneTo removes versions but for those in place and pinned, and the last few that were good. It says which.
+func (u *Updater) pruneTo(few int) (gone []string, err error) {
+	j := u.journal
+	keep := []string{j.Running, j.Pinned}
+	if list := j.confirmed(); few > 0 {
+		keep = append(keep, list[:min(few, len(list))]...)
 	}
 	left := []string{}
 	for _, v := range j.Placed {
@@ -110,21 +114,24 @@ func (u *Updater) prune() error {
 		}
 		if slices.Contains(keep, v) {
 			left = append(left, v)
-		} else if err := u.layout.discard(v); err != nil {
-			return err
+			continue
 		}
+		if err := u.layout.discard(v); err != nil {
+			return gone, err
+		}
+		gone = append(gone, v)
 	}
 	if len(left) < len(j.Placed) {
 		// What a power cut brings back must still be ours.
 		if err := u.layout.syncDiscarded(); err != nil {
-			return err
+			return gone, err
 		}
 		j.Placed = left
 		if err := u.save(); err != nil {
-			return err
+			return gone, err
 		}
 	}
-	return u.layout.emptyTrash()
+	return gone, u.layout.emptyTrash()
 }
 
 // syncDiscarded makes durable what discard has done.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"shoal/internal/deliver"
@@ -43,12 +44,14 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 		return err
 	}
 	f, err := u.cfg.Source.Fetch(ctx, o, places)
-	if left != "" && disk.IsNoSpace(err) {
-		if err := u.clearStage(o.Version); err != nil {
-			return err
+	if disk.IsNoSpace(err) {
+		switch made, failed := u.makeRoom(o.Version, left != ""); {
+		case failed != nil:
+			return failed
+		case made:
+			places = u.layout.places(u.journal, o.Version)
+			f, err = u.cfg.Source.Fetch(ctx, o, places)
 		}
-		places.Left = ""
-		f, err = u.cfg.Source.Fetch(ctx, o, places)
 	}
 	if disk.IsNoSpace(err) || errors.Is(err, ErrLayout) { // what came so far is in everybody's way, or of no use
 		err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(places.Give))
@@ -76,6 +79,18 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	u.staged = staged{o.Version, content, f}
 	u.tell(Report{State: StateStaged, Version: o.Version, Previous: u.journal.Running, Bytes: o.Bytes})
 	return nil
+}
+
+// makeRoom removes what a version does not need, because there is no room for it: what is left of another one's stage, and old versions that would go when it is in place.
+func (u *Updater) makeRoom(version string, left bool) (made bool, err error) {
+	if err := u.clearStage(version); err != nil {
+		return false, err
+	}
+	gone, err := u.pruneTo(u.cfg.Keep - 1) // it is one of those to keep itself
+	if len(gone) > 0 {
+		u.notice(fmt.Sprintf("%s of %s removed, to make room for %s", strings.Join(gone, ", "), u.app, version))
+	}
+	return left || len(gone) > 0, err
 }
 
 // stageKept says whether a version lies in versions/ already, and is as it should be: then there is nothing to stage.

@@ -25,6 +25,40 @@ func (n *narrow) Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error
 	return n.shelf.Fetch(ctx, o, p)
 }
 
+// crowded is a Source whose disk has no room beside two versions.
+type crowded struct {
+	*shelf
+	versions string
+	fetches  int
+}
+
+func (c *crowded) Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error) {
+	c.fetches++
+	if list, err := os.ReadDir(c.versions); err != nil || len(list) > 1 {
+		return nil, &os.PathError{Op: "write", Path: p.Dir, Err: syscall.ENOSPC}
+	}
+	return c.shelf.Fetch(ctx, o, p)
+}
+
+// An old version that goes when the new one is in place goes first where there is no room for both.
+func TestOldVersionMakesRoom(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, false)
+	m.install("1")
+	m.install("2")
+	var said []string
+	m.cfg.Notice = func(text string) { said = append(said, text) }
+	c := &crowded{shelf: m.shelf, versions: mustLayout(t, m).versions()}
+	m.cfg.Source = c
+	m.install("3")
+	if list, err := os.ReadDir(c.versions); err != nil || len(list) != 2 || list[0].Name() != "2" || c.fetches != 2 {
+		t.Errorf("after %d fetches there are %v (%v), want 2 and 3 after two", c.fetches, list, err)
+	}
+	if len(said) != 1 || said[0] != "1 of app removed, to make room for 3" {
+		t.Errorf("said %q", said)
+	}
+}
+
 // Of what was staged of other versions that which was begun last is there to be used, unless its room is needed, and gone when it was.
 func TestWhatIsLeftInTheStage(t *testing.T) {
 	t.Parallel()
