@@ -57,7 +57,7 @@ func inspectCommand() *command {
 func readTorrent(path string) (*piece.Torrent, error) {
 	t, err := piece.ReadFile(path)
 	if errors.Is(err, syscall.EISDIR) {
-		return nil, usagef("shoal create makes a .torrent of it", "%s is a directory, and neither a .torrent nor a repository", path)
+		return nil, withHint(fmt.Errorf("%s is neither a .torrent nor a repository: %w", path, syscall.EISDIR), "shoal create makes a .torrent of it")
 	}
 	if err != nil && !strings.Contains(err.Error(), path) {
 		err = fmt.Errorf("%s: %w", path, err)

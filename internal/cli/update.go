@@ -157,11 +157,11 @@ func (e *env) setHooks(c *updater.Config) (err error) {
 
 // setSource finds out what to follow: the argument, or what was followed before.
 func (e *env) setSource(c *updater.Config, args []string) error {
+	known, err := updater.History(*c)
+	if err != nil {
+		return err
+	}
 	if len(args) == 0 {
-		known, err := updater.History(*c)
-		if err != nil {
-			return err
-		}
 		if known.Source == "" {
 			return usagef("such as shoal update https://origin.example/myapp:stable --to "+c.To, "nothing is installed at %s yet: name a SOURCE", c.To)
 		}
@@ -176,13 +176,14 @@ func (e *env) setSource(c *updater.Config, args []string) error {
 	}
 	s := e.settings
 	c.Name, c.App, c.Channel = args[0], src.Release.App, src.Release.Channel
+	c.Platform = cmp.Or(s.String("platform"), known.Platform)
 	c.MaxDefer = s.Duration("max-defer")
 	if text := s.String("window"); text != "" {
 		if c.Window, err = schedule.ParseWindows(text); err != nil {
 			return err
 		}
 	}
-	releases := e.releases(src, s.has("once") && !s.Bool("once") && !s.Bool("dry-run")) // it is none that checks
+	releases := e.releases(src, c.Platform, s.has("once") && !s.Bool("once") && !s.Bool("dry-run")) // it is none that checks
 	if s.has("from") {
 		releases.From = e.older()
 	}
@@ -190,12 +191,14 @@ func (e *env) setSource(c *updater.Config, args []string) error {
 	return nil
 }
 
-// releases is where updates come from. One that stays gives others what is installed.
-func (e *env) releases(src deliver.Source, stays bool) *updater.Releases {
+// releases is where updates for a platform come from. One that stays gives others what is installed.
+func (e *env) releases(src deliver.Source, platform string, stays bool) *updater.Releases {
 	s := e.settings
 	p := fetchProgress{report: e.report, total: -1}
+	config := e.releaseConfig()
+	config.Platform = platform
 	return &updater.Releases{
-		Source: src, Config: e.releaseConfig(), Peers: s.List("peer"), Stall: s.Duration("stall-timeout"), Limit: s.Duration("deadline"),
+		Source: src, Config: config, Peers: s.List("peer"), Stall: s.Duration("stall-timeout"), Limit: s.Duration("deadline"),
 		Trusted: e.noteTrust, Forked: e.forked, Log: e.log,
 		Stay: stays && e.upload() != swarm.UploadOff,
 		Start: func(ctx context.Context, private bool, hosts []string) (*updater.Peer, error) {
@@ -234,7 +237,7 @@ func (e *env) update(ctx context.Context, args []string) error {
 	if e.settings.Bool("dry-run") {
 		return e.updateDryRun(ctx, c)
 	}
-	f := updater.FleetConfig{Site: e.settings.String("site"), Platform: e.settings.String("platform")}
+	f := updater.FleetConfig{Site: e.settings.String("site"), Platform: c.Platform}
 	if e.settings.Bool("once") { // the next report comes with the next run, and when that is is not known here
 		f.Promise = e.settings.Duration("every")
 	}
@@ -313,7 +316,7 @@ func (e *env) updateRollback(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.Source = e.releases(src, false)
+		c.Source = e.releases(src, cmp.Or(e.settings.String("platform"), known.Platform), false)
 	}
 	return e.reporting(ctx, &c, updater.FleetConfig{}, func(ctx context.Context) error {
 		u, err := updater.New(c)

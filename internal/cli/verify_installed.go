@@ -167,7 +167,7 @@ func (e *env) repairInstalled(ctx context.Context, c updater.Config, place updat
 		return err
 	}
 	begin := time.Now()
-	c.Source = e.releases(src, false)
+	c.Source = e.releases(src, cmp.Or(e.settings.String("platform"), place.Platform), false)
 	u, err := updater.New(c)
 	if err != nil {
 		return err

@@ -36,18 +36,19 @@ const (
 // journal is what a machine knows about one app: journal.json, replaced as a whole with each change. There is nothing else that knows which version was good, what proved
 // bad and what is pinned, so a copy lies beside it. That is written first: like the journal it is never behind what was done.
 type journal struct {
-	Format  int      `json:"format"` // 1
-	Source  string   `json:"source"` // as the user has named it
-	App     string   `json:"app"`
-	Running string   `json:"running,omitempty"` // the version that was confirmed last
-	Placed  []string `json:"placed"`            // what is ours in versions/, see own.go; nil: an older shoal has written it, and what it names is
-	Pinned  string   `json:"pinned,omitempty"`
-	Seen    seen     `json:"seen,omitzero"`
-	Hooks   Hooks    `json:"hooks"`
-	Attempt *attempt `json:"attempt,omitempty"` // what is under way; nil: nothing
-	Slot    *slot    `json:"slot,omitempty"`    // what was asked of the fleet's lock and not given back
-	Bad     []Bad    `json:"bad,omitempty"`
-	History []Past   `json:"history,omitempty"` // oldest first
+	Format   int      `json:"format"` // 1
+	Source   string   `json:"source"` // as the user has named it
+	App      string   `json:"app"`
+	Platform string   `json:"platform,omitempty"` // that was named last; "": this machine's
+	Running  string   `json:"running,omitempty"`  // the version that was confirmed last
+	Placed   []string `json:"placed"`             // what is ours in versions/, see own.go; nil: an older shoal has written it, and what it names is
+	Pinned   string   `json:"pinned,omitempty"`
+	Seen     seen     `json:"seen,omitzero"`
+	Hooks    Hooks    `json:"hooks"`
+	Attempt  *attempt `json:"attempt,omitempty"` // what is under way; nil: nothing
+	Slot     *slot    `json:"slot,omitempty"`    // what was asked of the fleet's lock and not given back
+	Bad      []Bad    `json:"bad,omitempty"`
+	History  []Past   `json:"history,omitempty"` // oldest first
 }
 
 // seen is when a version was first offered to this machine.

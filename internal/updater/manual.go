@@ -57,12 +57,13 @@ func readInstalled(c Config) (*journal, error) {
 
 // Installed is what is known about an installation.
 type Installed struct {
-	Source  string // as the user has named it
-	App     string // "": nothing was ever installed
-	Running string
-	Pinned  string
-	Bad     []Bad
-	History []Past // oldest first
+	Source   string // as the user has named it
+	Platform string // that he has named with it; "": this machine's
+	App      string // "": nothing was ever installed
+	Running  string
+	Pinned   string
+	Bad      []Bad
+	History  []Past // oldest first
 }
 
 // History reads what was done at c.To, oldest first. It needs no lock, and no source.
@@ -71,7 +72,7 @@ func History(c Config) (*Installed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Installed{j.Source, j.App, j.Running, j.Pinned, j.Bad, j.History}, nil
+	return &Installed{j.Source, j.Platform, j.App, j.Running, j.Pinned, j.Bad, j.History}, nil
 }
 
 // PlacesOf says where an update of c.To would fetch a version to, and what it would begin with. It needs no lock, and nothing need be installed.

@@ -10,11 +10,12 @@ import (
 
 // Place is a version that lies installed.
 type Place struct {
-	Source  string // as the user has named the channel
-	App     string
-	Version string
-	V2      string // the content's info hash in hex; "": an older shoal has installed it
-	Path    string // of the tree, or of a directory with the one file; in place the file
+	Source   string // as the user has named the channel
+	Platform string // and with it; "": this machine's
+	App      string
+	Version  string
+	V2       string // the content's info hash in hex; "": an older shoal has installed it
+	Path     string // of the tree, or of a directory with the one file; in place the file
 }
 
 // Find is the installation that path belongs to: its directory, the link to the version in place, a version, or the file that is replaced in place.
@@ -51,7 +52,7 @@ func Lookup(c Config, version string) (p Place, err error) {
 	if err != nil {
 		return p, err
 	}
-	p = Place{Source: j.Source, App: j.App, Version: cmp.Or(version, j.Running)}
+	p = Place{Source: j.Source, Platform: j.Platform, App: j.App, Version: cmp.Or(version, j.Running)}
 	if p.Version == "" || !l.has(p.Version) {
 		return p, fmt.Errorf("%w: %s has no version %s", ErrNothing, c.To, p.Version)
 	}

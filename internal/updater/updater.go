@@ -84,10 +84,11 @@ type Config struct {
 	To      string // where it is installed
 	InPlace bool   // To is a file, which is replaced
 
-	Name    string // what the user calls the source; may be empty for what asks no source
-	App     string // what is installed; "": as it is known from before
-	Channel string
-	Source  Source // nil for what asks none
+	Name     string // what the user calls the source; may be empty for what asks no source
+	App      string // what is installed; "": as it is known from before
+	Channel  string
+	Platform string // that is remembered for the next time, "": the one that was
+	Source   Source // nil for what asks none
 
 	Hooks
 	Policy      string        // a command that is asked whether it may be; may be empty
@@ -188,7 +189,7 @@ func (u *Updater) read() (err error) {
 	}
 	j.App = u.app
 	if u.cfg.Name != "" {
-		j.Source = u.cfg.Name
+		j.Source, j.Platform = u.cfg.Name, cmp.Or(u.cfg.Platform, j.Platform)
 	}
 	if damaged != nil {
 		u.cfg.Log.Warn("the journal of what is installed was damaged, and is made anew from its copy", "path", u.layout.journal(), "err", damaged)
