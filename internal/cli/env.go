@@ -19,6 +19,8 @@ type env struct {
 	log      *slog.Logger // goes to stderr; discards if the command has no --log-level
 	report   *reporter    // results, notices, progress, events
 
+	elsewhere string // where a repository was asked last in place of a server that does not answer; see noteTrust
+
 	all []*command // for commands about commands: config, completion, help
 
 	limits sync.Mutex            // held while limits change, or are read for a node that begins

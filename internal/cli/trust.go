@@ -45,6 +45,10 @@ func (e *env) noteTrust(r *deliver.Trusted) {
 	if r.Trust.FirstUse() {
 		e.report.Notice("trusted on first use: repository %s, root with SHA-256 %s", r.Trust.ID(), r.Trust.Fingerprint())
 	}
+	if r.Asked != "" && r.Asked != e.elsewhere {
+		e.report.Notice("%s does not answer, or is behind: %s, which it had named, has the same repository", r.Name, r.Asked)
+	}
+	e.elsewhere = r.Asked
 	if age := r.Trust.Age(); !age.IsZero() {
 		e.report.Notice("what it says of itself held until %s: whether there is something newer cannot be told here", age.Format(time.DateOnly))
 	}

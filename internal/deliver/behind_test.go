@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"shoal/internal/release"
@@ -15,25 +14,7 @@ import (
 // An edge that is behind has nothing new for a machine that has heard more from the origin; a server that is none, and says the same, is refused.
 func TestEdgeIsBehind(t *testing.T) {
 	t.Parallel()
-	r, err := release.Init(t.Context(), filepath.Join(t.TempDir(), "repo"), release.InitConfig{}, release.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	promote := func(version string) {
-		t.Helper()
-		hash := strings.Repeat(version, 64)
-		_, err := r.Update(t.Context(), func(tx *release.Tx) error {
-			rel := release.Release{App: "app", Version: version, Platform: release.AnyPlatform, Artefacts: []release.Artefact{{Kind: "T", Name: "app", V2: hash, V1: hash[:40], Bytes: 1}}}
-			if _, err := tx.Add(rel, []byte("metainfo")); err != nil {
-				return err
-			}
-			_, err := tx.Promote("app", version, "stable")
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	r := newSigner(t)
 	serve := func(dir, server string) string {
 		t.Helper()
 		files := http.FileServer(http.Dir(dir))
@@ -44,12 +25,12 @@ func TestEdgeIsBehind(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.URL
 	}
-	promote("1")
+	r.promote("1")
 	old := t.TempDir()
 	if err := os.CopyFS(old, os.DirFS(r.Public())); err != nil {
 		t.Fatal(err)
 	}
-	promote("2")
+	r.promote("2")
 	c := ReleaseConfig{StateDir: t.TempDir(), Root: filepath.Join(r.Dir(), "root.json")}
 	check := func(url string) (*Trusted, error) {
 		src, err := Classify(url + "/app:stable")

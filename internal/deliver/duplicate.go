@@ -11,10 +11,14 @@ import (
 //
 //	Link: <http://10.0.0.6:7070/ID/metadata/timestamp.json>; rel=duplicate
 //
-// Who gets content from the edge goes on there when the edge dies.
+// Who gets content from the edge goes on there when the edge dies, and who asks for what is new asks there; see ReleaseConfig.elsewhere.
 
-// maxDuplicates is how many of them are heard.
-const maxDuplicates = 4
+const (
+	// maxDuplicates is how many of them are heard.
+	maxDuplicates = 4
+	// maxBase is how long the base of one may be, in bytes.
+	maxBase = 1024
+)
 
 // AddDuplicate adds to an answer that the same file is at another URL too.
 func AddDuplicate(h http.Header, url string) { h.Add("Link", "<"+url+">; rel=duplicate") }
@@ -28,15 +32,24 @@ func (w *web) hearDuplicates(h http.Header, path string) {
 		if !ok || !isLink || strings.Trim(params, "; ") != "rel=duplicate" {
 			continue
 		}
-		base, ok := strings.CutSuffix(target, path)
-		u, err := url.Parse(base)
-		if ok && err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && len(list) < maxDuplicates {
-			list = append(list, u)
+		if base, ok := strings.CutSuffix(target, path); ok && len(list) < maxDuplicates {
+			if u := parseBase(base); u != nil {
+				list = append(list, u)
+			}
 		}
 	}
 	if list != nil {
 		w.twins.Store(&list)
 	}
+}
+
+// parseBase is the base of a repository, as somebody else has named it; nil if it is none.
+func parseBase(text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil || len(text) > maxBase || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !strings.HasSuffix(u.Path, "/") {
+		return nil
+	}
+	return u
 }
 
 // duplicates are the bases of where else the repository is.

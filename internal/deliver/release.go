@@ -50,6 +50,8 @@ type Trusted struct {
 	Withdrawn string
 	// Trackers are those of the repository's server.
 	Trackers [][]string
+	// Asked is where the repository was found in place of a server that does not answer, or is behind; "": there was no need.
+	Asked string
 
 	heard chan []byte // checkpoints that peers have seen of the log
 }
@@ -82,6 +84,7 @@ type repository struct {
 	files   release.Files
 	name    string
 	id      string // as it claims; may be empty
+	asked   string // in place of whose name it has, because that one does not answer; see elsewhere
 	web     *web   // if it is a web server
 	copied  bool   // by a machine that is not its origin
 	opener  opener // if it lies on this machine
@@ -261,13 +264,21 @@ func (c *ReleaseConfig) find(ctx context.Context, s Source) (*Trusted, *reposito
 		return nil, nil, err
 	}
 	found, err := c.check(ctx, s, r)
-	if (errors.Is(err, ErrNoSource) || errors.Is(err, release.ErrBehind)) && r.web != nil {
-		// The origin does not answer, or a copy is behind: perhaps others have what it has signed.
-		if other, second := c.withoutOrigin(ctx, s); other != nil {
+	if unanswered(err) && r.web != nil {
+		// The origin does not answer, or a copy does not or is behind: perhaps others have what it has signed.
+		other, there, second := c.elsewhere(ctx, s, r)
+		if other == nil {
+			var third error
+			if other, third = c.withoutOrigin(ctx, s); other != nil {
+				there, second = c.check(ctx, s, other)
+			} else if third != nil && !errors.Is(third, ErrNoSource) {
+				second = third
+			}
+		}
+		if other != nil {
 			r.close()
-			r = other
-			found, err = c.check(ctx, s, r)
-		} else if second != nil && !errors.Is(second, ErrNoSource) {
+			r, found, err = other, there, second
+		} else if second != nil {
 			err = second
 		}
 	}
@@ -283,6 +294,14 @@ func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Tr
 	if err != nil {
 		return nil, err
 	}
+	return c.lookUp(ctx, s, r, t)
+}
+
+// lookUp finds a release in a repository that has proven to be the one.
+func (c *ReleaseConfig) lookUp(ctx context.Context, s Source, r *repository, t *release.Trust) (*Trusted, error) {
+	if err := c.remember(t.ID(), r); err != nil {
+		return nil, err
+	}
 	ref := s.ref()
 	if s.Kind == KindBundle {
 		ref = r.bundle.Ref()
@@ -292,7 +311,7 @@ func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Tr
 	if err != nil {
 		return nil, err
 	}
-	trusted := &Trusted{Found: found, Trust: t, Name: r.name, heard: make(chan []byte, 4)}
+	trusted := &Trusted{Found: found, Trust: t, Name: r.name, Asked: r.asked, heard: make(chan []byte, 4)}
 	if r.web != nil {
 		trusted.Trackers = r.web.trackers()
 	}
