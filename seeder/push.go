@@ -2,6 +2,7 @@ package seeder
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -88,7 +89,7 @@ func (p *Pushes) incoming() string { return filepath.Join(p.Repository.Dir(), "i
 // offset tells how much of a file is here.
 func (p *Pushes) offset(w http.ResponseWriter, path string) {
 	n := int64(0)
-	if info, err := os.Lstat(filepath.Join(p.Repository.Public(), filepath.FromSlash(path))); err == nil && info.Mode().IsRegular() {
+	if info, err := os.Lstat(filepath.Join(p.Repository.Public(), filepath.FromSlash(path))); err == nil && info.Mode().IsRegular() && !p.damaged(path) {
 		n = info.Size()
 		w.Header().Set("X-Complete", "1")
 	} else if info, err := os.Lstat(filepath.Join(p.incoming(), filepath.FromSlash(path))); err == nil && info.Mode().IsRegular() {
@@ -237,10 +238,39 @@ func (p *Pushes) commit(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// damaged says whether a public file that has its hash in its name is another than that: it is brought anew.
+func (p *Pushes) damaged(path string) bool {
+	if !strings.HasPrefix(path, "targets/") {
+		return false
+	}
+	b, _, err := release.Dir(p.Repository.Public()).Get(context.Background(), path, release.MaxMetainfo, "")
+	return err != nil || !isOf(path, b)
+}
+
+// isOf says whether bytes are those that the name of a target's file has the hash of.
+func isOf(path string, b []byte) bool {
+	hash, _, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], ".")
+	return fmt.Sprintf("%x", sha256.Sum256(b)) == hash
+}
+
+// brought are the files of a push: those in incoming, and documents that are public already, as that of a channel which is set back within the second is. These are
+// not sent.
+type brought struct{ incoming, public release.Dir }
+
+// Get implements release.Files.
+func (f brought) Get(ctx context.Context, path string, limit int64, tag string) ([]byte, string, error) {
+	if strings.HasPrefix(path, "targets/") {
+		if b, tag, err := f.public.Get(ctx, path, limit, tag); err == nil && isOf(path, b) {
+			return b, tag, nil
+		}
+	}
+	return f.incoming.Get(ctx, path, limit, tag)
+}
+
 // accept checks everything and has it take effect.
 func (p *Pushes) accept(ctx context.Context, roles []release.PushedRole) (*release.Done, error) {
 	done, err := p.Repository.Update(ctx, func(tx *release.Tx) error {
-		accepted, err := tx.Accept(release.Dir(p.incoming()), roles)
+		accepted, err := tx.Accept(brought{release.Dir(p.incoming()), release.Dir(p.Repository.Public())}, roles)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
@@ -409,6 +410,55 @@ func TestPushIsChecked(t *testing.T) {
 		}
 	}
 	p.machine().gets("app", "2")
+}
+
+// A channel that is set back and forth within a second has the same document again, which is public already: it is not sent, and counts as brought. One that is damaged
+// there is sent.
+func TestPushOfWhatIsPublic(t *testing.T) {
+	p, r := newPushed(t)
+	now := time.Now().Truncate(time.Second)
+	r, err := release.Open(r.Dir(), release.Config{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, r, "app", "2", []byte("version 2"))
+	m := p.machine()
+	promote := func(version string) {
+		t.Helper()
+		if _, err := r.Update(t.Context(), func(tx *release.Tx) error { _, err := tx.Promote("app", version, "stable"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.push(r); err != nil {
+			t.Fatalf("pushing %s: %v", version, err)
+		}
+		m.gets("app", version)
+	}
+	promote("1")
+	documents := func() []string {
+		t.Helper()
+		list, err := filepath.Glob(filepath.Join(p.origin.Public(), "targets", "channels", "app", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	promote("2")
+	promote("1")
+	public := documents()
+	promote("2")
+	if got := documents(); !slices.Equal(got, public) {
+		t.Fatalf("documents %q, want only %q: nothing was the same again", got, public)
+	}
+	for _, path := range public {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, bytes.ToUpper(b), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	promote("1")
 }
 
 // Keys are rotated where they are, and the roots that say so are pushed: several at once, and while a client sleeps.
