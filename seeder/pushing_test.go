@@ -461,6 +461,18 @@ func TestPushOfWhatIsPublic(t *testing.T) {
 	promote("1")
 }
 
+// The token is checked where there is nothing to push, too: that is how somebody finds out whether it is right.
+func TestPushOfNothingChecksTheToken(t *testing.T) {
+	p, r := newPushed(t)
+	if done, err := p.push(r); err != nil || !done.Nothing {
+		t.Fatalf("%+v, %v, want nothing", done, err)
+	}
+	_, err := deliver.Push(t.Context(), r, deliver.PushConfig{URL: p.base, Token: "another 0123456789"})
+	if refusal, ok := errors.AsType[*deliver.PushError](err); !ok || refusal.Status != http.StatusUnauthorized {
+		t.Errorf("with another token: %v, want it to be refused", err)
+	}
+}
+
 // Keys are rotated where they are, and the roots that say so are pushed: several at once, and while a client sleeps.
 func TestPushOfRoots(t *testing.T) {
 	p, r := newPushed(t)

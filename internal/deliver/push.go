@@ -76,11 +76,14 @@ func Push(ctx context.Context, r *release.Repository, c PushConfig) (*Pushed, er
 	if err != nil {
 		return nil, err
 	}
+	p := &pusher{c: c, r: r, client: &http.Client{Transport: w.client.Transport}}
+	if _, _, err := p.offset(ctx, "metadata/timestamp.json"); err != nil { // also where nothing is to be pushed: it may be tried for its token's sake
+		return nil, err
+	}
 	out, err := r.Compare(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	p := &pusher{c: c, r: r, client: &http.Client{Transport: w.client.Transport}}
 	result := &Pushed{Nothing: len(out.Roles) == 0}
 	if !result.Nothing {
 		if err := p.push(ctx, out); err != nil {
