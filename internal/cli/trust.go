@@ -17,7 +17,7 @@ func releaseOptions() []option {
 		repoOption(),
 		{name: "root", value: "FILE", usage: "the repository's root.json: who may sign, pinned from now on", complete: "file"},
 		{name: "trust-on-first-use", kind: kindBool, usage: "pin the root that the repository itself has, if none is known; compare the fingerprint that is shown"},
-		{name: "platform", value: "PLATFORM", usage: "take the release for this platform (default: this machine's, or any)", check: checkPlatform},
+		{name: "platform", value: "PLATFORM", usage: "take the release for this platform, or else for any (default: this machine's)", check: checkPlatform},
 	}
 }
 

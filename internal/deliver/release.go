@@ -28,7 +28,7 @@ type ReleaseConfig struct {
 	Root string
 	// FirstUse takes the root that the repository itself has, if none is known.
 	FirstUse bool
-	// Platform is tried before this machine's own. May be empty.
+	// Platform is what the release is to be for, or for any; empty: for this machine's own.
 	Platform  string
 	UserAgent string
 	// Now is the clock by which signatures expire; nil means time.Now.

@@ -184,7 +184,34 @@ func (t *Trust) Release(ctx context.Context, ref Ref, platforms []string) (*Foun
 		t.resolved(ref, platforms, found, sha256Hex(b))
 		return found, t.remember(ref.App)
 	}
-	return nil, refuse(RuleUnknown, "%s@%s is not published for %s", ref.App, version, orList(platforms))
+	r := refuse(RuleUnknown, "%s@%s is not published for %s", ref.App, version, orList(platforms))
+	r.Hint = t.platformsHint(ref.App, version)
+	return nil, r
+}
+
+// platformsHint names the platforms that a version is published for, as far as roles have been read that say so, and they fit a line.
+func (t *Trust) platformsHint(app, version string) string {
+	const most = 10
+	var names []string
+	for role, m := range t.set.Targets {
+		if of, ok := binApp(role); role != appRole(app) && (!ok || of != app) {
+			continue
+		}
+		for path, f := range m.Signed.Targets {
+			if a, v, platform, ok := parseReleasePath(path); ok && a == app && v == version && customOf(f).Withdrawn == "" {
+				names = append(names, platform)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	more := ""
+	if len(names) > most {
+		names, more = names[:most], ", …"
+	}
+	return "it is for " + strings.Join(names, ", ") + more + ": --platform takes one of them"
 }
 
 // Withdrawn says why a version was taken back, for the first of the platforms that it is signed for; "": it was not, or nothing is signed of it any more. Refresh

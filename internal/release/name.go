@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"runtime"
 	"strings"
 )
@@ -55,13 +56,13 @@ func ThisPlatform() string { return runtime.GOOS + "-" + runtime.GOARCH }
 // AnyPlatform is the platform of what runs on every machine.
 const AnyPlatform = "any"
 
-// Platforms are those a client takes, best first: the one it was told, its own, any.
+// Platforms are those a client takes, best first: the one it was told, else its own, and any. What was told is not made up for by what this machine happens to be.
 func Platforms(told string) []string {
-	list := []string{ThisPlatform(), AnyPlatform}
-	if told != "" && told != list[0] {
-		list = append([]string{told}, list...)
+	platform := cmp.Or(told, ThisPlatform())
+	if platform == AnyPlatform {
+		return []string{AnyPlatform}
 	}
-	return list
+	return []string{platform, AnyPlatform}
 }
 
 // The paths of targets, as TUF counts them: below public/targets, before consistent snapshots put the hash before the last name.

@@ -71,14 +71,30 @@ func TestPlatformIsChosen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, tt := range []struct{ version, told, want string }{{"1", "", ThisPlatform()}, {"1", "plan9-mips", "plan9-mips"}, {"1", "solaris-sparc", ThisPlatform()}, {"2", "plan9-mips", "plan9-mips"}} {
+	for _, tt := range []struct{ version, told, want string }{{"1", "", ThisPlatform()}, {"1", "plan9-mips", "plan9-mips"}, {"1", "solaris-sparc", "any"}, {"1", "any", "any"}, {"2", "plan9-mips", "plan9-mips"}} {
 		f, err := trust.Release(t.Context(), Ref{App: "app", Version: tt.version}, Platforms(tt.told))
 		if err != nil || f.Platform != tt.want {
 			t.Errorf("version %s told %q: %+v, %v, want %s", tt.version, tt.told, f, err, tt.want)
 		}
 	}
-	_, err = trust.Release(t.Context(), Ref{App: "app", Version: "2"}, Platforms(""))
-	wantRefusal(t, "a version for another platform", err, RuleUnknown)
+	for _, told := range []string{"", "solaris-sparc"} {
+		_, err = trust.Release(t.Context(), Ref{App: "app", Version: "2"}, Platforms(told))
+		wantRefusal(t, "a version for another platform", err, RuleUnknown)
+		if r, ok := errors.AsType[*Refusal](err); !ok || !strings.Contains(r.Hint, "plan9-mips") {
+			t.Errorf("told %q: %+v, want a hint that names the platform that there is", told, err)
+		}
+	}
+	// What was told is not made up for by what this machine is.
+	r.update(func(tx *Tx) error {
+		rel := content("app", "3", ThisPlatform())
+		_, err := tx.Add(rel, metainfoOf(rel))
+		return err
+	})
+	if trust, err = r.client().trust(r.Files()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = trust.Release(t.Context(), Ref{App: "app", Version: "3"}, Platforms("plan9-mips"))
+	wantRefusal(t, "a version for this machine, and not for the platform that was told", err, RuleUnknown)
 }
 
 func TestWithdraw(t *testing.T) {
