@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 
-	"shoal/internal/deliver"
 	"shoal/internal/release"
 )
 
@@ -88,7 +87,7 @@ func (e *Edge) elsewhere(f *feed) (list []release.Files) {
 		return nil
 	}
 	for _, m := range e.ring.peers(*id) {
-		list = append(list, deliver.NewUpstream(memberBase(m, *id), e.cfg.UserAgent))
+		list = append(list, e.memberUpstream(m, *id))
 	}
 	return list
 }

@@ -51,7 +51,8 @@ type Config struct {
 	// Scrub is in how long everything that is kept is read and compared once. Zero means 30 days; negative: never.
 	Scrub time.Duration
 	// Kept is told of each content that has become whole. It must return at once. Nil: nobody is.
-	Kept      func(Kept)
+	Kept func(Kept)
+	// UserAgent is what the edge calls itself where it asks. Empty means Shoal.
 	UserAgent string
 	// Log receives the edge's log. Nil discards it.
 	Log *slog.Logger
@@ -115,6 +116,9 @@ type Edge struct {
 func New(cfg Config) (*Edge, error) {
 	if cfg.Interval == 0 {
 		cfg.Interval = defaultInterval
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "Shoal"
 	}
 	if cfg.Scrub == 0 {
 		cfg.Scrub = defaultScrub

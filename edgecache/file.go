@@ -55,15 +55,24 @@ func (e *Edge) ServeFile(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // describe has a content's description here for who asks for it, as far as there is spare room: nothing goes for what is not kept. If there is none it leads to the origin.
+// That the origin does not answer is no word of it about what there is.
 func (e *Edge) describe(w http.ResponseWriter, r *http.Request, from *repository, file string) (here bool) {
-	err := from.mirror.bring(r.Context(), file, release.MaxMetainfo, e.spareRoom)
+	up := from.mirror.up
+	if isEdge(r) { // it asks all others itself; did they ask on, they would ask each other without end
+		up = from.up
+	}
+	err := from.mirror.bring(r.Context(), up, file, release.MaxMetainfo, e.spareRoom)
 	switch {
 	case err == nil:
 		return true
 	case errors.Is(err, errNoMetadataRoom) && !isEdge(r):
 		lead(w, r, withoutUser(from.base).JoinPath(file).String())
-	default:
+	case errors.Is(err, release.ErrAbsent):
 		http.NotFound(w, r)
+	case errors.Is(err, deliver.ErrNoSource):
+		http.Error(w, "it is not here, and its origin does not answer", http.StatusBadGateway)
+	default:
+		busy(w, "it cannot be fetched at the moment")
 	}
 	return false
 }
@@ -148,6 +157,11 @@ func memberBase(m Member, id string) *url.URL {
 	return &url.URL{Scheme: "http", Host: m.Addr, Path: "/" + id + "/"}
 }
 
+// memberUpstream is a repository at another edge of the cluster, which is asked as by an edge: see isEdge.
+func (e *Edge) memberUpstream(m Member, id string) deliver.Upstream {
+	return deliver.NewUpstream(memberBase(m, id), e.cfg.UserAgent+deliver.EdgeServer)
+}
+
 // fetchFile brings a file, and returns when it is here.
 func (e *Edge) fetchFile(ctx context.Context, c *content) (err error) {
 	if err := e.makeRoom(ctx, c.known, fileCost(c.bytes)); err != nil {
@@ -193,7 +207,7 @@ func (e *Edge) findFile(ctx context.Context, c *content) ([]byte, error) {
 			if have[m.Name] != holdsWhole {
 				continue
 			}
-			up := deliver.NewUpstream(memberBase(m, *from.id.Load()), e.cfg.UserAgent)
+			up := e.memberUpstream(m, *from.id.Load())
 			b, err := c.get(ctx, up)
 			up.Close()
 			if err == nil {

@@ -76,7 +76,7 @@ func (e *Edge) repositoryWith(id string) bool {
 func (e *Edge) serveChannel(w http.ResponseWriter, r *http.Request, app, channel, rest string) {
 	_, version := e.release(app, "", channel)
 	if version == "" {
-		e.unknown(w, r)
+		e.Unknown(w, r)
 		return
 	}
 	to := url.URL{Path: "/" + app + "@" + version, RawQuery: r.URL.RawQuery}
@@ -87,8 +87,8 @@ func (e *Edge) serveChannel(w http.ResponseWriter, r *http.Request, app, channel
 	http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
 }
 
-// unknown answers that there is no such thing, or while the origins are not known yet that it cannot be told.
-func (e *Edge) unknown(w http.ResponseWriter, r *http.Request) {
+// Unknown answers that there is no such thing, or while the origins are not known yet that it cannot be told.
+func (e *Edge) Unknown(w http.ResponseWriter, r *http.Request) {
 	if _, _, sure := e.find(""); !sure {
 		busy(w, "an origin has not answered yet")
 		return
@@ -105,7 +105,7 @@ func busy(w http.ResponseWriter, why string) {
 // serveRelease serves a file of a release, or the list of its files.
 func (e *Edge) serveRelease(w http.ResponseWriter, r *http.Request, list []*known, path string) {
 	if len(list) == 0 {
-		e.unknown(w, r)
+		e.Unknown(w, r)
 		return
 	}
 	k := forPlatform(list, r.URL.Query().Get("platform"))

@@ -81,11 +81,11 @@ func (m *mirror) Get(ctx context.Context, path string, limit int64, tag string) 
 }
 
 // bring has a file here that never changes, if it is not yet. Whether it is what was signed is for whoever reads it to find out, and forget takes it back.
-func (m *mirror) bring(ctx context.Context, path string, limit int64, room room) error {
+func (m *mirror) bring(ctx context.Context, up release.Files, path string, limit int64, room room) error {
 	if _, err := os.Stat(m.path(path)); err == nil {
 		return nil
 	}
-	b, _, err := m.up.Get(ctx, path, limit, "")
+	b, _, err := up.Get(ctx, path, limit, "")
 	if err != nil {
 		return err
 	}

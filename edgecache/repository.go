@@ -219,7 +219,7 @@ func (r *repository) find(ctx context.Context, k *known) (*deliver.Found, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.mirror.bring(ctx, file, release.MaxMetainfo, r.roomFor(k.key)); err != nil {
+	if err := r.mirror.bring(ctx, r.mirror.up, file, release.MaxMetainfo, r.roomFor(k.key)); err != nil {
 		return nil, err
 	}
 	packed, err := r.metainfo(ctx, k)

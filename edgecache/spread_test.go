@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,12 @@ func runCluster(t *testing.T, o *origin, n int, cfg Config, but ...func(i int, c
 		}
 		e, _ := startEdge(t, o, cfg) // all at once: one that is alone for a while takes everything for its own
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-			if !e.ServeFile(w, r) {
+			dir, file, _, ok := e.Public(r)
+			switch {
+			case e.ServeFile(w, r):
+			case ok && strings.HasPrefix(file, "targets/"):
+				http.ServeFile(w, r, filepath.Join(dir, filepath.FromSlash(file)))
+			default:
 				e.ServeHTTP(w, r)
 			}
 		})

@@ -49,7 +49,7 @@ func (s *Server) edgePublic(w http.ResponseWriter, r *http.Request) {
 		}
 		dir, file, elsewhere, ok := s.edge.Public(r)
 		if !ok {
-			http.Error(w, "no origin of this edge has such a signed file, or it does not answer", http.StatusNotFound)
+			s.edge.Unknown(w, r)
 			return
 		}
 		for _, url := range elsewhere {

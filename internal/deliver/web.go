@@ -86,13 +86,18 @@ func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
+	case http.StatusBadGateway:
+		if w.edge.Load() {
+			return nil, "", &Error{ErrNoSource, fmt.Sprintf("%s: this edge has not got it, and its origin does not answer", u.Redacted()), "come again when the origin does, or ask another edge that has it"}
+		}
+		return nil, "", answers(u, resp)
 	case http.StatusNotModified:
 		if tag != "" {
 			return nil, "", release.ErrUnchanged
 		}
 		fallthrough
 	default:
-		return nil, "", &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", u.Redacted(), resp.Status), ""}
+		return nil, "", answers(u, resp)
 	case http.StatusNotFound, http.StatusGone, http.StatusForbidden: // object stores answer 403 for what is not there
 		// A short body is read, so that the connection can be used again.
 		_, _ = release.ReadLimited(resp.Body, 4<<10, path)
@@ -106,6 +111,11 @@ func (w *web) Get(ctx context.Context, path string, limit int64, tag string) ([]
 		return nil, "", w.failed(ctx, u, err)
 	}
 	return b, validator(resp.Header), err
+}
+
+// answers is the error for an answer that says nothing of the file.
+func answers(u *url.URL, resp *http.Response) error {
+	return &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", u.Redacted(), resp.Status), ""}
 }
 
 // validator is the ETag that the file may be asked for again with. A web server makes it of the

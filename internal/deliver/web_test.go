@@ -246,3 +246,15 @@ func TestServerIsNotWhereItLeadsTo(t *testing.T) {
 		t.Error("an edge is taken for an origin")
 	}
 }
+
+// An edge that could not ask its origin says so, and a file that only the origin has is then not told to be nowhere.
+func TestEdgeWithoutItsOrigin(t *testing.T) {
+	w := webOf(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", "Shoal/test"+EdgeServer)
+		w.WriteHeader(http.StatusBadGateway)
+	})
+	_, _, err := w.Get(t.Context(), "targets/metainfo/x.torrent.zst", 100, "")
+	if !errors.Is(err, ErrNoSource) || errors.Is(err, release.ErrAbsent) || !strings.Contains(err.Error(), "this edge has not got it, and its origin does not answer") {
+		t.Errorf("%v; want no source, and why", err)
+	}
+}
