@@ -3,19 +3,23 @@ package edgecache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 )
 
+// ErrAlone says that nobody can take over what an edge keeps.
+var ErrAlone = errors.New("nobody can take over what this edge keeps")
+
 // Drain has the other edges take over what this one keeps, and leaves the cluster when they have. It goes on serving what it has.
-// Pins are this edge's own: what is only pinned nobody takes over, and Status says what of that no other edge has. Drained already, it looks at that again.
+// Pins are this edge's own: what is only pinned nobody takes over, and Status says what of that no other edge has. Drained already, it looks at that again. The error may be ErrAlone.
 func (e *Edge) Drain() error {
 	if e.ring == nil {
-		return errors.New("the edge is alone: nobody can take over what it keeps")
+		return fmt.Errorf("%w: it is alone", ErrAlone)
 	}
 	if !slices.ContainsFunc(e.ring.alike(), func(m Member) bool { return m.Name != e.self() && !m.Draining }) {
-		return errors.New("there is no other edge in the cluster that follows the same apps, and could take over what this one keeps")
+		return fmt.Errorf("%w: there is no other edge in its cluster that follows the same apps", ErrAlone)
 	}
 	if e.ring.drained.Load() {
 		e.mu.Lock()

@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// errNobody says that a name stands for nothing.
-var errNobody = errors.New("no origin has anything of that name")
+// A name stands for nothing, or for nothing that is pinned.
+var (
+	ErrNobody    = errors.New("no origin has anything of that name")
+	ErrNotPinned = errors.New("nothing of that name is pinned")
+)
 
 // TooLargeError says that what is to be pinned does not fit beside what is. Sizes are bytes.
 type TooLargeError struct {
@@ -71,11 +74,11 @@ func (s *shelf) room() (int64, error) {
 }
 
 // Pin keeps what a name stands for: APP:CHANNEL, also when that has another version, APP@VERSION, an info hash, or a content's name. Zero keeps it until
-// Unpin.
+// Unpin. The error may be ErrNobody or a *TooLargeError.
 func (e *Edge) Pin(name string, d time.Duration) (x Pinned, err error) {
 	list := e.named(name)
 	if len(list) == 0 {
-		return x, errNobody
+		return x, ErrNobody
 	}
 	if err := e.fits(list); err != nil {
 		return x, err
@@ -95,10 +98,10 @@ func (e *Edge) Pin(name string, d time.Duration) (x Pinned, err error) {
 	return x, e.shelf.setPin(name, p)
 }
 
-// Unpin takes a pin out.
+// Unpin takes a pin out. The error may be ErrNotPinned.
 func (e *Edge) Unpin(name string) error {
 	if _, ok := e.shelf.pinned(e.cfg.Now())[name]; !ok {
-		return errors.New("nothing of that name is pinned")
+		return ErrNotPinned
 	}
 	defer e.nudge()
 	return e.shelf.setPin(name, nil)

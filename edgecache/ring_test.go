@@ -49,6 +49,20 @@ func TestWhereClientsAreLed(t *testing.T) {
 	}
 }
 
+// Between the coming or going of an edge and the sharing out anew nobody is told to keep nothing.
+func TestStatusWhileItIsSharedOutAnew(t *testing.T) {
+	r, err := newRing(Cluster{Name: "a", Gossip: "127.0.0.1:0", Key: "a key of a test"}, nil, func(string) bool { return true }, false, func() {}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.members, r.keys = []Member{{Name: "a"}, {Name: "b", Draining: true}}, []string{"1", "2", "3"}
+	for _, m := range r.status().Members {
+		if want := map[string]int{"a": 3}[m.Name]; m.Owns != want {
+			t.Errorf("%s keeps %d contents, want %d", m.Name, m.Owns, want)
+		}
+	}
+}
+
 func TestOwnersAreManyAndEven(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, replicas := rapid.IntRange(1, 12).Draw(t, "n"), rapid.IntRange(1, 3).Draw(t, "replicas")

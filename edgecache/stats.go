@@ -249,8 +249,11 @@ func (r *ring) status() *RingStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	st := &RingStatus{Self: r.cfg.Name, Replicas: r.cfg.Replicas, Draining: r.mine.Draining, Drained: r.drained.Load(), Left: r.left, Full: r.full, OnlyHere: r.onlyHere}
-	owns := map[string]int{}
-	for _, own := range r.all {
+	owns, all := map[string]int{}, r.all
+	if all == nil { // somebody has come or gone, and it is not shared out anew yet: that is how it is going to be
+		all = owners(r.keys, r.followers(), r.cfg.Replicas)
+	}
+	for _, own := range all {
 		for _, m := range own {
 			owns[m.Name]++
 		}

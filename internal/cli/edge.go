@@ -346,8 +346,12 @@ func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration
 		}
 		return nil, &deliver.Error{Kind: errNoRoom, Hint: "give the edge a larger --quota, or take another pin out: shoal edge ls shows them",
 			Message: fmt.Sprintf("%s cannot be pinned: it takes %s, and of the quota of %s there are %s beside metadata and what is pinned", name, formatBytes(x.Need), formatBytes(x.Quota), formatBytes(x.Room))}
+	case resp.StatusCode == http.StatusUnprocessableEntity:
+		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: fmt.Sprintf("%s: %s", name, bytes.TrimSpace(answer)), Hint: "shoal edge ls shows what there is"}
+	case resp.StatusCode == http.StatusConflict:
+		return nil, &deliver.Error{Kind: errAlone, Message: string(bytes.TrimSpace(answer)), Hint: "it can be stopped as it is, and goes on with the next start: its origin has that too"}
 	case resp.StatusCode != http.StatusOK:
-		return nil, usagef("shoal edge ls shows what there is", "%s", bytes.TrimSpace(answer))
+		return nil, fmt.Errorf("the edge answers %s: %s", resp.Status, bytes.TrimSpace(answer))
 	}
 	return answer, nil
 }

@@ -15,6 +15,9 @@ import (
 // errOnlyHere says that an edge that is drained has something that no other one has.
 var errOnlyHere = errors.New("no other edge has it")
 
+// errAlone says that there is no edge to take over from one that is to be drained.
+var errAlone = errors.New("no other edge")
+
 // pinnedOnly is the error about what is pinned at an edge that is to go; nil: nothing is.
 func pinnedOnly(l *edgecache.Lack) error {
 	if l == nil {

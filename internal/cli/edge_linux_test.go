@@ -78,7 +78,7 @@ func TestEdgeKeepsItsQuota(t *testing.T) {
 			t.Errorf("kept %s: %s is missing", text, want)
 		}
 	}
-	h.Run("edge", "pin", "none:stable").Fail(exitUsage)
+	h.Run("edge", "pin", "none:stable").Fail(exitNoSource)
 	for _, app := range []string{"a", "c"} { // three of these have room
 		h.Run("edge", "pin", app+"@1.0").Succeed()
 	}
@@ -87,9 +87,11 @@ func TestEdgeKeepsItsQuota(t *testing.T) {
 	if e := p.Expect("error"); e.String("rule") != "no-room" || !strings.Contains(e.String("message"), "2.0 MiB") || e.String("hint") == "" {
 		t.Errorf("%v: want to be told how much it is and what to do", e)
 	}
-	h.Run("edge", "unpin", "d@1.0").Fail(exitUsage)
+	h.Run("edge", "unpin", "d@1.0").Fail(exitNoSource)
 	h.Run("edge", "unpin", "b:stable").Succeed()
-	h.Run("edge", "drain").Fail(exitUsage)
+	if e := h.Run("edge", "drain").Fail(exitHeld).Expect("error"); e.String("rule") != "alone" {
+		t.Errorf("%v: want to be told that nobody can take over", e)
+	}
 }
 
 // diskBytes is how much of the disk is taken below a directory.

@@ -80,6 +80,7 @@ func failures() []struct {
 		{is(release.ErrSteered), failure{exitHeld, "not-steered", "shoal rollout status APP:CHANNEL shows where it stands"}},
 		{is(disk.ErrHeld), failure{exitHeld, "held", "end the other one, or wait for it"}},
 		{is(errOnlyHere), failure{exitHeld, "only-here", ""}},
+		{is(errAlone), failure{exitHeld, "alone", ""}},
 		{is(errNoRoom), failure{exitLocal, "no-room", ""}},
 		{disk.IsNoSpace, failure{exitLocal, "disk-full", "make room, then run it again"}},
 		{is(syscall.EADDRINUSE, windowsPortInUse), failure{exitLocal, "port-in-use", "choose another port with --listen"}},

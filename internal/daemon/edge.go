@@ -14,7 +14,7 @@ import (
 )
 
 // EdgePath is where the control socket of an edge takes changes, as POST with a JSON object: pin (name, seconds; 0: for good; the answer is an edgecache.Pinned), unpin
-// (name), drain. 400 and a line of text if it cannot be, 507 and an edgecache.TooLargeError if there is no room for it.
+// (name), drain. If it cannot be a line of text says why: with 422 the name stands for nothing, with 409 nobody can take over, else 400; 507 and an edgecache.TooLargeError if there is no room for it.
 const EdgePath = "/api/v1/edge/"
 
 // graceTime is how long responses that are under way may take when the node is to stop.
@@ -89,6 +89,10 @@ func (s *Server) edgeControl(mux *http.ServeMux) {
 		case errors.As(err, &tooLarge):
 			w.WriteHeader(http.StatusInsufficientStorage)
 			writeJSON(w, tooLarge)
+		case errors.Is(err, edgecache.ErrNobody), errors.Is(err, edgecache.ErrNotPinned):
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		case errors.Is(err, edgecache.ErrAlone):
+			http.Error(w, err.Error(), http.StatusConflict)
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		default:
