@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,7 +174,8 @@ func New(cfg Config) (*Edge, error) {
 	return e, nil
 }
 
-// Run follows, fetches and keeps until ctx is done, and returns once everything it started has stopped. What is not whole goes on with the next run.
+// Run follows, fetches and keeps until ctx is done, and returns once everything it started has stopped. What is not whole goes on with the next run. If none of its origins
+// can ever be followed, since all have answered and none is pinned, it ends with a *release.Refusal.
 func (e *Edge) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	e.mu.Lock()
@@ -189,7 +191,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		g.Go(func() error { return e.ring.run(ctx) })
 	}
 	for _, f := range e.feeds {
-		g.Go(func() error { e.follow(ctx, f); return nil })
+		g.Go(func() error { return e.follow(ctx, f) })
 		g.Go(func() error { e.witness(ctx, f); return nil })
 		if e.cfg.Items != nil {
 			g.Go(func() error { e.keepState(ctx, f); return nil })
@@ -272,8 +274,15 @@ func (f *feed) set(c *catalog, err error, now time.Time) {
 	}
 }
 
-// follow asks an origin for news until ctx is done.
-func (e *Edge) follow(ctx context.Context, f *feed) {
+// unpinned says whether the origin has answered, and nobody has said who may sign there: time does not change that.
+func (f *feed) unpinned() bool {
+	_, err := f.state()
+	r, ok := errors.AsType[*release.Refusal](err)
+	return ok && r.Rule == release.RuleUnpinned
+}
+
+// follow asks an origin for news until ctx is done, or nothing can ever come of it and the other origins.
+func (e *Edge) follow(ctx context.Context, f *feed) error {
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	var woken <-chan struct{}
@@ -283,13 +292,13 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		case <-woken:
 		}
 		c, err := e.ask(ctx, f)
 		if ctx.Err() != nil {
-			return
+			return nil
 		}
 		if c != nil || e.shelf.hasGrown() {
 			e.measure()
@@ -298,7 +307,11 @@ func (e *Edge) follow(ctx context.Context, f *feed) {
 			e.reached.Store(true)
 		}
 		_, before := f.state()
-		if f.set(c, err, e.cfg.Now()); err != nil && (before == nil || before.Error() != err.Error()) {
+		f.set(c, err, e.cfg.Now())
+		if err != nil && !slices.ContainsFunc(e.feeds, func(f *feed) bool { return !f.unpinned() }) {
+			return err
+		}
+		if err != nil && (before == nil || before.Error() != err.Error()) {
 			about := []any{"origin", f.url.Redacted(), "err", err}
 			if r := (*release.Refusal)(nil); errors.As(err, &r) && r.Hint != "" {
 				about = append(about, "hint", r.Hint)
@@ -328,14 +341,19 @@ func (e *Edge) ask(ctx context.Context, f *feed) (*catalog, error) {
 	if known != nil && f.alone {
 		return nil, nil // a content never changes
 	}
-	if known == nil {
-		_, _, err := f.repository.up.Get(ctx, timestampPath, 1<<20, "")
-		if errors.Is(err, release.ErrAbsent) {
-			f.alone = true
-			return f.single.ask(ctx)
-		}
+	if known != nil {
+		return f.repository.refresh(ctx, true)
 	}
-	return f.repository.refresh(ctx, known != nil)
+	_, _, first := f.repository.up.Get(ctx, timestampPath, 1<<20, "")
+	if errors.Is(first, release.ErrAbsent) {
+		f.alone = true
+		return f.single.ask(ctx)
+	}
+	c, err := f.repository.refresh(ctx, false)
+	if r, ok := errors.AsType[*release.Refusal](err); ok && r.Rule == release.RuleUnpinned && first != nil {
+		err = first // whether it is a repository at all is not known yet
+	}
+	return c, err
 }
 
 // find is a content by its key, in whichever origin's catalog; withdrawn says that its publisher has taken it back, and sure that all catalogs are known.

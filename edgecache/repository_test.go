@@ -1,7 +1,9 @@
 package edgecache
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,6 +20,7 @@ import (
 	"shoal/internal/release"
 	"shoal/internal/swarmtest"
 	"shoal/piece"
+	"shoal/swarm"
 )
 
 // newRepositoryOrigin is a web server with a repository that has one release, of which it returns the key. While hang is set it answers nothing; hung counts
@@ -132,4 +135,45 @@ func TestFirstReadAsksForFilesAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	runEdge(t, &origin{urls: []*url.URL{u}}, Config{FirstUse: true})
+}
+
+// An edge that may follow none of its origins, since nobody has said who may sign there, ends; while one does not answer, or is a content, it goes on.
+func TestEdgeOfUnpinnedOriginsEnds(t *testing.T) {
+	t.Parallel()
+	base, _, hang, hung := newRepositoryOrigin(t, "app", 1000)
+	run := func(urls ...*url.URL) (e *Edge, ended <-chan error, stop func()) {
+		t.Helper()
+		e, err := New(Config{Origins: urls, Quota: MinQuota, StateDir: t.TempDir(), Node: swarm.New(swarm.Config{Role: swarm.RoleEdge}), Interval: 10 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		c := make(chan error, 1)
+		go func() { c <- e.Run(ctx) }()
+		return e, c, cancel
+	}
+	hang.Store(true)
+	_, ended, stop := run(base)
+	until(t, "its origin is being asked", func() bool { return hung.Load() == 1 })
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("while its origin does not answer: %v", err)
+	}
+	hang.Store(false)
+	content := newOrigin(t, 1000)
+	e, ended, stop := run(base, content.urls[0])
+	until(t, "the content is known, and the repository is found to be unpinned", func() bool {
+		k, _, _ := e.find(content.keys[0])
+		return k != nil && e.feeds[0].unpinned()
+	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("with a content beside: %v", err)
+	}
+	_, ended, stop = run(base)
+	defer stop()
+	var refusal *release.Refusal
+	if err := <-ended; !errors.As(err, &refusal) || refusal.Rule != release.RuleUnpinned || refusal.Hint == "" {
+		t.Errorf("with its origin alive: %v, want to be told that it is not pinned, and what to do", err)
+	}
 }

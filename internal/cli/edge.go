@@ -349,7 +349,7 @@ func (e *env) edgeChange(ctx context.Context, what, name string, d time.Duration
 	case resp.StatusCode == http.StatusUnprocessableEntity:
 		return nil, &deliver.Error{Kind: deliver.ErrNoSource, Message: fmt.Sprintf("%s: %s", name, bytes.TrimSpace(answer)), Hint: "shoal edge ls shows what there is"}
 	case resp.StatusCode == http.StatusConflict:
-		return nil, &deliver.Error{Kind: errAlone, Message: string(bytes.TrimSpace(answer)), Hint: "it can be stopped as it is, and goes on with the next start: its origin has that too"}
+		return nil, &deliver.Error{Kind: errAlone, Message: string(bytes.TrimSpace(answer)), Hint: "it can be stopped as it is: what it keeps its origin has too"}
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the edge answers %s: %s", resp.Status, bytes.TrimSpace(answer))
 	}
