@@ -61,3 +61,20 @@ func TestPublishedWebSeedDelivers(t *testing.T) {
 		t.Error("changed content has come to its place")
 	}
 }
+
+// Where there is one server and nobody else, and what it has is wrong, the content is what is wrong, and not that nothing comes.
+func TestOnlyServerIsWrong(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	file := swarmtest.File(t, h.Path("web", "file"), 300_000)
+	s := httptest.NewServer(http.FileServer(http.Dir(h.Path("web"))))
+	defer s.Close()
+	h.Run("create", file, "-o", h.Path("web", "file.torrent"), "--web-seed", s.URL+"/file").Succeed()
+	if err := os.WriteFile(file, make([]byte, 300_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.Run("get", s.URL+"/file.torrent", "-o", h.Path("out"), "--stall-timeout", "1s").Fail(exitCorrupt)
+	if _, err := os.Stat(h.Path("out", "file")); err == nil {
+		t.Error("changed content has come to its place")
+	}
+}

@@ -205,6 +205,16 @@ func (r *Request) onlyHere() bool {
 	return r.Local != nil && len(r.WebSeeds) == 0 && !slices.ContainsFunc(r.Origin, func(u string) bool { return !strings.HasPrefix(u, "http://"+localHost+"/") })
 }
 
+// servers is how many web seeds there are.
+func (r *Request) servers() int {
+	all := slices.Concat(r.WebSeeds, r.Origin, r.Spares)
+	if r.Torrent != nil {
+		all = append(all, r.Torrent.WebSeeds...)
+	}
+	slices.Sort(all)
+	return len(slices.Compact(all))
+}
+
 func sum(a [swarm.Classes]int64) (n int64) {
 	for _, x := range a {
 		n += x
@@ -215,6 +225,9 @@ func sum(a [swarm.Classes]int64) (n int64) {
 // gaveUp says why nothing comes: nobody was ever there, or they stopped.
 func (r *Request) gaveUp(t *swarm.Transfer, s swarm.Stats) error {
 	fetched := sum(s.From) - s.From[swarm.Reuse]
+	if s.Connected == 0 && r.servers() == 1 && errors.Is(t.WebSeedErr(), swarm.ErrBadContent) {
+		return r.unfinished(piece.ErrCorrupt, "there is only one server that gives it, and its content is wrong", t)
+	}
 	if fetched == 0 && s.Connected == 0 {
 		return &Error{ErrNoSource, fmt.Sprintf("nobody has it: no answer in %s; %s", r.Stall, situation(t)), "does the origin run, and is its port reachable? --peer HOST:PORT names one"}
 	}
