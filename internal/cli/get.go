@@ -159,6 +159,7 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	r.Found = *found
 	if e.settings.has("from") {
 		e.tellUnfit(found)
+		r.Unused = e.unused
 	}
 	r.Peers = append(r.Peers, e.settings.List("peer")...)
 	if p == nil {

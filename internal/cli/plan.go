@@ -57,6 +57,9 @@ func (e *env) tellUnfit(found *deliver.Found) {
 	}
 }
 
+// unused tells of what --from names in vain.
+func (e *env) unused(path, why string) { e.report.Notice("nothing comes --from %s: %s", path, why) }
+
 func (e *env) plan(ctx context.Context, args []string) error {
 	s := e.settings
 	to := updater.Config{To: s.String("to"), InPlace: s.Bool("in-place")}
@@ -91,7 +94,7 @@ func (e *env) plan(ctx context.Context, args []string) error {
 			r.Artefacts = places.Give
 		}
 	}
-	r.Reading = e.reading
+	r.Reading, r.Unused = e.reading, e.unused
 	plan, err := deliver.PlanRelease(ctx, r)
 	e.report.Stop()
 	if err != nil {

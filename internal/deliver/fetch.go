@@ -44,6 +44,8 @@ type Request struct {
 	// Reading is called when Stage or PlanRelease begins to read an older version, where it takes that to know what it has: with what it does, such as
 	// "reading /opt/app-1". What it returns is told how far that is, from many goroutines. May be nil.
 	Reading func(what string) func(done, total int64)
+	// Unused is told which of From is of no use, and why. May be nil.
+	Unused func(path, why string)
 	// Planned is told how Stage brings a release here, and again when one way has failed.
 	Planned func(p *Plan)
 

@@ -91,25 +91,37 @@ func writeTorrent(path string, t *piece.Torrent) error {
 	return disk.WriteFile(path, b.Bytes(), 0o644)
 }
 
-// maxInstalled is how many places of installed content are looked at for older versions.
-const maxInstalled = 16
+// maxInstalled is how many places of installed content are looked at for older versions: two lines are read of each.
+const maxInstalled = 256
+
+// put is that a content was put somewhere.
+type put struct{ path, v2 string }
+
+// puts are where content was put, by the v2 info hashes: so many, the newest first.
+func (s installed) puts(most int) (list []put) {
+	if s.dir == "" {
+		return nil
+	}
+	paths, err := filepath.Glob(filepath.Join(quoteGlob(s.dir), "metainfo", "*.at"))
+	if err != nil {
+		return nil
+	}
+	newestFirst(paths)
+	seen := map[string]bool{}
+	for _, p := range paths[:min(len(paths), most)] {
+		if where := s.line(strings.TrimSuffix(filepath.Base(p), ".at"), "at"); filepath.IsAbs(where) && !seen[where] {
+			seen[where] = true
+			list = append(list, put{where, strings.TrimSuffix(filepath.Base(p), ".at")})
+		}
+	}
+	return list
+}
 
 // places are where content was put, by path: its v2 info hash. So many are looked at, the newest first.
 func (s installed) places(most int) map[string]string {
 	found := map[string]string{}
-	if s.dir == "" {
-		return found
-	}
-	paths, err := filepath.Glob(filepath.Join(s.dir, "metainfo", "*.at"))
-	if err != nil {
-		return found
-	}
-	newestFirst(paths)
-	for _, p := range paths[:min(len(paths), most)] {
-		v2 := strings.TrimSuffix(filepath.Base(p), ".at")
-		if where := s.line(v2, "at"); filepath.IsAbs(where) && found[where] == "" {
-			found[where] = v2
-		}
+	for _, p := range s.puts(most) {
+		found[p.path] = p.v2
 	}
 	return found
 }

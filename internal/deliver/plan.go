@@ -129,11 +129,15 @@ func (s *survey) byTree() Candidate {
 
 // byPatch is what a patch would cost, if the version that it begins with is here.
 func (s *survey) byPatch(a *release.Artefact) (c Candidate, ok bool) {
-	i := slices.IndexFunc(s.versions, func(v *version) bool { return v.v2() == a.Base })
-	if a.Kind != "P" || i < 0 {
+	var old *version // the one of which most is here
+	for _, v := range s.versions {
+		if v.v2() == a.Base && (old == nil || v.here > old.here) {
+			old = v
+		}
+	}
+	if a.Kind != "P" || old == nil {
 		return c, false
 	}
-	old := s.versions[i]
 	tree := s.release.Tree()
 	c = Candidate{Way: WayPatch, From: a.From, artefact: a, old: old, Reuse: min(old.here, tree.Bytes)}
 	c.Fetch, c.Why = a.Bytes, fmt.Sprintf("a patch of %d bytes", a.Bytes)
@@ -143,7 +147,7 @@ func (s *survey) byPatch(a *release.Artefact) (c Candidate, ok bool) {
 	}
 	if lost := old.info.Length - old.here; lost > 0 { // what is built from it will be wrong, and is fetched from the tree
 		c.Fetch += lost + s.metainfo()
-		c.Why += fmt.Sprintf("; %d bytes of %s are missing", lost, a.From)
+		c.Why += fmt.Sprintf("; %d bytes of %s are gone or changed", lost, a.From)
 	}
 	c.Cost += price(s.source, c.Fetch, tree.Bytes, true)
 	return c, true

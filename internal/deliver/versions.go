@@ -1,17 +1,12 @@
 package deliver
 
 import (
-	"cmp"
-	"context"
 	"encoding/hex"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"shoal/internal/disk"
-	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/piece/delta"
 )
@@ -77,105 +72,7 @@ func (v *version) close() {
 	}
 }
 
-// maxVersions bounds how many places are looked at for older versions.
-const maxVersions = 8
-
-// versions finds older versions of the release: in the directories that were named, where the release goes to, and where the state directory says that content
-// was put. One that the state directory does not describe is hashed.
-func (r *Request) versions(ctx context.Context, patches []release.Artefact) (list []*version, err error) {
-	state := installed{r.StateDir}
-	places := state.places(maxInstalled)
-	for _, path := range r.placesOf(places) {
-		if len(list) == maxVersions {
-			break
-		}
-		var v *version
-		if !r.Doubtful {
-			v = r.recognize(state, places, path, patches)
-		}
-		if v == nil {
-			if v, err = r.examine(ctx, path, patches); err != nil {
-				return nil, err
-			}
-		}
-		if v != nil && v.here > 0 {
-			list = append(list, v)
-		}
-	}
-	return list, nil
-}
-
-// placesOf lists where older versions may lie, without repetition. The place where the release goes to is none of them if that is a tree.
-func (r *Request) placesOf(known map[string]string) (list []string) {
-	tree := r.Release.Tree()
-	own, err := filepath.Abs(filepath.Join(r.Dir, tree.Name))
-	if err != nil {
-		return nil
-	}
-	add := func(path string) {
-		absolute, err := filepath.Abs(path)
-		if err != nil {
-			return
-		}
-		if info, err := os.Stat(absolute); err != nil || info.IsDir() != r.Release.IsTree() || absolute == own && r.Release.IsTree() || slices.Contains(list, absolute) {
-			return
-		}
-		list = append(list, absolute)
-	}
-	for _, dir := range append(slices.Clone(r.From), r.Dir) {
-		if !r.Release.IsTree() {
-			add(dir)
-			add(filepath.Join(dir, tree.Name))
-			if inside, err := os.ReadDir(dir); err == nil && len(inside) == 1 { // whatever it was called
-				add(filepath.Join(dir, inside[0].Name()))
-			}
-			continue
-		}
-		inside, err := filepath.Glob(filepath.Join(quoteGlob(dir), r.Release.App+"-*"))
-		if err == nil {
-			newestFirst(inside)
-			for _, path := range inside {
-				add(path)
-			}
-		}
-		if len(inside) == 0 && dir != r.Dir {
-			add(dir)
-		}
-	}
-	for path := range known {
-		if base := filepath.Base(path); base == tree.Name || strings.HasPrefix(base, r.Release.App+"-") {
-			add(path)
-		}
-	}
-	return list
-}
-
-// quoteGlob makes a directory's name stand for itself in a pattern.
-func quoteGlob(dir string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
-}
-
-// recognize finds the description of what lies at path in the state directory; nil if there is none that fits.
-func (r *Request) recognize(state installed, places map[string]string, path string, patches []release.Artefact) *version {
-	names := []string{places[path]}
-	for _, p := range patches {
-		names = append(names, p.Base)
-	}
-	for _, v2 := range names {
-		if v2 == "" {
-			continue
-		}
-		if t := state.torrent(v2); t != nil {
-			v := &version{info: t.Info, path: path}
-			if v.look(); v.here*2 > t.Length {
-				return v
-			}
-		}
-	}
-	return nil
-}
-
-// look adds up what is there of the version.
+// look adds up what is there of the version, by lengths alone. It is given up early where that is next to nothing: trees are large, and this one is likely another.
 func (v *version) look() {
 	v.here = 0
 	dirs, err := openTree(v.info, v.path)
@@ -183,6 +80,7 @@ func (v *version) look() {
 		return
 	}
 	defer dirs.Close()
+	var seen int64
 	for i := range v.info.Files {
 		f := &v.info.Files[i]
 		if f.Symlink != nil {
@@ -191,85 +89,82 @@ func (v *version) look() {
 		if st, err := dirs.Lstat(treeName(v.info, v.path, i)); err == nil && st.Mode().IsRegular() && st.Size() == f.Length {
 			v.here += f.Length
 		}
+		if seen += f.Length; i >= leastLooked && v.here*8 < seen {
+			return
+		}
 	}
 }
 
-// examine hashes what lies at path. Under the name that a patch's version had it has that version's info hash, if it is unchanged.
-func (r *Request) examine(ctx context.Context, path string, patches []release.Artefact) (*version, error) {
-	names := []string{filepath.Base(path)}
-	if r.Release.IsTree() {
-		names = names[:0]
-		for _, p := range patches {
-			names = append(names, r.Release.App+"-"+p.From)
+// leastLooked is how many files are looked for before a version is taken not to be there.
+const leastLooked = 256
+
+// Of a version that is told by its lengths, so much is read to make sure of it: pieces spread over it, or over where it differs from others that have its lengths.
+const (
+	sampleBytes  = 16 << 20 // at most, but for
+	leastSampled = 4        // pieces,
+	mostSampled  = 16       // of one that was put there, and
+	mostDoubted  = 64       // of one that may be another
+)
+
+// sample reads up to most pieces, and says how many of them are right and how many bytes those have that are not. Pieces of files that are not there, or of which no hash is
+// known, are left out.
+func (v *version) sample(most int, rivals []*version) (right, all int, wrong int64) {
+	list := v.telling(rivals)
+	n := min(len(list), max(leastSampled, min(most, int(sampleBytes/v.info.PieceLength))))
+	for k := range n {
+		p := list[(2*k+1)*len(list)/(2*n)]
+		ok, known := v.isRight(p)
+		if !known {
+			continue
 		}
-		if i := slices.Index(names, filepath.Base(path)); i > 0 { // the likeliest first
-			names[0], names[i] = names[i], names[0]
-		}
-		if len(names) == 0 {
-			names = []string{"old"}
-		}
-	}
-	var v *version
-	progress := r.readingAs("reading " + path)
-	for _, name := range names {
-		t, _, err := piece.Build(ctx, path, piece.BuildConfig{Name: name, Progress: progress})
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err != nil || !t.HasV2 {
-			return nil, nil // something that cannot be described is no version of anything
-		}
-		v = &version{info: t.Info, path: path, here: t.Length}
-		if slices.ContainsFunc(patches, func(p release.Artefact) bool { return p.Base == v.v2() }) {
-			return v, nil
+		if all++; ok {
+			right++
+		} else {
+			wrong += v.info.PieceLen(p)
 		}
 	}
-	return cmp.Or(r.changed(ctx, v, patches), v), nil
+	return right, all, wrong
 }
 
-// readingAs begins a work of reading; nil if nobody wants to know how far it is.
-func (r *Request) readingAs(what string) func(done, total int64) {
-	if r.Reading == nil {
-		return nil
-	}
-	return r.Reading(what)
-}
-
-// changed is the version that v was before somebody changed some of it, which its name tells: a patch from it makes all but that. A file is the same
-// version under another name. It is nil if there is none, or little of it is left.
-func (r *Request) changed(ctx context.Context, v *version, patches []release.Artefact) *version {
-	for i := range patches {
-		if p := &patches[i]; p.Kind == "P" && (!r.Release.IsTree() || r.Release.App+"-"+p.From == filepath.Base(v.path)) {
-			if was := r.before(ctx, v, p); was != nil {
-				return was
-			}
+// telling are the pieces that tell a version from its rivals, or all if none does.
+func (v *version) telling(rivals []*version) (list []int) {
+	all := v.info.NumPieces()
+	for p := range all {
+		if i := v.info.FileOfPiece(p); i >= 0 && slices.ContainsFunc(rivals, func(o *version) bool { return o != v && !o.hasPiece(v.info, i, p) }) {
+			list = append(list, p)
 		}
 	}
-	return nil
+	if len(list) == 0 {
+		for p := range all {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
-// before is the version that a patch is from, as far as v has it; nil if that is little.
-func (r *Request) before(ctx context.Context, v *version, patch *release.Artefact) *version {
-	packed, err := r.Release.Trust.MetainfoOf(ctx, r.Release.Found, patch.Base)
+// isRight says whether piece p is as it should be where it lies; it is not known if nothing of it is there.
+func (v *version) isRight(p int) (right, known bool) {
+	i := v.info.FileOfPiece(p)
+	if i < 0 {
+		return false, false
+	}
+	if _, known := v.info.PieceRoot(p); !known {
+		return false, false
+	}
+	f, err := v.open(i)
 	if err != nil {
-		return nil
+		return false, false
 	}
-	t, err := readMetainfo(packed)
-	if err != nil || hex.EncodeToString(t.V2[:]) != patch.Base || t.Dir != v.info.Dir {
-		return nil
+	defer f.Close()
+	return pieceIn(v.info, i, p, f)
+}
+
+// pieceIn says whether f has piece p of file i in its place; it is not known if f ends before.
+func pieceIn(in *piece.Info, i, p int, f *os.File) (right, known bool) {
+	first, _ := in.FilePieces(i)
+	b := make([]byte, in.PieceLen(p))
+	if _, err := f.ReadAt(b, int64(p-first)*in.PieceLength); err != nil {
+		return false, false
 	}
-	was := &version{info: t.Info, path: v.path}
-	for i := range was.info.Files {
-		j := 0
-		if r.Release.IsTree() {
-			j = v.fileAt(was.info, i)
-		}
-		if j >= 0 && v.info.Files[j].Root == was.info.Files[i].Root {
-			was.here += was.info.Files[i].Length
-		}
-	}
-	if was.here*2 < t.Length {
-		return nil
-	}
-	return was
+	return in.CheckLeaves(p, piece.AppendLeaves(nil, b)), true
 }

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"shoal/internal/swarmtest"
+)
+
+// An old version is patched from wherever update has put it, and a version that is installed elsewhere is not fetched again.
+func TestOldVersionsThatUpdateHasInstalled(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(h, one, two)
+	state := []string{"--root", root, "--state-dir", h.Path("state")}
+	installed := func(to string) swarmtest.Event {
+		t.Helper()
+		h.Run("update", "pin", "1", "--to", h.Path(to)).Succeed()
+		p := h.Run(append([]string{"update", base + "app:stable", "--once", "--to", h.Path(to)}, state...)...).Succeed()
+		return p.Expect("update", func(e swarmtest.Event) bool { return e.String("state") == "staged" })
+	}
+	installed("first")
+	if staged := installed("second"); staged.Int("from.origin") != 0 {
+		t.Errorf("the same version at a second place: %v, want nothing fetched", staged)
+	}
+	plan := h.Run(append([]string{"plan", base + "app@2", "-o", h.Path("out")}, state...)...).Succeed().Expect("plan")
+	if plan.String("way") != "patch" || plan.String("patch_from") != "1" {
+		t.Errorf("%v, want a patch from what update has installed", plan)
+	}
+}
+
+// A directory that is named is a version, whatever it is called, also if something in it begins with the app's name, something was added, and most bytes are in a file of which some have
+// changed. What is of no use is told of.
+func TestFromADirectoryWithMoreInIt(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(h, one, two)
+	srv := h.Path("v1srv")
+	if err := errors.Join(os.CopyFS(srv, os.DirFS(one)), os.WriteFile(filepath.Join(srv, "app-server"), []byte("x"), 0o755), os.Mkdir(h.Path("empty"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, filepath.Join(srv, "lib", "data"), 500_000) // 1.0 of 1.8 MB
+	args := []string{base + "app@2", "--root", root, "--from", srv, "--from", h.Path("empty"), "-o", h.Path("out")}
+	plan := h.Run(append([]string{"plan", "--state-dir", h.Path("other")}, args...)...).Succeed().Expect("plan")
+	if plan.String("way") != "patch" || plan.String("patch_from") != "1" {
+		t.Errorf("%v, want a patch from 1", plan)
+	}
+	p := h.Run(append([]string{"get", "--state-dir", h.Path("state")}, args...)...).Succeed()
+	if n := p.Expect("done").Int("from.origin"); n > 1_250_000 {
+		t.Errorf("%d bytes from the origin, want the patch and a piece", n)
+	}
+	if n := p.Events("notice"); len(n) == 0 || !strings.Contains(n[0].String("message"), "nothing comes --from "+h.Path("empty")+": ") {
+		t.Errorf("notices %v, want one that the empty directory is of no use", n)
+	}
+	swarmtest.Same(t, two, h.Path("out", "app-2"))
+}
+
+// What is one file is found beside the new one whatever it is called, where get has put it.
+func TestAnOldVersionThatIsAFileOfAnotherName(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	text := hexDigits(1, 500_000)
+	var files []string
+	for _, version := range []string{"1", "2", "3"} {
+		path := h.Path(version, "install-"+version+".bin")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, append(text, version...), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, path)
+	}
+	base, root := published(h, files...)
+	for i, way := range []string{"archive", "patch", "patch"} {
+		args := []string{"get", base + "app@" + string(rune('1'+i)), "--root", root, "--state-dir", h.Path("state"), "-o", h.Path("out")}
+		if done := h.Run(args...).Succeed().Expect("done"); done.String("way") != way {
+			t.Errorf("version %d: %v, want the %s", i+1, done, way)
+		}
+	}
+}
