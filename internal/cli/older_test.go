@@ -81,3 +81,34 @@ func TestAnOldVersionThatIsAFileOfAnotherName(t *testing.T) {
 		}
 	}
 }
+
+// A file that lies where it should, under another name, is not fetched, nor are two whose names were exchanged.
+func TestAFileThatWasRenamed(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, _ := versions(t, h)
+	base, root := published(h, one)
+	out := h.Path("out")
+	get := []string{"get", base + "app@1", "--root", root, "--state-dir", h.Path("state"), "-o", out}
+	h.Run(get...).Succeed()
+	lib := filepath.Join(out, "app-1", "lib")
+	rename := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(lib, from), filepath.Join(lib, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, again := range map[string][]string{"get": get, "repair": {"verify", "--repair", filepath.Join(out, "app-1"), "--state-dir", h.Path("state")}} {
+		rename("data", "moved")
+		rename("00", "aside")
+		rename("01", "00")
+		rename("aside", "01")
+		if done := h.Run(again...).Succeed().Expect("done"); done.Int("from.origin") != 0 || done.Int("from.reuse") != done.Int("bytes") {
+			t.Errorf("%s: %v, want nothing fetched", name, done)
+		}
+		if err := os.Remove(filepath.Join(lib, "moved")); err != nil {
+			t.Fatal(err)
+		}
+		swarmtest.Same(t, one, filepath.Join(out, "app-1"))
+	}
+}

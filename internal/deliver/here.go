@@ -91,6 +91,25 @@ func (s *survey) inPlace() []int64 {
 	return list
 }
 
+// countMoved counts what lies where the release goes to under another name.
+func (s *survey) countMoved() {
+	in := s.tree.Info
+	moved := s.moved(in, func(i int) bool { return s.placed[i] == in.Files[i].Length })
+	if moved == nil {
+		return
+	}
+	defer moved.close()
+	for i := range in.Files {
+		if f := &in.Files[i]; f.Symlink != nil || s.placed[i] == f.Length {
+			continue
+		}
+		if o := moved.find(i); o != nil {
+			o.Close()
+			s.placed[i] = in.Files[i].Length
+		}
+	}
+}
+
 // endsRight says whether the last whole piece among the first n bytes of file i is right as it lies there.
 func endsRight(in *piece.Info, dirs *disk.Dirs, i int, n int64) bool {
 	whole := n / in.PieceLength

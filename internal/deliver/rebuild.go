@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -123,6 +125,10 @@ func (s *stager) reuse(ctx context.Context) error {
 		return err
 	}
 	s.reused += s.here() - before
+	moved := s.survey.moved(s.info, s.parts.Has)
+	if moved != nil {
+		defer moved.close()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range s.info.Files {
@@ -130,12 +136,45 @@ func (s *stager) reuse(ctx context.Context) error {
 		if f.Length == 0 || f.Symlink != nil || s.parts.Has(i) {
 			continue
 		}
-		g.Go(func() error { return s.reuseFile(ctx, i) })
+		g.Go(func() error { return s.reuseFile(ctx, i, moved) })
 	}
 	return g.Wait()
 }
 
-func (s *stager) reuseFile(ctx context.Context, i int) error {
+// moved are the files that lie where the tree goes to and may be what it lacks, under other names; nil: there are none.
+func (s *survey) moved(in *piece.Info, has func(i int) bool) *twins {
+	own := filepath.Join(s.dir, in.Name)
+	if !in.Dir || !isDir(own) {
+		return nil
+	}
+	paths, lacks, any := map[string]int{}, map[piece.Hash32]bool{}, false
+	for i := range in.Files {
+		paths[pathIn(in, i)] = i
+		if f := &in.Files[i]; f.Symlink == nil && f.Length > 0 && !has(i) {
+			lacks[f.Root], any = true, true
+		}
+	}
+	if !any {
+		return nil
+	}
+	t, err := twinsIn(in, own, func(i int) bool { return !has(i) }, func(name string, _ int64) bool {
+		i, ok := paths[name]
+		return ok && has(i) && !lacks[in.Files[i].Root]
+	})
+	if err != nil {
+		return nil
+	}
+	return t
+}
+
+func (s *stager) reuseFile(ctx context.Context, i int, moved *twins) error {
+	if moved != nil {
+		if f := moved.find(i); f != nil {
+			if err := s.copyFile(ctx, f, i); err != nil || s.parts.Has(i) {
+				return err
+			}
+		}
+	}
 	for _, v := range s.survey.versions {
 		if j, ok := v.info.FileByRoot(s.info.Files[i].Root); ok {
 			if err := s.copyOld(ctx, v, j, i); err != nil || s.parts.Has(i) {
@@ -166,6 +205,11 @@ func (s *stager) copyOld(ctx context.Context, v *version, from, to int) error {
 	if err != nil {
 		return nil
 	}
+	return s.copyFile(ctx, f, to)
+}
+
+// copyFile copies what is open into the place of a file, and closes it.
+func (s *stager) copyFile(ctx context.Context, f *os.File, to int) error {
 	defer f.Close()
 	if err := s.parts.Copy(ctx, to, f); err != nil {
 		return err

@@ -250,6 +250,7 @@ func (s *stager) reconsider(ctx context.Context) error {
 	if v := &s.survey; v.tree != nil && v.left == nil {
 		v.left = swarm.LeftIn(s.Dir, v.tree.Info)
 		v.placed = v.inPlace()
+		v.countMoved()
 	}
 	return s.searchBlocks(ctx)
 }
@@ -322,7 +323,7 @@ func (s *stager) bring(ctx context.Context, c *Candidate) error {
 		}
 		s.survey.tree = s.Torrent
 	}
-	if len(s.survey.versions) == 0 {
+	if len(s.survey.versions) == 0 && !(s.Release.IsTree() && isDir(filepath.Join(s.Dir, s.Release.Tree().Name))) {
 		return nil
 	}
 	if err := s.learn(s.survey.tree.Info); err != nil {
