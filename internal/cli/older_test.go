@@ -112,3 +112,38 @@ func TestAFileThatWasRenamed(t *testing.T) {
 		swarmtest.Same(t, one, filepath.Join(out, "app-1"))
 	}
 }
+
+// What --from has is not fetched of a part of a release either, nor of what is no release, and what --from cannot be used for is told of.
+func TestFromWhereThereIsNoPlan(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	base, root := published(h, one, two)
+	release := []string{"get", base + "app@2", "--root", root, "--state-dir", h.Path("state"), "--from", one}
+	out := h.Path("selected")
+	if done := h.Run(append(release, "-o", out, "--select", "lib/data", "--select", "share")...).Succeed().Expect("done"); done.Int("from.origin") != 0 || done.Int("from.reuse") != done.Int("bytes") {
+		t.Errorf("a part of a release: %v, want what is the same not to be fetched", done)
+	}
+	swarmtest.Same(t, filepath.Join(two, "lib", "data"), filepath.Join(out, "app-2", "lib", "data"))
+	if l := leftovers(t, out); len(l) > 0 {
+		t.Errorf("it left behind %q", l)
+	}
+
+	_, serving := origin(h, two)
+	plain := func(args ...string) *swarmtest.Process {
+		t.Helper()
+		return h.Run(append([]string{"get", "--state-dir", h.Path("state")}, args...)...).Succeed()
+	}
+	p := plain(serving.String("url"), "-o", h.Path("plain"), "--from", one, "--from", h.Path("repo", "keys"))
+	if done := p.Expect("done"); done.Int("from.reuse") < 1_000_000+40_000 || done.Int("from.reuse")+done.Int("from.origin") != done.Int("bytes") {
+		t.Errorf("what is no release: %v, want its files that are the same not to be fetched", done)
+	}
+	if n := p.Events("notice"); len(n) != 1 || !strings.Contains(n[0].String("message"), "nothing comes --from "+h.Path("repo", "keys")) {
+		t.Errorf("notices %v, want one that the second directory is of no use", n)
+	}
+	swarmtest.Same(t, two, h.Path("plain", "two"))
+	p = plain(serving.String("magnet"), "-o", h.Path("magnet"), "--from", one)
+	if n := p.Events("notice"); len(n) == 0 || !strings.Contains(n[0].String("message"), "nothing comes --from "+one+": what a magnet link leads to") {
+		t.Errorf("notices %v, want one that a magnet link says too little", n)
+	}
+}

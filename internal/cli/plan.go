@@ -31,7 +31,7 @@ func planCommand() *command {
 
 // fromOption is for commands that bring a release here.
 func fromOption() option {
-	return option{name: "from", kind: kindList, value: "DIR", usage: "an older version, or a directory that has some: what is in them is not fetched; may be repeated", complete: "dir"}
+	return option{name: "from", kind: kindList, value: "DIR", usage: "an older version, whatever it is called, or a directory that has some: what is in them is not fetched; may be repeated", complete: "dir"}
 }
 
 // older is what --from names. That it is not there is no error, so that a script can always say where a version would be, but it may be mistyped.

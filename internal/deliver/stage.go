@@ -134,6 +134,10 @@ func (s *stager) run(ctx context.Context) error {
 				return err
 			}
 		}
+		defer s.closeParts()
+		if err := s.alone(ctx); err != nil {
+			return err
+		}
 		return s.finish(ctx)
 	}
 	defer s.letGo()
