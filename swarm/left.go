@@ -10,6 +10,7 @@ import (
 
 // Left is what a fetch that was stopped has left of a content, as its journal has it: the next one takes that for its own, some of it when it was hashed once more.
 type Left struct {
+	dir   string
 	info  *piece.Info
 	have  bitset
 	begun []bool // by file: it has a part, which goes before a file that stands in its place
@@ -17,7 +18,7 @@ type Left struct {
 
 // LeftIn looks at what is left in dir. Nothing is hashed or changed.
 func LeftIn(dir string, info *piece.Info) *Left {
-	l := &Left{info, newBitset(info.NumPieces()), make([]bool, len(info.Files))}
+	l := &Left{dir, info, newBitset(info.NumPieces()), make([]bool, len(info.Files))}
 	if !info.HasV2 {
 		return l
 	}
@@ -61,4 +62,9 @@ func (l *Left) Bytes() (n int64) {
 		}
 	}
 	return n
+}
+
+// Path is where what has come of a file lies. It may be gone at any time, if the fetch goes on.
+func (l *Left) Path(file int) string {
+	return filepath.Join(l.dir, workDir(l.info), "parts", partName(file))
 }

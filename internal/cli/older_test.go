@@ -147,3 +147,43 @@ func TestFromWhereThereIsNoPlan(t *testing.T) {
 		t.Errorf("notices %v, want one that a magnet link says too little", n)
 	}
 }
+
+// What a fetch of an older version has left that was killed is used for the newer one, and is gone with it; what another process still fetches, and what is another app's, stays.
+func TestAnOlderVersionThatWasStopped(t *testing.T) {
+	t.Parallel()
+	h := swarmtest.Local(t)
+	one, two := versions(t, h)
+	repo := repositoryOf(h, one, two)
+	h.Run("publish", swarmtest.File(t, h.Path("other"), 3_000_000), "--as", "other@1", "--channel", "stable", "--repo", repo).Succeed()
+	base := offered(h, repo)
+	for name, kill := range map[string]bool{"killed": true, "running": false} {
+		out := h.Path(name)
+		get := func(what string, args ...string) []string {
+			return append([]string{"get", base + what, "--root", filepath.Join(repo, "root.json"), "--state-dir", h.Path(name + "-state"), "-o", out}, args...)
+		}
+		other := h.Start(get("other@1", "--limit-down", "300K")...)
+		waitUntil(t, "some of the other app", func() bool { return mostParts(t, out) > 200_000 })
+		other.Kill()
+		other.Wait()
+		stays := leftovers(t, out)
+		p := h.Start(get("app@1", "--limit-down", "300K")...)
+		waitUntil(t, "most of the large file of an old version", func() bool { return len(leftovers(t, out)) > len(stays)+1 && mostParts(t, out) > 700_000 })
+		if kill {
+			p.Kill()
+			p.Wait()
+		}
+		done := h.Run(get("app@2")...).Succeed().Expect("done")
+		swarmtest.Same(t, two, filepath.Join(out, "app-2"))
+		if kill {
+			if n := done.Int("from.reuse"); n < 500_000 {
+				t.Errorf("%v, want what the older version has left to be used", done)
+			}
+			if l := leftovers(t, out); strings.Join(l, " ") != strings.Join(stays, " ") {
+				t.Errorf("left behind are %q, want the other app's %q", l, stays)
+			}
+			continue
+		}
+		p.Expect("done")
+		swarmtest.Same(t, one, filepath.Join(out, "app-1"))
+	}
+}

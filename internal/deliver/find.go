@@ -9,6 +9,7 @@ import (
 
 	"shoal/internal/release"
 	"shoal/piece"
+	"shoal/swarm"
 )
 
 // Older versions are looked for where the state directory says that content was put, in what --from names, and beside where the release goes to, in that order.
@@ -55,7 +56,24 @@ func (r *Request) versions(ctx context.Context, patches []release.Artefact) ([]*
 		}
 	}
 	_, err = f.inside(ctx, r.Dir)
+	f.stopped(ctx)
 	return f.list, err
+}
+
+// stopped takes what a fetch of an older version into the same directory has left that was stopped.
+func (f *finder) stopped(ctx context.Context) {
+	for _, p := range f.patches {
+		v2, err := parseV2(p.Base)
+		if err != nil || len(f.list) == maxVersions || swarm.Staged(f.Dir, v2) == 0 {
+			continue
+		}
+		if t := f.description(ctx, p.Base); t != nil {
+			left := swarm.LeftIn(f.Dir, t.Info)
+			if n := left.Bytes(); n > 0 {
+				f.take(&version{info: t.Info, path: filepath.Dir(left.Path(0)), here: n, left: left})
+			}
+		}
+	}
 }
 
 // take adds a version to those that are used.

@@ -181,7 +181,7 @@ func (s *survey) reusable() []int64 {
 	list := make([]int64, len(in.Files))
 	for i := range in.Files {
 		for _, v := range s.versions {
-			if _, ok := v.info.FileByRoot(in.Files[i].Root); ok && in.Files[i].Length > 0 {
+			if j, ok := v.info.FileByRoot(in.Files[i].Root); ok && in.Files[i].Length > 0 && v.hasFile(j) {
 				list[i] = in.Files[i].Length
 				break
 			}
@@ -217,7 +217,7 @@ func (v *version) hasPiece(in *piece.Info, i, p int) bool {
 	first, _ := in.FilePieces(i)
 	from, to := v.info.FilePieces(j)
 	own := from + p - first
-	if own >= to {
+	if own >= to || v.left != nil && !v.left.Has(own) {
 		return false
 	}
 	a, known := in.PieceRoot(p)

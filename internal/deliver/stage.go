@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/internal/release"
@@ -89,7 +90,7 @@ func (s *Staged) Close() error {
 // files are put together in the place of the tree's own fetch, and whatever has made a byte of them, the tree's hashes decide; when a way fails, what it
 // has brought is kept and the next one fetches the rest. What is not a release, or only a part of one, is fetched as it is.
 func Stage(ctx context.Context, node *swarm.Node, r Request) (*Staged, error) {
-	s := &stager{Request: r, node: node, out: &Staged{request: &r}}
+	s := &stager{Request: r, node: node, out: &Staged{request: &r}, began: time.Now()}
 	if err := s.run(ctx); err != nil {
 		return nil, errors.Join(err, s.out.closeEarly())
 	}
@@ -121,6 +122,8 @@ type stager struct {
 
 	info  *piece.Info  // what the tree is, once anything has told
 	parts *swarm.Parts // the place of its files, from then on until its transfer begins
+
+	began time.Time
 
 	mu     sync.Mutex
 	reused int64 // bytes that were copied from older versions
@@ -372,7 +375,13 @@ func (s *stager) finish(ctx context.Context) error {
 	if r.Final != nil {
 		at = r.Final(t.Torrent().Info)
 	}
-	return installed{r.StateDir}.keep(t.Torrent(), at, r.Release.App+"@"+r.Release.Version)
+	if err := (installed{r.StateDir}).keep(t.Torrent(), at, r.Release.App+"@"+r.Release.Version); err != nil {
+		return err
+	}
+	if r.Artefacts == "" {
+		s.dropOlder(ctx)
+	}
+	return nil
 }
 
 // tried says whether a way was gone, to its end or not.

@@ -9,13 +9,15 @@ import (
 	"shoal/internal/disk"
 	"shoal/piece"
 	"shoal/piece/delta"
+	"shoal/swarm"
 )
 
 // version is an older version of a release that lies on this machine, or something else that may have files of it.
 type version struct {
 	info *piece.Info
-	path string // of the tree, or the file
-	here int64  // bytes of those of its files that are there with the right length: nothing was read to know it
+	path string      // of the tree, or the file
+	here int64       // bytes of those of its files that are there with the right length: nothing was read to know it
+	left *swarm.Left // not nil: a fetch that was stopped has left it, and it has no more than that of its files
 
 	opened sync.Once
 	dirs   *disk.Dirs // once a file is asked for
@@ -29,11 +31,25 @@ func (v *version) v2() string { return hex.EncodeToString(v.info.V2[:]) }
 
 // open opens one of its files.
 func (v *version) open(file int) (*os.File, error) {
+	if v.left != nil {
+		return os.Open(v.left.Path(file))
+	}
 	v.opened.Do(func() { v.dirs, v.failed = openTree(v.info, v.path) })
 	if v.failed != nil {
 		return nil, v.failed
 	}
 	return v.dirs.Open(treeName(v.info, v.path, file))
+}
+
+// hasFile says whether all of a file is there, as far as it is known.
+func (v *version) hasFile(file int) bool {
+	first, end := v.info.FilePieces(file)
+	for p := first; v.left != nil && p < end; p++ {
+		if !v.left.Has(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // source is one of its files, for a patch. What cannot be read of it are zeros: a patch says nothing that hangs on old bytes, so what is made of other files is right all the same,

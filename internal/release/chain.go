@@ -214,6 +214,28 @@ func (t *Trust) platformsHint(app, version string) string {
 	return "it is for " + strings.Join(names, ", ") + more + ": --platform takes one of them"
 }
 
+// Document reads the release document of another version of a release's app, for the same platform, as it is signed. It is remembered by nothing, not looked for in the log, and may be of
+// a version that was withdrawn: it is no release to fetch.
+func (t *Trust) Document(ctx context.Context, found *Found, version string) (*Release, error) {
+	path := releasePath(found.App, version, found.Platform)
+	f, err := t.find(ctx, found.App, path)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, refuse(RuleUnknown, "%s@%s is not published for %s", found.App, version, found.Platform)
+	}
+	b, err := t.target(ctx, path, f, maxDocument, "")
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRelease(b)
+	if err != nil {
+		return nil, refused(path, err)
+	}
+	return r, nil
+}
+
 // Withdrawn says why a version was taken back, for the first of the platforms that it is signed for; "": it was not, or nothing is signed of it any more. Refresh
 // comes first.
 func (t *Trust) Withdrawn(ctx context.Context, ref Ref, platforms []string) (why string, err error) {
