@@ -8,6 +8,12 @@
 // signatures. [Fetch] fetches a content as it is. [Stage] brings a release here by the cheapest way that [Plan] has: an archive, a patch from a version
 // that lies here (piece/delta), or the tree itself.
 //
+// # What is here
+//
+// Older versions are looked for where the state directory says that content was put, in Request.From, and beside the place (find.go). What one is, is told by descriptions that
+// are at hand, lengths and a sample of pieces; what fits none is hashed, if it can be a version (recognize.go). Of what no plan is made for, files are told one by one, by lengths and
+// pieces, under any name (alone.go, twins.go).
+//
 // # Rebuilding
 //
 // What an archive, a patch or an older version gives is written into the place of the tree's own fetch (swarm.Parts), which holds each file against

@@ -3,7 +3,6 @@ package deliver
 import (
 	"context"
 	"encoding/hex"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -170,33 +169,12 @@ func (l *listing) read(path string) error {
 		return err
 	}
 	l.files = map[string]int64{}
-	entries := 0
-	return filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entries++; entries > maxListed {
-			l.over = true
-			return fs.SkipAll
-		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		st, err := d.Info()
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(path, p)
-		if err != nil {
-			return err
-		}
-		l.files[name] = st.Size()
-		if l.total += st.Size(); l.total > l.most {
-			l.over = true
-			return fs.SkipAll
-		}
-		return nil
+	l.over, err = walk(path, maxListed, func(name string, size int64) bool {
+		l.files[name] = size
+		l.total += size
+		return l.total <= l.most
 	})
+	return err
 }
 
 // shared is how many bytes are in files that a tree has too, by their paths or their lengths.

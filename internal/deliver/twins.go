@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,32 +47,17 @@ func twinsIn(in *piece.Info, path string, wanted func(i int) bool, skip func(nam
 	if t.dirs, err = disk.OpenDirs(top); err != nil {
 		return nil, err
 	}
-	entries := 0
-	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if entries++; entries > maxListed {
-			return fs.SkipAll
-		}
-		if err != nil {
-			return nil // what cannot be read has nothing for us
-		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		st, err := d.Info()
-		if err != nil {
-			return nil
-		}
-		name, err := filepath.Rel(top, p)
-		if err != nil {
-			return err
-		}
+	walk(path, maxListed, func(name string, length int64) bool { // what cannot be read has nothing for us
 		t.names[name] = true
-		if lengths[st.Size()] && (skip == nil || !skip(name, st.Size())) {
-			t.byLength[st.Size()] = append(t.byLength[st.Size()], name)
+		if lengths[length] && (skip == nil || !skip(name, length)) {
+			t.byLength[length] = append(t.byLength[length], name)
 		}
-		return nil
+		return true
 	})
-	return t, err
+	for _, list := range t.byLength {
+		slices.Sort(list)
+	}
+	return t, nil
 }
 
 func (t *twins) close() { t.dirs.Close() }
