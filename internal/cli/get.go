@@ -158,7 +158,9 @@ func (e *env) fetch(ctx context.Context, src deliver.Source, r deliver.Request, 
 	}
 	r.Found = *found
 	if e.settings.has("from") {
-		e.tellUnfit(found)
+		if r.Select == nil && r.Stdout == nil { // else a file may be one of the directory's
+			e.tellUnfit(found)
+		}
 		r.Unused = e.unused
 	}
 	r.Peers = append(r.Peers, e.settings.List("peer")...)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/piece"
 	"shoal/swarm"
@@ -19,7 +20,8 @@ const (
 	maxVersions = 8  // so many are used,
 	maxLooked   = 64 // of so many files and directories that lie in one
 	maxHashed   = 3  // and of these so many may be hashed
-	maxAlike    = 4  // releases of the app that there is no patch from, and contents of other apps
+	maxAlike    = 4  // releases of the app that there is no patch from, and contents of other apps,
+	maxRead     = 16 // of so many descriptions that are read
 )
 
 // finder looks for older versions of a release.
@@ -91,28 +93,32 @@ func (f *finder) remembered() {
 		f.knows(nil, f.patches[i].Base)
 	}
 	bases := len(f.known)
-	all := f.state.puts(maxInstalled)
-	for rank := range 3 {
-		taken := 0
-		for _, p := range all {
-			if f.rank(p.v2) != rank || rank > 0 && taken == maxAlike {
+	var ranked [3][]put
+	for _, p := range f.state.puts(maxInstalled) {
+		rank := f.rank(p.v2)
+		ranked[rank] = append(ranked[rank], p)
+	}
+	for rank, list := range ranked {
+		taken, read := 0, 0
+		for _, p := range list {
+			if rank > 0 && (taken == maxAlike || read == maxRead) {
+				break
+			}
+			if !disk.Exists(p.path) && (rank == 2 || len(f.known) >= bases+maxAlike) { // what is gone may be the description of what lies elsewhere
 				continue
 			}
-			var t *piece.Torrent
-			switch rank {
-			case 2:
-				if t = f.state.torrent(p.v2); t == nil || t.Length != tree.Bytes {
-					continue
-				}
-			case 1:
-				if len(f.known) == bases+maxAlike {
-					continue
-				}
-				t = f.knows(nil, p.v2)
-			default:
-				t = f.knows(nil, p.v2)
+			read++
+			t := f.knownAs(p.v2)
+			if t == nil {
+				t = f.state.torrent(p.v2)
 			}
-			if t != nil && f.lies(t, p.path) {
+			if t == nil || rank == 2 && t.Length != tree.Bytes {
+				continue
+			}
+			if rank < 2 {
+				t = f.knows(t, p.v2)
+			}
+			if f.lies(t, p.path) {
 				taken++
 			}
 		}
