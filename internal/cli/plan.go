@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -73,7 +74,15 @@ func (e *env) plan(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	found, err := e.resolveRelease(ctx, src, true, nil)
+	c := e.releaseConfig()
+	if to.To != "" {
+		known, err := updater.History(to)
+		if err != nil {
+			return err
+		}
+		c.Platform = cmp.Or(c.Platform, known.Platform)
+	}
+	found, err := e.resolveFor(ctx, src, c, true, nil)
 	if err != nil {
 		return err
 	}
@@ -87,8 +96,8 @@ func (e *env) plan(ctx context.Context, args []string) error {
 			return err
 		}
 		r.Dir = places.Dir
-		if places.Old != "" {
-			r.From = append(r.From, places.Old)
+		for _, k := range places.Kept {
+			r.From = append(r.From, k.Path)
 		}
 		if disk.Exists(places.Give) { // an update that stays keeps archives and patches there
 			r.Artefacts = places.Give

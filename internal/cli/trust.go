@@ -30,7 +30,11 @@ func (e *env) releaseConfig() deliver.ReleaseConfig {
 // resolveRelease finds a signed release, and says whom it was trusted by. inSwarm, asked when it is needed, is where it is found without its origin; nil: nowhere.
 // A lean one is not described yet.
 func (e *env) resolveRelease(ctx context.Context, src deliver.Source, lean bool, inSwarm func() (*deliver.Swarm, error)) (*deliver.Found, error) {
-	c := e.releaseConfig()
+	return e.resolveFor(ctx, src, e.releaseConfig(), lean, inSwarm)
+}
+
+// resolveFor does so for another machine than this, perhaps.
+func (e *env) resolveFor(ctx context.Context, src deliver.Source, c deliver.ReleaseConfig, lean bool, inSwarm func() (*deliver.Swarm, error)) (*deliver.Found, error) {
 	c.Swarm, c.Lean = inSwarm, lean
 	found, err := deliver.ResolveRelease(ctx, src, c)
 	if err != nil {

@@ -85,7 +85,11 @@ func (s *shelf) Fetch(ctx context.Context, o *Offer, p Places) (*Fetched, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := copyOld(ctx, x.Info, p.Old, p.Dir); err != nil {
+	old := ""
+	if len(p.Kept) > 0 && p.Kept[0].V2 != "" { // one of ours
+		old = p.Kept[0].Path
+	}
+	if err := copyOld(ctx, x.Info, old, p.Dir); err != nil {
 		return nil, err
 	}
 	to := filepath.Join(p.Dir, x.Name)

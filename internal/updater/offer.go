@@ -49,7 +49,6 @@ type Places struct {
 	File bool
 	// Kept is what lies here of older versions, or of this one, to use what is right in it: the likeliest first.
 	Kept []Kept
-	Old  string // the first of ours among them; "": there is none
 	// Gone are versions that were here, and may lie elsewhere on this machine: the newest first.
 	Gone []string
 	// Left is where another version was staged that the channel has left meanwhile, as far as that came; "": none. It goes when this one is here.

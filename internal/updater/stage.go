@@ -200,9 +200,6 @@ func (l *layout) places(j *journal, version string) Places {
 			p.Gone = append(p.Gone, v)
 		}
 	}
-	if len(p.Kept) > 0 {
-		p.Old = p.Kept[0].Path
-	}
 	if j.Running == "" && j.Attempt == nil {
 		p.Kept = append(p.Kept, l.foreign(j)...)
 	}
