@@ -129,6 +129,19 @@ func (e *Edge) settle(ctx context.Context, c *content) {
 	if err != nil {
 		return
 	}
+	e.swap(c, t, spec)
+}
+
+// swap gives a content by another transfer, unless it is taken back or removed meanwhile: then nobody would ever end that, and the content could not be fetched again.
+func (e *Edge) swap(c *content, t *swarm.Transfer, spec swarm.Spec) {
+	e.mending.Lock()
+	defer e.mending.Unlock()
+	e.mu.Lock()
+	here := e.contents[c.key] == c
+	e.mu.Unlock()
+	if !here {
+		return
+	}
 	t.Close()
 	next, err := e.cfg.Node.Add(spec)
 	if err != nil {
@@ -136,8 +149,12 @@ func (e *Edge) settle(ctx context.Context, c *content) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	dropped := c.err != nil
 	c.transfer, c.torrent = next, nil
+	c.mu.Unlock()
+	if dropped {
+		next.Close()
+	}
 }
 
 // settleTime is how long a transfer that is done goes on with the connections it has.

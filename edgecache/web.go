@@ -33,11 +33,16 @@ func (e *Edge) openWeb(c *content) error {
 		return nil
 	}
 	t, err := e.torrentOf(c)
-	if err != nil {
-		return err
+	var rec *record
+	if err == nil {
+		rec, err = readRecord(e.shelf.recordPath(c.key))
 	}
-	rec, err := readRecord(e.shelf.recordPath(c.key))
 	if err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.contents[c.key] != c { // it was taken away meanwhile
+			return errReplaced
+		}
 		return err
 	}
 	w, index := deliver.WebSeed(t.Info, c.key, filepath.Join(e.shelf.contentDir(c.key), t.Name))

@@ -3,6 +3,8 @@ package webseed
 import (
 	"bytes"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +62,18 @@ func TestPlainNameGoesToTheNextWhenItsContentIsRemoved(t *testing.T) {
 	}
 	if _, _, ok := h.find("/n"); ok {
 		t.Error("/n is still served after both were removed")
+	}
+}
+
+// That a content has just been removed is for who has removed it to answer: it may come again.
+func TestServeLeavesWhatIsRemovedToItsCaller(t *testing.T) {
+	var h Handler
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/content/"+keyFile+"/n", nil)
+	if gone := h.Serve(w, r); gone == nil || len(w.Header()) > 0 || w.Body.Len() > 0 {
+		t.Errorf("%v, and %d bytes are answered: want an error alone", gone, w.Body.Len())
+	}
+	if h.ServeHTTP(w, r); w.Code != http.StatusNotFound {
+		t.Errorf("status %d, want 404", w.Code)
 	}
 }
 

@@ -127,12 +127,22 @@ func IgnoreRange(r *http.Request) {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if gone := h.Serve(w, r); gone != nil {
+	switch gone := h.Serve(w, r); {
+	case errors.Is(gone, errNoContent):
+		notHere(w)
+	case gone != nil:
 		http.Error(w, "this content is not here any more as it was", http.StatusGone)
 	}
 }
 
-// Serve is ServeHTTP for who can have a file again: one that is not the one that was verified is not answered, and gone says why.
+// errNoContent says that a content is not here, or not any more.
+var errNoContent = errors.New("there is no such content here")
+
+func notHere(w http.ResponseWriter) {
+	http.Error(w, "there is no such content here, or no such file in it", http.StatusNotFound)
+}
+
+// Serve is ServeHTTP for who can have a file again: one that is not the one that was verified, or whose content has just been removed, is not answered, and gone says why.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (gone error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -140,8 +150,11 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) (gone error) {
 		return nil
 	}
 	e, i, ok := h.find(r.URL.Path)
-	if !ok {
-		http.Error(w, "there is no such content here, or no such file in it", http.StatusNotFound)
+	switch {
+	case e == nil:
+		return errNoContent
+	case !ok:
+		notHere(w)
 		return nil
 	}
 	end, ok := h.Begin(w, r)
