@@ -3,7 +3,7 @@ package swarm
 import "time"
 
 // Lost lists the pieces that are wanted, missing, and with nobody: no peer that is connected has them, and
-// there is no web seed that might. They cannot be had until somebody who has them comes back. Empty
+// there is no web seed that answers and might. They cannot be had until somebody who has them comes back. Empty
 // also while it is not known yet what is here.
 func (t *Transfer) Lost() []int {
 	s, err := t.session()
@@ -22,7 +22,7 @@ func (s *session) lost() (pieces []int) {
 		return nil
 	}
 	for _, w := range s.webs {
-		if !w.dead {
+		if !w.dead && w.fails == 0 { // one that fails gives nothing now, and whether it comes back nobody knows
 			return nil
 		}
 	}

@@ -165,11 +165,11 @@ func (s *session) webWork(w *webSeed, stop context.CancelFunc) *webRun {
 	if s.failed != nil || w.dead || now.Before(w.until) || s.missing() == 0 || w.whole && len(w.runs) > 0 || s.spared(w) {
 		return nil
 	}
-	company := s.usefulPeers(now)
+	company := s.usefulPeers(w, now)
 	if !company && now.Sub(s.started) < max(webGrace, s.t.spec.WebGrace) && s.peersMayCome() {
 		return nil
 	}
-	if (company || now.Sub(s.started) < webStall) && s.otherDoor(w) {
+	if (company || now.Sub(s.started) < slowTime) && s.otherDoor(w) {
 		return nil
 	}
 	ops, start := s.webPieces(w, company, now)
