@@ -128,8 +128,10 @@ func bringIn(ctx context.Context, dir, to string, t *piece.Torrent) error {
 		if err := os.Rename(to, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		if err = os.Rename(dir, to); err != nil {
+			return errors.Join(err, os.Rename(old, to))
+		}
 		defer os.RemoveAll(old)
-		err = os.Rename(dir, to)
 	}
 	if err != nil {
 		return err

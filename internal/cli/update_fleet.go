@@ -111,12 +111,18 @@ func (r *fleetReports) look(ctx context.Context) error {
 func (r *fleetReports) watch(ctx context.Context) {
 	tick := time.NewTicker(enrollTime)
 	defer tick.Stop()
+	told := ""
 	for {
 		select {
 		case <-tick.C:
+			now := ""
 			if err := r.look(ctx); err != nil {
-				r.e.log.Warn("where this machine is enrolled", "err", err)
+				now = err.Error()
 			}
+			if now != "" && now != told {
+				r.e.log.Warn("where this machine is enrolled cannot be read", "err", now)
+			}
+			told = now
 		case <-ctx.Done():
 			return
 		}

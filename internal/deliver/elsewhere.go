@@ -159,7 +159,7 @@ func (c *ReleaseConfig) elsewhere(ctx context.Context, s Source, r *repository) 
 		other := &repository{files: untagged{w}, name: r.name, asked: base.Redacted(), web: w, close: w.Close}
 		t, err := c.trust(ctx, other)
 		if err == nil {
-			if found, err = c.lookUp(ctx, s, other, t); !unanswered(err) {
+			if found, err = c.lookUp(ctx, s, other, t); !unanswered(err) && !isUnknown(err) { // one that lags does not know what is new
 				return other, found, err
 			}
 		}
@@ -172,6 +172,11 @@ func (c *ReleaseConfig) elsewhere(ctx context.Context, s Source, r *repository) 
 		}
 	}
 	return nil, nil, refusal
+}
+
+func isUnknown(err error) bool {
+	var r *release.Refusal
+	return errors.As(err, &r) && r.Rule == release.RuleUnknown
 }
 
 // unanswered says whether an error is about who was asked, and not about what was asked for: others may know more.

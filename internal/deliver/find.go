@@ -152,7 +152,7 @@ func (f *finder) lies(t *piece.Torrent, path string) bool {
 	}
 	right, all, wrong := v.sample(mostSampled, nil)
 	switch {
-	case right*2 < all: // something else
+	case right*2 < all || all == 0: // something else, or nothing that can be read
 		v.close()
 		return false
 	case (all-right)*4 > all:

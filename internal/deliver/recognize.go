@@ -104,7 +104,7 @@ func (f *finder) recognize(path string) *version {
 	var best *version
 	share := func(v *version) float64 { return float64(v.here) / float64(v.info.Length) }
 	for _, v := range fit {
-		if right, all, _ := v.sample(mostDoubted, fit); right == all && (best == nil || share(v) > share(best)) {
+		if right, all, _ := v.sample(mostDoubted, fit); all > 0 && right == all && (best == nil || share(v) > share(best)) {
 			best = v
 		}
 	}

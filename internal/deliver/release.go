@@ -299,9 +299,7 @@ func (c *ReleaseConfig) check(ctx context.Context, s Source, r *repository) (*Tr
 
 // lookUp finds a release in a repository that has proven to be the one.
 func (c *ReleaseConfig) lookUp(ctx context.Context, s Source, r *repository, t *release.Trust) (*Trusted, error) {
-	if err := c.remember(t.ID(), r); err != nil {
-		return nil, err
-	}
+	_ = c.remember(t.ID(), r) // it helps another time, and what was asked for is found
 	ref := s.ref()
 	if s.Kind == KindBundle {
 		ref = r.bundle.Ref()

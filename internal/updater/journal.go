@@ -36,8 +36,9 @@ const (
 // journal is what a machine knows about one app: journal.json, replaced as a whole with each change. There is nothing else that knows which version was good, what proved
 // bad and what is pinned, so a copy lies beside it. That is written first: like the journal it is never behind what was done.
 type journal struct {
-	Format   int      `json:"format"` // 1
-	Source   string   `json:"source"` // as the user has named it
+	Format   int      `json:"format"`         // 1
+	Source   string   `json:"source"`         // as the user has named it
+	Keep     int      `json:"keep,omitempty"` // versions, see Config.Keep
 	App      string   `json:"app"`
 	Platform string   `json:"platform,omitempty"` // that was named last; "": this machine's
 	Running  string   `json:"running,omitempty"`  // the version that was confirmed last

@@ -20,6 +20,7 @@ type layout struct {
 	inPlace bool
 	state   string // journal, lock, stage, trash
 	drive   *drive
+	called  func(version string) string // the name of a version's one file by its description; "", or nil: that is not known
 }
 
 func newLayout(to string, inPlace bool, d *drive) (*layout, error) {
@@ -220,7 +221,7 @@ func (l *layout) copyFile(ctx context.Context, from, to string) error {
 	return l.drive.syncDir(filepath.Dir(to))
 }
 
-// file is the path of the one file of a version. Of several, as where somebody has put something beside it, that is the one that is called as it is in place.
+// file is the path of the one file of a version. Somebody may have put something beside it, so that its description says which it is.
 func (l *layout) file(version string) (string, error) {
 	dir := l.version(version)
 	list, err := os.ReadDir(dir)
@@ -228,8 +229,10 @@ func (l *layout) file(version string) (string, error) {
 		return "", err
 	}
 	files := slices.DeleteFunc(list, func(e fs.DirEntry) bool { return !e.Type().IsRegular() })
-	if len(files) > 1 {
-		files = slices.DeleteFunc(files, func(e fs.DirEntry) bool { return e.Name() != filepath.Base(l.to) })
+	if l.called != nil {
+		if name := l.called(version); name != "" {
+			files = slices.DeleteFunc(files, func(e fs.DirEntry) bool { return e.Name() != name })
+		}
 	}
 	if len(files) != 1 {
 		return "", &LayoutError{fmt.Sprintf("%s is not one file, and only one is replaced in place", dir), "move away what is not the release's"}

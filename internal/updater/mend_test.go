@@ -128,28 +128,27 @@ func TestRepairInPlaceKeepsWhatIsNotTheReleases(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, true)
 	m.install("1")
+	m.install("2")
 	dir := mustLayout(t, m).version("1")
-	if err := os.WriteFile(filepath.Join(dir, "note"), []byte("mine: note"), 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"note", filepath.Base(m.cfg.To)} { // one is called as the file is in place
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("mine: "+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	list, err := os.ReadDir(dir)
+	u, err := New(m.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range list {
-		if e.Name() != "note" {
-			m.cfg.To = filepath.Join(filepath.Dir(m.cfg.To), e.Name()) // as the file is called
-		}
-	}
-	if err := os.Rename(filepath.Dir(filepath.Dir(dir)), filepath.Join(filepath.Dir(m.cfg.To), "."+filepath.Base(m.cfg.To)+".shoal")); err != nil {
+	if err := u.Rollback(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
+	m.has("1")
 	if err := os.WriteFile(m.cfg.To, []byte("damaged"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	m.repair("1")
 	m.has("1")
-	if got := kept(t, mustLayout(t, m).version("1")); len(got) != 1 {
+	if got := kept(t, mustLayout(t, m).version("1")); len(got) != 2 {
 		t.Errorf("kept: %v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -96,9 +97,12 @@ func (u *Updater) prune() error {
 	if err := u.pruneGiven(); err != nil {
 		return err
 	}
-	_, err := u.pruneTo(u.cfg.Keep)
+	_, err := u.pruneTo(u.keep())
 	return err
 }
+
+// keep is how many versions stay: what was said last, which a rollback by hand knows by the journal alone.
+func (u *Updater) keep() int { return cmp.Or(max(u.cfg.Keep, 0), u.journal.Keep, 2) }
 
 // pruneTo removes versions but for those in place and pinned, and the last few that were good. It says which.
 func (u *Updater) pruneTo(few int) (gone []string, err error) {

@@ -118,13 +118,16 @@ func (r *Releases) Check(ctx context.Context, a Ask) (o *Offer, err error) {
 	if r.Trusted != nil {
 		r.Trusted(found)
 	}
-	if back := goesBack(found.Found, a); back != "" { // with what it says, as if it were a version that was asked for
-		why := because("its rollout was halted", found.Rollout.Why)
-		channel := found.Channel.Channel
-		if found, err = deliver.CheckRelease(ctx, r.named(back), c); err != nil {
+	for _, version := range goesBack(found.Found, a) { // with what it says, as if it were a version that was asked for
+		back, err := deliver.CheckRelease(ctx, r.named(version), c)
+		if refusal := (*release.Refusal)(nil); errors.As(err, &refusal) && (refusal.Rule == release.RuleWithdrawn || refusal.Rule == release.RuleUnknown) || err == nil && back.Withdrawn != "" {
+			continue // it was withdrawn or pruned while the rollout went on, see Tx.forget
+		}
+		if err != nil {
 			return nil, err
 		}
-		return &Offer{App: found.App, Channel: channel, Version: found.Version, V2: found.Tree().V2, Bytes: found.Tree().Bytes, Withdrawn: why}, nil
+		return &Offer{App: back.App, Channel: found.Channel.Channel, Version: back.Version, V2: back.Tree().V2, Bytes: back.Tree().Bytes,
+			Withdrawn: because("its rollout was halted", found.Rollout.Why)}, nil
 	}
 	o = &Offer{App: found.App, Version: found.Version, V2: found.Tree().V2, Bytes: found.Tree().Bytes, Withdrawn: found.Withdrawn}
 	if found.Channel != nil {
@@ -142,14 +145,14 @@ func (r *Releases) Describe(v2 string) *piece.Info {
 	return nil
 }
 
-// goesBack is the version that a machine goes back to because the rollout of the one that runs was halted, and those who have it are to go back; "": it does not.
-// The version is one that the channel had before, signed with the app's key, as is that they may be sent back.
-func goesBack(f *release.Found, a Ask) string {
+// goesBack are the versions that a machine goes back to, best first, because the rollout of the one that runs was halted, and those who have it are to go back; none: it does not.
+// They are those that the channel had before, signed with the app's key, as is that they may be sent back.
+func goesBack(f *release.Found, a Ask) []string {
 	c := f.Channel
 	if a.Version != "" || a.Running != f.Version || c == nil || c.Rollout == nil || !c.Rollout.Rollback || len(c.Previous) == 0 || f.Rollout == nil || !f.Rollout.Halted || !f.Rollout.Back {
-		return ""
+		return nil
 	}
-	return c.Previous[0]
+	return c.Previous
 }
 
 func (r *Releases) now() time.Time {

@@ -45,7 +45,7 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	}
 	f, err := u.cfg.Source.Fetch(ctx, o, places)
 	if disk.IsNoSpace(err) {
-		switch made, failed := u.makeRoom(o.Version, left != ""); {
+		switch made, failed := u.makeRoom(o, left != ""); {
 		case failed != nil:
 			return failed
 		case made:
@@ -81,14 +81,15 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	return nil
 }
 
-// makeRoom removes what a version does not need, because there is no room for it: what is left of another one's stage, and old versions that would go when it is in place.
-func (u *Updater) makeRoom(version string, left bool) (made bool, err error) {
-	if err := u.clearStage(version); err != nil {
-		return false, err
+// makeRoom removes what a version does not need, because there is no room for it: what is left of another one's stage, and old versions that would go when it is in place. For the
+// repair of one that is here none goes.
+func (u *Updater) makeRoom(o *Offer, left bool) (made bool, err error) {
+	if err := u.clearStage(o.Version); err != nil || o.Damaged || u.layout.has(o.Version) {
+		return left, err
 	}
-	gone, err := u.pruneTo(u.cfg.Keep - 1) // it is one of those to keep itself
+	gone, err := u.pruneTo(u.keep() - 1) // it is one of those to keep itself
 	if len(gone) > 0 {
-		u.notice(fmt.Sprintf("%s of %s removed, to make room for %s", strings.Join(gone, ", "), u.app, version))
+		u.notice(fmt.Sprintf("%s of %s removed, to make room for %s", strings.Join(gone, ", "), u.app, o.Version))
 	}
 	return left || len(gone) > 0, err
 }

@@ -59,6 +59,32 @@ func TestOldVersionMakesRoom(t *testing.T) {
 	}
 }
 
+// A repair that has no room removes nothing of what it is for, and nothing else that is kept.
+func TestRepairWithoutRoomRemovesNothing(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, false)
+	m.cfg.Keep = 3
+	for _, v := range []string{"1", "2", "3"} {
+		m.install(v)
+	}
+	m.mine("1")
+	l := mustLayout(t, m)
+	m.cfg.Source, m.cfg.Keep = &crowded{shelf: m.shelf, versions: l.versions()}, 0 // as verify --repair does it
+	u, err := New(m.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Repair(t.Context(), "1"); !disk.IsNoSpace(err) {
+		t.Errorf("the repair ends with %v, want no space", err)
+	}
+	if list, err := os.ReadDir(l.versions()); err != nil || len(list) != 3 {
+		t.Errorf("there are %v (%v), want three versions", list, err)
+	}
+	if j := m.journal(); j.Keep != 3 {
+		t.Errorf("%d versions are to be kept, want 3 as was said last", j.Keep)
+	}
+}
+
 // Of what was staged of other versions that which was begun last is there to be used, unless its room is needed, and gone when it was.
 func TestWhatIsLeftInTheStage(t *testing.T) {
 	t.Parallel()

@@ -94,7 +94,7 @@ type Config struct {
 	Policy      string        // a command that is asked whether it may be; may be empty
 	HealthEvery time.Duration // zero means a second, or a fifth of HealthTimeout if that is less
 
-	Keep     int              // versions that stay, the one in place included; less than 1 means 2
+	Keep     int              // versions that stay, the one in place included; less than 1: as many as the last time, 2 at first
 	Window   schedule.Windows // when the machine may change; nil: always
 	MaxDefer time.Duration    // after which window and policy count no more; 0: never
 	Every    time.Duration    // how often to ask, for Run; zero means 15 minutes
@@ -127,9 +127,6 @@ func (c Config) withDefaults() Config {
 	c.HealthEvery = cmp.Or(c.HealthEvery, min(time.Second, c.HealthTimeout/5))
 	c.Every = cmp.Or(c.Every, 15*time.Minute)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if c.Keep < 1 {
-		c.Keep = 2
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -158,7 +155,9 @@ func New(c Config) (*Updater, error) { return newUpdater(c, nil) }
 func newUpdater(c Config, before func(op)) (*Updater, error) {
 	u := &Updater{cfg: c.withDefaults(), drive: drive{before}}
 	var err error
-	u.layout, err = newLayout(c.To, c.InPlace, &u.drive)
+	if u.layout, err = newLayout(c.To, c.InPlace, &u.drive); err == nil {
+		u.layout.called = u.fileOf
+	}
 	return u, err
 }
 
@@ -190,6 +189,9 @@ func (u *Updater) read() (err error) {
 	j.App = u.app
 	if u.cfg.Name != "" {
 		j.Source, j.Platform = u.cfg.Name, cmp.Or(u.cfg.Platform, j.Platform)
+	}
+	if u.cfg.Keep > 0 {
+		j.Keep = u.cfg.Keep
 	}
 	if damaged != nil {
 		u.cfg.Log.Warn("the journal of what is installed was damaged, and is made anew from its copy", "path", u.layout.journal(), "err", damaged)

@@ -2,9 +2,12 @@ package updater
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
+	"shoal/internal/disk"
 	"shoal/piece"
 )
 
@@ -28,6 +31,29 @@ func (u *Updater) describe(v2 string) *piece.Info {
 		return d.Describe(v2)
 	}
 	return nil
+}
+
+// fileOf is the name of the one file of a version; "": that is not known, or it has several.
+func (u *Updater) fileOf(version string) string {
+	j := u.journal
+	if u.staged.version == version && u.staged.fetched != nil {
+		return fileName(u.staged.fetched.Info)
+	}
+	v2 := j.hash(version)
+	if a := j.Attempt; a != nil && a.Version == version && a.V2 != "" {
+		v2 = a.V2
+	}
+	if info := u.describe(v2); info != nil {
+		return fileName(info)
+	}
+	return ""
+}
+
+func fileName(info *piece.Info) string {
+	if info.Dir {
+		return ""
+	}
+	return info.Name
 }
 
 // compare reads all of a version in versions/, and says what of it is not right.
@@ -56,7 +82,11 @@ func (u *Updater) makeSure(ctx context.Context, version string) error {
 	if err == nil {
 		bad = len(report.Files)
 	}
-	if err := u.stage(ctx, o); err != nil && ctx.Err() == nil {
+	switch err := u.stage(ctx, o); {
+	case ctx.Err() != nil:
+	case disk.IsNoSpace(err), errors.Is(err, disk.ErrHeld), errors.Is(err, fs.ErrPermission):
+		return err
+	case err != nil:
 		return &DamagedError{u.app, version, bad, len(info.Files), err}
 	}
 	return ctx.Err()
