@@ -24,9 +24,9 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	soon := c == nil && s.expects(name)
 	s.mu.Unlock()
-	if soon {
+	if soon || s.awaits(name) {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "this content is still being described: come again", http.StatusServiceUnavailable)
+		http.Error(w, "this content is not on offer yet: come again", http.StatusServiceUnavailable)
 		return
 	}
 	if !asked {

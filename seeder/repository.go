@@ -23,6 +23,7 @@ import (
 // SyncRepository offers the content of every release of a repository that is not withdrawn, and whose rollout is not halted, its archive and its patches, and stops offering what was. It is called again when the repository
 // has changed, or something is Unsettled, and returns what is new. Content is verified once, and again when its files have changed.
 func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (added []*Content, err error) {
+	read := timestamp(r)
 	live, err := r.Live(ctx)
 	if err != nil {
 		return nil, err
@@ -32,16 +33,21 @@ func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (add
 		return nil, err
 	}
 	wanted := map[string]bool{}
+	var lacking []*release.Live
+	var keys []string
 	for _, l := range live {
-		a := l.Artefact
-		if wanted[a.V2] || l.Halted {
+		key := l.Artefact.V2
+		if wanted[key] || l.Halted {
 			continue
 		}
-		wanted[a.V2] = true
-		old := s.find(a.V2)
-		if old != nil && (old.Gone() == nil || old.release == nil) {
-			continue
+		wanted[key] = true
+		if old := s.find(key); old == nil || old.Gone() != nil && old.release != nil {
+			lacking, keys = append(lacking, l), append(keys, key)
 		}
+	}
+	s.await(read, keys)
+	for _, l := range lacking {
+		a, old := l.Artefact, s.find(l.Artefact.V2)
 		path := inPlace[a.V2]
 		if path == "" {
 			path = filepath.Join(r.ContentDir(a.V2), a.Name)
@@ -49,11 +55,13 @@ func (s *Seeder) SyncRepository(ctx context.Context, r *release.Repository) (add
 		c, err := s.addRelease(ctx, l, path, old)
 		if errors.Is(err, piece.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, release.ErrAbsent) || errors.Is(err, release.ErrRefused) {
 			s.cfg.Log.Error("content of a release is not what was signed, and not offered: publish it again from what it was made of", append(whose(l), "err", err)...)
+			s.settle(a.V2)
 			continue
 		}
 		if err != nil {
-			return added, err
+			return added, err // what is left is awaited still: the caller comes again
 		}
+		s.settle(a.V2)
 		if added = append(added, c); old != nil {
 			s.cfg.Log.Info("content of a release is what was signed again, and offered", whose(l)...)
 		}

@@ -63,6 +63,7 @@ type Seeder struct {
 	byName   map[string]*Content
 	state    *Content              // the repository's, for machines that cannot reach us; nil: none
 	expected map[string]bool       // names of what is still to be described
+	awaited  awaited               // what a repository names and is not on offer yet
 	ours     map[[20]byte][20]byte // what trackers may serve: by each name of a content, its first
 }
 

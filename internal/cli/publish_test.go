@@ -156,3 +156,18 @@ func TestPatchFromWhatWasBuiltOver(t *testing.T) {
 		t.Errorf("%v, want by the patch", done)
 	}
 }
+
+// A get may be here before its origin has read what was published: it waits for that moment, and not in vain.
+func TestGetRightAfterPublish(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	for _, version := range []string{"2", "3"} {
+		swarmtest.File(t, filepath.Join(p.content, "new.bin"), 300<<10)
+		p.publish(version)
+		out := p.h.Path("out" + version)
+		done := p.h.Run("get", p.source, "-o", out, "--root", p.root, "--peers", "off", "--stall-timeout", "10s").Succeed().Expect("done")
+		if name := done.String("name"); name != "app-"+version {
+			t.Errorf("got %s, want app-%s", name, version)
+		}
+	}
+}

@@ -154,6 +154,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 	}
 	s.seeder = seeder.New(sc)
 	if cfg.Repository != nil {
+		s.seeder.ExpectRepository(cfg.Repository)
 		s.repository, s.offered = seeder.ServeRepository(cfg.Repository.Public()), make(chan error, 1)
 		if cfg.PushToken != "" {
 			s.pushes = &seeder.Pushes{Repository: cfg.Repository, Token: cfg.PushToken, Log: cfg.Log}
