@@ -6,7 +6,8 @@
 //	unit, rate: B, B/s (bytes) or bit, bit/s (an eighth of a byte); nothing means bytes
 //
 // So 1500, 20M, 1.5Gi, 20MB/s and 20Mbit are rates. A lone lower-case b is refused: half of the
-// world reads 20Mb as bits, the other half as bytes. Fractions of a byte are cut off.
+// world reads 20Mb as bits, the other half as bytes. Fractions of a byte are cut off; what is less than one, and not 0, is
+// refused: as a limit 0 is none.
 package units
 
 import (
@@ -47,7 +48,7 @@ func ParseRate(s string) (int64, error) {
 		return n, nil
 	case strings.EqualFold(base, "bit"):
 		if n > 0 && n < 8 {
-			return 0, fmt.Errorf("%q is less than a byte per second", s)
+			return 0, fmt.Errorf("%q is less than a byte", s)
 		}
 		return n / 8, nil
 	case base == "b" || strings.EqualFold(base, "bps"):
@@ -101,6 +102,9 @@ func parseAmount(s string) (n int64, unit string, err error) {
 	value, _ := bits.Div64(hi, lo, scale)
 	if value > math.MaxInt64 {
 		return 0, "", fmt.Errorf("%q is too large", s)
+	}
+	if value == 0 && mantissa > 0 {
+		return 0, "", fmt.Errorf("%q is less than a byte", s)
 	}
 	return int64(value), unit, nil
 }

@@ -11,7 +11,7 @@ func TestParseRate(t *testing.T) {
 		in   string
 		want int64
 	}{
-		{"0", 0}, {"1500", 1500}, {"1500B", 1500}, {"500K", 500_000}, {"500k", 500_000}, {"20M", 20_000_000},
+		{"0", 0}, {"0.0", 0}, {"0K", 0}, {"0bit", 0}, {"1500", 1500}, {"1500B", 1500}, {"500K", 500_000}, {"500k", 500_000}, {"20M", 20_000_000},
 		{"20MB", 20_000_000}, {"20MB/s", 20_000_000}, {"1G", 1e9}, {"1T", 1e12}, {"1Ki", 1024}, {"20Mi", 20 << 20},
 		{"20MiB/s", 20 << 20}, {"1gi", 1 << 30}, {"1.5Gi", 3 << 29}, {"0.5K", 500}, {"1.9", 1}, {" 7 M ", 7_000_000},
 		{"20Mbit", 2_500_000}, {"20Mbit/s", 2_500_000}, {"8bit", 1}, {"1Gbit", 125_000_000}, {"1MIBIT", 1 << 17}, {"8Kibit", 1024},
@@ -42,6 +42,9 @@ func TestParseRateRefuses(t *testing.T) {
 		"20Mb":                 "bits or bytes",
 		"20Mbps":               "bits or bytes",
 		"4bit":                 "less than a byte",
+		"0.5bit":               "less than a byte",
+		"0.5":                  "less than a byte",
+		"0.0001K":              "less than a byte",
 		"20Mbits":              "unknown unit",
 		"20P":                  "unknown unit",
 		"20 apples":            "unknown unit",
@@ -61,7 +64,7 @@ func TestParseSizeKnowsNoBits(t *testing.T) {
 	if got, err := ParseSize("4Mi"); err != nil || got != 4<<20 {
 		t.Errorf("ParseSize(4Mi) = %d, %v, want %d", got, err, 4<<20)
 	}
-	for _, in := range []string{"20Mbit", "20M/s", "1Mb", "-3"} {
+	for _, in := range []string{"20Mbit", "20M/s", "1Mb", "-3", "0.5", "0.0009K"} {
 		if got, err := ParseSize(in); err == nil {
 			t.Errorf("ParseSize(%q) = %d, want an error", in, got)
 		}
