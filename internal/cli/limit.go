@@ -29,7 +29,12 @@ func minRateOption(def string) option {
 
 // maxPeersOption bounds connections.
 func maxPeersOption(def string) option {
-	return option{name: "max-peers", kind: kindInt, value: "N", usage: "connections for one content at most; 0 is what suits the command", def: def}
+	return option{name: "max-peers", kind: kindInt, value: "N", usage: "connections for one content at most; 0 is what suits the command", def: def, check: checkPeers}
+}
+
+func checkPeers(text string) error {
+	_, err := daemon.ParsePeers(text)
+	return err
 }
 
 // budgetOption bounds what an origin gives.

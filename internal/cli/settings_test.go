@@ -85,6 +85,22 @@ func TestSettingsRefuse(t *testing.T) {
 	}
 }
 
+// Whatever an option of a limit takes, its node takes too: setting it is no second reading that could fail.
+func TestLimitsRefuseWhatTheirOptionsDo(t *testing.T) {
+	options := concat(rateOptions(), []option{minRateOption(""), maxPeersOption("80"), budgetOption()})
+	c := &command{name: "node", options: options}
+	for _, text := range []string{"", "0", "7", "+7", "-7", "0.5", "1.5", "5M", "20Mbit", "99999999999", "99999999999999999999999", "inf", "nan", "08:00-18:00=5M,else=1", "many"} {
+		for _, o := range options {
+			s, err := mergeSettings(c, []*command{c}, map[string][]string{o.name: {text}}, variables())
+			if err == nil {
+				s.limits() // panics where they differ
+			} else if strings.Contains(err.Error(), "strconv") {
+				t.Errorf("--%s %q: %v", o.name, text, err)
+			}
+		}
+	}
+}
+
 func TestConfigFileRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, message, hint string }{
 		"not TOML":            {"site = ", "f.toml: ", "TOML"},

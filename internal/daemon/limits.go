@@ -45,9 +45,7 @@ func (l *Limits) Set(name, text string) (err error) {
 	case "origin-budget":
 		l.OriginBudget, err = ParseCopies(text)
 	case "max-peers":
-		var n uint64
-		n, err = strconv.ParseUint(text, 10, 31)
-		l.MaxPeers = int(n)
+		l.MaxPeers, err = ParsePeers(text)
 	default:
 		return fmt.Errorf("there is no limit %q", name)
 	}
@@ -87,6 +85,18 @@ func ParseCopies(s string) (float64, error) {
 
 // maxCopies is more than anybody means.
 const maxCopies = 1e9
+
+// ParsePeers reads a number of connections.
+func ParsePeers(s string) (int, error) {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
+	if err != nil || n > maxPeers {
+		return 0, fmt.Errorf("%q is not a number of connections, from 0 to %d", s, maxPeers)
+	}
+	return int(n), nil
+}
+
+// maxPeers is more than any machine can have.
+const maxPeers = 1_000_000
 
 // at are the limits in force at a time.
 func (l *Limits) at(now time.Time) swarm.Limits {

@@ -59,3 +59,18 @@ func TestTheLogNamesTheDefaultOfMaxPeers(t *testing.T) {
 		}
 	}
 }
+
+// What is no number of connections is told in words, whoever reads it: the flag, a configuration file, the control socket.
+func TestParsePeers(t *testing.T) {
+	for text, want := range map[string]int{"0": 0, "1": 1, " 80 ": 80, "1000000": 1_000_000} {
+		if n, err := ParsePeers(text); err != nil || n != want {
+			t.Errorf("ParsePeers(%q) = %d, %v, want %d", text, n, err, want)
+		}
+	}
+	for _, text := range []string{"-1", "+7", "1.5", "1K", "many", "1000001", "99999999999", "99999999999999999999999"} {
+		var l Limits
+		if err := l.Set("max-peers", text); err == nil || strings.Contains(err.Error(), "strconv") || !strings.Contains(err.Error(), text) {
+			t.Errorf("max-peers %q: %v, want an error that names it", text, err)
+		}
+	}
+}
