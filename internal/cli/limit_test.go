@@ -44,6 +44,10 @@ func TestLimitsOfARunningNodeChange(t *testing.T) {
 		t.Errorf("error %v: want one that names what cannot be read", e)
 	}
 
+	if e := h.Run("limit", "--min-rate", "5K").Fail(exitUsage).Expect("error"); !strings.Contains(e.String("message"), "no such limit") {
+		t.Errorf("error %v: want that a serve has no such limit", e)
+	}
+
 	write("limit-up = \"fast\"\n") // a mistake changes nothing
 	serve.Signal(syscall.SIGHUP)
 	for begin := time.Now(); !strings.Contains(serve.Stderr(), "not applied"); time.Sleep(5 * time.Millisecond) {
@@ -130,6 +134,9 @@ func TestLimitsOfARunningGetChange(t *testing.T) {
 	slowed := h.Run("limit", "--limit-down", "20K", "--min-rate", "5K").Succeed().Expect("limits")
 	if now, least := slowed.Int("limit_down_now"), slowed.Int("min_rate"); now != 20_000 || least != 5000 {
 		t.Errorf("limits %v: want 20000 down, and 5000 at least from peers", slowed)
+	}
+	if e := h.Run("limit", "--origin-budget", "3").Fail(exitUsage).Expect("error"); !strings.Contains(e.String("message"), "no such limit") {
+		t.Errorf("error %v: want that a get has no such limit", e)
 	}
 	contents, _ := h.Run("status").Succeed().Expect("status")["contents"].([]any)
 	if len(contents) != 1 || contents[0].(map[string]any)["fetch"] == nil {

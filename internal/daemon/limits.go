@@ -117,10 +117,33 @@ func (l *Limits) next(now time.Time) (first time.Time) {
 	return first
 }
 
+// Who goes by the limits that others do not.
+const (
+	whoFetches = "get, update and edge do"
+	whoRations = "serve and seed do"
+	whoMoves   = "a tracker moves no content"
+)
+
+// lacks are the limits that nothing of a server goes by.
+func (s *Server) lacks() map[string]string {
+	switch {
+	case s.role() == "tracker":
+		all := map[string]string{}
+		for _, name := range LimitNames() {
+			all[name] = whoMoves
+		}
+		return all
+	case s.cfg.Edge != nil:
+		return map[string]string{"origin-budget": whoRations}
+	}
+	return map[string]string{"min-rate": whoFetches}
+}
+
 // bounds hold a node to the limits that its user has set, by the time of day.
 type bounds struct {
 	node    *swarm.Node
 	budget  func(copies float64) // may be nil
+	lacks   map[string]string    // limits that nothing of this node goes by, and which have them
 	peers   int                  // connections of one torrent that suit the role
 	log     *slog.Logger
 	changed chan struct{}
@@ -129,9 +152,9 @@ type bounds struct {
 	set Limits
 }
 
-func newBounds(set Limits, node *swarm.Node, budget func(float64), log *slog.Logger) *bounds {
+func newBounds(set Limits, node *swarm.Node, budget func(float64), lacks map[string]string, log *slog.Logger) *bounds {
 	set.MaxPeers = cmp.Or(set.MaxPeers, node.Limits().MaxPeers)
-	b := &bounds{node: node, budget: budget, peers: node.Limits().MaxPeers, log: log, changed: make(chan struct{}, 1), set: set}
+	b := &bounds{node: node, budget: budget, lacks: lacks, peers: node.Limits().MaxPeers, log: log, changed: make(chan struct{}, 1), set: set}
 	b.apply(time.Now())
 	return b
 }
@@ -145,10 +168,16 @@ func (b *bounds) limits() Limits {
 
 // change changes limits, all of them or, if one cannot be read, none. It logs what is different now.
 func (b *bounds) change(texts map[string]string) error {
+	names := slices.Sorted(maps.Keys(texts))
+	for _, name := range names {
+		if who := b.lacks[name]; who != "" {
+			return fmt.Errorf("--%s: what runs here goes by no such limit, %s", name, who)
+		}
+	}
 	b.mu.Lock()
 	set := b.set
 	var news []any
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
+	for _, name := range names {
 		was := set.Get(name)
 		if err := set.Set(name, texts[name]); err != nil {
 			b.mu.Unlock()

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,7 @@ func TestLimitsGoByTheTimeOfDay(t *testing.T) {
 			t.Fatal(err)
 		}
 		node := swarm.New(swarm.Config{})
-		b := newBounds(set, node, nil, slog.New(slog.DiscardHandler))
+		b := newBounds(set, node, nil, nil, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- b.follow(ctx) }()
@@ -45,7 +46,7 @@ func TestLimitsGoByTheTimeOfDay(t *testing.T) {
 func TestTheLogNamesTheDefaultOfMaxPeers(t *testing.T) {
 	var log strings.Builder
 	node := swarm.New(swarm.Config{MaxPeers: 200})
-	b := newBounds(Limits{}, node, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	b := newBounds(Limits{}, node, nil, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	for _, c := range []struct {
 		text, want string
 		peers      int
@@ -71,6 +72,43 @@ func TestParsePeers(t *testing.T) {
 		var l Limits
 		if err := l.Set("max-peers", text); err == nil || strings.Contains(err.Error(), "strconv") || !strings.Contains(err.Error(), text) {
 			t.Errorf("max-peers %q: %v, want an error that names it", text, err)
+		}
+	}
+}
+
+// A limit that nothing would go by is refused, and not shown as if it held; the others that come with it are not set either.
+func TestLimitsThatANodeLacksAreRefused(t *testing.T) {
+	server := func(c ServeConfig) controlled {
+		c.Listen = "127.0.0.1:0"
+		s, err := NewServer(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return s
+	}
+	peer, err := NewPeer(t.Context(), PeerConfig{Swarm: swarm.Config{Upload: swarm.UploadOff}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"limit-up": "1M", "limit-down": "2M", "limit-lan": "3M", "min-rate": "4K", "max-peers": "5", "origin-budget": "6"}
+	for _, c := range []struct {
+		what  string
+		node  controlled
+		lacks []string
+	}{
+		{"serve", server(ServeConfig{Tracker: true, Plain: true}), []string{"min-rate"}},
+		{"seed", server(ServeConfig{}), []string{"min-rate"}},
+		{"tracker", server(ServeConfig{Tracker: true, Open: true}), LimitNames()},
+		{"get", peer, []string{"origin-budget"}},
+	} {
+		for _, name := range LimitNames() {
+			before := c.node.Status().Limits
+			err := c.node.ChangeLimits(map[string]string{name: texts[name], "limit-up": "9M"})
+			lacks := slices.Contains(c.lacks, name) || c.what == "tracker"
+			if (err != nil) != lacks || lacks && (!strings.Contains(err.Error(), "no such limit") || before != c.node.Status().Limits) {
+				t.Errorf("%s of %s: %v, and limits %+v; it lacks %v", name, c.what, err, c.node.Status().Limits, c.lacks)
+			}
 		}
 	}
 }

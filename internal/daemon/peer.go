@@ -59,7 +59,7 @@ func NewPeer(ctx context.Context, cfg PeerConfig) (*Peer, error) {
 	cfg.Swarm.Log = cfg.Log
 	p.Discovers = cfg.Swarm.LAN != nil
 	p.Node = swarm.New(cfg.Swarm)
-	p.bounds = newBounds(cfg.Limits, p.Node, nil, p.cfg.Log)
+	p.bounds = newBounds(cfg.Limits, p.Node, nil, map[string]string{"origin-budget": whoRations}, p.cfg.Log)
 	return p, nil
 }
 

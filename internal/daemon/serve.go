@@ -160,7 +160,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 			s.pushes = &seeder.Pushes{Repository: cfg.Repository, Token: cfg.PushToken, Log: cfg.Log}
 		}
 	}
-	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, cfg.Log)
+	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, s.lacks(), cfg.Log)
 	if err := errors.Join(s.newTracker(outside), s.newEdge()); err != nil {
 		s.Close()
 		return nil, err
