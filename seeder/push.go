@@ -16,10 +16,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"shoal/internal/deliver"
 	"shoal/internal/disk"
 	"shoal/internal/release"
+	"shoal/internal/webseed"
 	"shoal/piece"
 )
 
@@ -34,7 +36,9 @@ import (
 type Pushes struct {
 	Repository *release.Repository
 	Token      string
-	Log        *slog.Logger
+	// Limit returns what bounds the body of a request. Nil: nothing does.
+	Limit func(r *http.Request) webseed.Limiter
+	Log   *slog.Logger
 
 	mu   sync.Mutex
 	busy map[string]bool // paths that somebody is writing
@@ -133,7 +137,14 @@ func (p *Pushes) put(w http.ResponseWriter, r *http.Request, path string) {
 		http.Error(w, "needs Upload-Offset and Content-Length", http.StatusBadRequest)
 		return
 	}
-	if err := p.write(r.Body, path, at, r.ContentLength); err != nil {
+	body := io.Reader(r.Body)
+	if p.Limit != nil {
+		limit := p.Limit(r)
+		body = &paced{r.Body, func(n int) error { return limit.WaitN(r.Context(), n) }}
+	}
+	err = p.write(body, path, at, r.ContentLength)
+	answerSoon(w)
+	if err != nil {
 		p.Log.Warn("push", "path", path, "err", err)
 		status := http.StatusInternalServerError
 		if errors.Is(err, errOffset) {
@@ -145,6 +156,29 @@ func (p *Pushes) put(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// answerSoon begins the time that an answer may take when it is known: what came before it, a body over a slow line or the verification of a large
+// content, is not the client's.
+func answerSoon(w http.ResponseWriter) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second)) // not every ResponseWriter has deadlines
+}
+
+// paced waits after what it has read.
+type paced struct {
+	io.Reader
+	wait func(n int) error
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	const slice = 16 << 10
+	n, err := p.Reader.Read(b[:min(len(b), slice)])
+	if n > 0 {
+		if stopped := p.wait(n); stopped != nil {
+			return n, stopped
+		}
+	}
+	return n, err
 }
 
 var errOffset = errors.New("not where the file ends")
@@ -214,6 +248,7 @@ func (p *Pushes) commit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	done, err := p.accept(r.Context(), roles)
+	answerSoon(w)
 	var refusal *release.Refusal
 	var missing *release.KeysMissingError
 	switch {

@@ -22,6 +22,8 @@ import (
 
 	"shoal/internal/deliver"
 	"shoal/internal/release"
+	"shoal/internal/webseed"
+	"shoal/swarm"
 )
 
 const pushToken = "0123456789abcdef"
@@ -153,6 +155,34 @@ func random(n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{7}).Read(b)
 	return b
+}
+
+// What is pushed comes at the rate of the limit, and takes as long as that is: the time that an answer may take begins after it.
+func TestPushIsHeldByTheLimit(t *testing.T) {
+	r := initRepository(t)
+	var pace swarm.Pace
+	pace.Set(100_000)
+	pushes := &Pushes{Repository: r, Token: pushToken, Limit: func(*http.Request) webseed.Limiter { return &pace }, Log: slog.New(slog.DiscardHandler)}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(50 * time.Millisecond)) // as that of a page
+		pushes.ServeHTTP(w, req)
+	}))
+	t.Cleanup(s.Close)
+	req, err := http.NewRequest(http.MethodPut, s.URL+PushPath+"/content/"+strings.Repeat("ab", 32)+"/name", bytes.NewReader(make([]byte, 60_000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+pushToken)
+	req.Header.Set("Upload-Offset", "0")
+	begin := time.Now()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if took := time.Since(begin); resp.StatusCode != http.StatusNoContent || took < 300*time.Millisecond {
+		t.Errorf("status %d after %v; want 204 after 60 KB at 100 KB/s", resp.StatusCode, took)
+	}
 }
 
 // A push that breaks off goes on where it was; until it is whole nothing of it is to be seen.

@@ -54,6 +54,14 @@ func (n *Node) UploadPace(to netip.Addr) *Pace {
 	return &n.up[away]
 }
 
+// DownloadPace is what bounds downloads from a machine, for others that download on the node's account.
+func (n *Node) DownloadPace(from netip.Addr) *Pace {
+	if !from.Unmap().IsLoopback() && n.links.attached(from) {
+		return &n.down[near]
+	}
+	return &n.down[away]
+}
+
 // laneOf says which way a connection's content takes.
 func (c *conn) laneOf() lane {
 	if !c.addr.Addr().IsLoopback() && (c.near || c.class == LAN) {

@@ -33,7 +33,8 @@ func serveCommand() *command {
 			"shoal get, to BitTorrent clients, and for plain download. Content that changes on disk is noticed\n" +
 			"and not served any more; run serve again to offer what is there then. A PATH with shoal.json is a repository of\n" +
 			"signed releases: what is published into it meanwhile is offered too, and its timestamp is signed daily. Content of\n" +
-			"a release that has changed or is lost is offered again when it is published again.",
+			"a release that has changed or is lost is offered again when it is published again. --limit-down bounds what is pushed\n" +
+			"into it (--token-file): it fetches nothing.",
 		examples: []string{
 			"shoal serve ./release",
 			"shoal serve /srv/releases --public-url http://updates.example:7070",
@@ -313,7 +314,8 @@ func seedCommand() *command {
 		args:  "TORRENT PATH",
 		usage: "verify content against a .torrent, and give it to others",
 		long: "PATH is the content itself, or the directory that holds it. The port is :7070, or any free one if\n" +
-			"that is taken. shoal limit and shoal status reach it through the state directory.",
+			"that is taken. shoal limit and shoal status reach it through the state directory. It fetches nothing, so\n" +
+			"--limit-down bounds nothing.",
 		examples: []string{"shoal seed release.torrent /srv/release"},
 		options:  concat([]option{roleOption()}, swarmOptions(":7070"), peerOptions(), dhtOptions(), stateOptions(), logOptions("info"), outputOptions()),
 		minArgs:  2, maxArgs: 2, complete: "file",

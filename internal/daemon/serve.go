@@ -157,7 +157,8 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		s.seeder.ExpectRepository(cfg.Repository)
 		s.repository, s.offered = seeder.ServeRepository(cfg.Repository.Public()), make(chan error, 1)
 		if cfg.PushToken != "" {
-			s.pushes = &seeder.Pushes{Repository: cfg.Repository, Token: cfg.PushToken, Log: cfg.Log}
+			limit := func(r *http.Request) webseed.Limiter { return s.node.DownloadPace(webseed.Remote(r)) }
+			s.pushes = &seeder.Pushes{Repository: cfg.Repository, Token: cfg.PushToken, Limit: limit, Log: cfg.Log}
 		}
 	}
 	s.bounds = newBounds(cfg.Limits, s.node, s.seeder.SetBudget, s.lacks(), cfg.Log)
