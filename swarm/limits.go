@@ -1,6 +1,10 @@
 package swarm
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
 
 // Limits are those bounds of a node that can change while it runs. Rates are bytes of content per
 // second, without the headers of any protocol.
@@ -12,7 +16,7 @@ type Limits struct {
 	LAN int64
 	// MinRate is what peers are to deliver together; below it web seeds help. Zero: they do not.
 	MinRate int64
-	// MaxPeers bounds the connections of one torrent, from the next one on.
+	// MaxPeers bounds the connections of one torrent. When it becomes less, those of least use end.
 	MaxPeers int
 }
 
@@ -45,6 +49,35 @@ func (n *Node) SetLimits(l Limits) {
 
 // Limits are the limits in force.
 func (n *Node) Limits() Limits { return *n.limits.Load() }
+
+// shed ends connections that are too many because MaxPeers has become less. Only then: as long as we fetch, those that others open and
+// those that we dial have places of their own, and may be more together (see admits).
+func (s *session) shed() {
+	most, was := s.t.node.Limits().MaxPeers, s.mostPeers
+	s.mostPeers = most
+	if most >= was || most <= 0 || len(s.conns) <= most {
+		return
+	}
+	lacking := !s.complete()
+	use := func(c *conn) int {
+		switch {
+		case lacking && c.outstanding > 0:
+			return 3
+		case lacking && c.seed:
+			return 2
+		case c.outstanding > 0 || c.inflight > 0 || len(c.queue) > 0:
+			return 1
+		}
+		return 0
+	}
+	list := slices.Clone(s.conns)
+	slices.SortStableFunc(list, func(a, b *conn) int { // who stays comes first; of the same use, who came first
+		return cmp.Or(cmp.Compare(use(b), use(a)), a.joined.Compare(b.joined))
+	})
+	for _, c := range list[most:] {
+		s.end(c, errFull)
+	}
+}
 
 // UploadPace is what bounds uploads to a machine, for others that upload on the node's account.
 func (n *Node) UploadPace(to netip.Addr) *Pace {

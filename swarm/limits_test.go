@@ -260,3 +260,66 @@ func TestMaxPeersHolds(t *testing.T) {
 		}
 	})
 }
+
+// When fewer connections are allowed, those that are too many end soon: never the one that content comes from.
+func TestFewerPeersAreAllowed(t *testing.T) {
+	tor, path, _ := makeContent(t, 9<<20, piece.BuildConfig{})
+	for _, c := range []struct {
+		name           string
+		seeds, lacking int // whom it meets, in this order
+		whole          bool
+	}{
+		{name: "of who gives", lacking: 4, whole: true},
+		{name: "of who fetches, from the one that came last", seeds: 1, lacking: 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(b *bubble) {
+				node := b.node(Config{LimitUp: 100_000, LimitDown: 100_000})
+				spec := Spec{Torrent: tor, Dir: t.TempDir()}
+				if c.whole {
+					spec = Spec{Torrent: tor, Content: path}
+				}
+				tr := b.add(node, spec)
+				peers := func(want int) {
+					t.Helper()
+					for range 100 {
+						if tr.Stats().Peers == want {
+							return
+						}
+						time.Sleep(50 * time.Millisecond)
+					}
+					t.Fatalf("%d peers after 5 s, want %d", tr.Stats().Peers, want)
+				}
+				for i := range c.lacking + c.seeds {
+					other := Spec{Torrent: tor, Dir: t.TempDir()}
+					if i >= c.lacking {
+						other = Spec{Torrent: tor, Content: path}
+					}
+					n := b.node(Config{})
+					b.add(n, other)
+					b.meet(tr, n, elsewhere)
+					peers(i + 1)
+				}
+				time.Sleep(5 * time.Second)
+				moved := func() int64 {
+					if st := tr.Stats(); !c.whole {
+						return st.Have
+					} else {
+						return st.To[Peers]
+					}
+				}
+				limits := node.Limits()
+				for _, most := range []int{3, 1} {
+					limits.MaxPeers = most
+					node.SetLimits(limits)
+					peers(most)
+					before := moved()
+					time.Sleep(10 * time.Second)
+					if moved() == before {
+						t.Errorf("with %d peers nothing has moved in 10 s", most)
+					}
+				}
+			})
+		})
+	}
+}

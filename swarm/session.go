@@ -99,6 +99,7 @@ type session struct {
 	learned      bool // the metadata has just come: prepare
 	meter        meter
 	slotTurn     uint64
+	mostPeers    int         // MaxPeers when it was last looked
 	served       int64       // conn.served of who was given something last
 	steady       atomic.Bool // a queue that is met may well be others' doing; see governor
 	acrossRate   float64     // bytes per second over the site's border
@@ -116,8 +117,9 @@ func newSession(t *Transfer, x *piece.Torrent) *session {
 		inbox: make(chan func(), 256), ended: make(chan struct{}), closed: make(chan struct{}),
 		open: make(map[int]*openPiece), suspects: make(map[int][]suspicion), blamed: make(map[string]time.Time), extras: make(map[int]*extra),
 		metas: make(map[*conn]*metaFetch), describing: make(map[*conn]time.Time), book: newBook(), rnd: w.random(), started: began, lastSync: began,
-		meter:  meter{lastDown: []reading{{began, t.counts.came()}}},
-		asking: connSet{id: asking}, writing: connSet{id: writing},
+		mostPeers: t.node.Limits().MaxPeers,
+		meter:     meter{lastDown: []reading{{began, t.counts.came()}}},
+		asking:    connSet{id: asking}, writing: connSet{id: writing},
 	}
 }
 

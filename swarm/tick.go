@@ -12,6 +12,7 @@ const (
 func (s *session) tick(now time.Time) {
 	s.meterTick(now)
 	s.meterLines(now)
+	s.shed()
 	// A seed gives to many at once, and the machines of a site share the queue before its border. Who fetches without
 	// neighbours has the acknowledgements of what it gets in the queue before its own uplink.
 	s.steady.Store(s.complete() || len(s.lan) > 0)

@@ -51,7 +51,7 @@ func limitCommand() *command {
 		name:  "limit",
 		usage: "show the limits of this machine's running node, or change them until it ends",
 		long: "It asks the node, or a get or update that fetches, through the socket in its state directory. What is given as a flag is changed at once, for what is\n" +
-			"under way too; the rest stays. To change limits for good, change the file that the node was given with --config, and send\n" +
+			"under way too (with fewer --max-peers connections end, those of least use first); the rest stays. To change limits for good, change the file that the node was given with --config, and send\n" +
 			"it SIGHUP: it reads the file again and applies what is different.",
 		examples: []string{"shoal limit", "shoal limit --limit-up 5M", "shoal limit --limit-up '08:00-18:00=5M,else=50M' --origin-budget 1.2"},
 		options:  concat(options, []option{pidOption()}, stateOptions(), outputOptions()),
