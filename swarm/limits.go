@@ -14,7 +14,7 @@ type Limits struct {
 	// LAN bounds each direction to and from machines near by: those on a network that this machine is
 	// attached to, and those of the same site. Zero: no limit. This machine itself is elsewhere.
 	LAN int64
-	// MinRate is what peers are to deliver together; below it web seeds help. Zero: they do not.
+	// MinRate is what peers are to deliver together; below it web seeds help. Zero: they do not. Half of Down counts if that is less.
 	MinRate int64
 	// MaxPeers bounds the connections of one torrent. When it becomes less, those of least use end.
 	MaxPeers int

@@ -24,7 +24,7 @@ func rateOptions() []option {
 
 // minRateOption says from when on others than peers help.
 func minRateOption(def string) option {
-	return option{name: "min-rate", kind: kindRate, value: "RATE", usage: "when peers deliver less together, web seeds and the origin help; 0 is never", def: def}
+	return option{name: "min-rate", kind: kindRate, value: "RATE", usage: "when peers deliver less together (or, if that is less, than half of --limit-down), web seeds and the origin help; 0 is never", def: def}
 }
 
 // maxPeersOption bounds connections.
@@ -51,8 +51,9 @@ func limitCommand() *command {
 		name:  "limit",
 		usage: "show the limits of this machine's running node, or change them until it ends",
 		long: "It asks the node, or a get or update that fetches, through the socket in its state directory. What is given as a flag is changed at once, for what is\n" +
-			"under way too (with fewer --max-peers connections end, those of least use first); the rest stays. To change limits for good, change the file that the node was given with --config, and send\n" +
-			"it SIGHUP: it reads the file again and applies what is different.",
+			"under way too (with fewer --max-peers connections end, those of least use first); the rest stays. What runs may go by fewer limits than these:\n" +
+			"it refuses the others. To change limits for good, change the file that the node was given with --config, and send it SIGHUP: it reads the file\n" +
+			"again and applies what is different.",
 		examples: []string{"shoal limit", "shoal limit --limit-up 5M", "shoal limit --limit-up '08:00-18:00=5M,else=50M' --origin-budget 1.2"},
 		options:  concat(options, []option{pidOption()}, stateOptions(), outputOptions()),
 		run:      func(ctx context.Context, e *env, _ []string) error { return e.limit(ctx) },
