@@ -98,6 +98,11 @@ func parseContender(text string) (c contender, err error) {
 // programs are all that must be installed.
 func (c contender) programs() []string { return append([]string{c.origin}, c.machines...) }
 
+// ours says whether any of them is shoal.
+func (c contender) ours() bool {
+	return slices.ContainsFunc(c.programs(), func(p string) bool { return p == "shoal" || p == "shoal-v1" || p == "edge" })
+}
+
 // byTracker says whether the origin is a seed of a .torrent that the lab makes, with a tracker of its own. Shoal
 // serves as an origin, unless it is to have the others' .torrent, or Transmission is among the machines: it refuses hybrids.
 func (c contender) byTracker() bool {

@@ -17,10 +17,14 @@ type verdict struct {
 	Either  bool    `json:"either,omitempty"` // it is enough if one of these is reached
 }
 
-// judge holds what was measured against the goals, and counts those that were missed.
+// judge holds what was measured against the goals, and counts those that were missed. Where shoal takes part it is one, said
+// or not, that all machines get the content: a scenario without other goals would pass with nobody served.
 func judge(g goal, all []summary, results []*result) (missed int) {
 	for i := range all {
 		y := &all[i]
+		if y.ours {
+			y.machines(g, results)
+		}
 		if y.Contender == g.Of {
 			y.alone(g, results)
 		}
@@ -46,6 +50,23 @@ func judge(g goal, all []summary, results []*result) (missed int) {
 	return missed
 }
 
+// machines is the goal that none is left without the content, unless it says what is lost where it may.
+func (y *summary) machines(g goal, results []*result) {
+	v := verdict{What: "machines without the content", Got: float64(y.Expected - y.Verified)}
+	if g.Lost {
+		v.What, v.Got = "machines that neither finished nor said what is lost (exit code 6)", 0
+		for _, x := range roundsOf(y.Contender, results) {
+			for _, m := range x.Machines {
+				if !m.Vanished && m.Seconds == 0 && m.Code != exitStalled {
+					v.Got++
+				}
+			}
+		}
+	}
+	v.Reached = v.Got == 0
+	y.Goals = append(y.Goals, v)
+}
+
 // alone are the goals that need no comparison.
 func (y *summary) alone(g goal, results []*result) {
 	add := func(what string, want, got float64) {
@@ -62,17 +83,6 @@ func (y *summary) alone(g goal, results []*result) {
 		add("slowest machine's own time / T_min", g.Own, y.Slowest/y.Bound)
 	}
 	add("late-comer's own time, s", g.LateOwn, y.Late)
-	if g.Lost {
-		bad := 0.0
-		for _, x := range roundsOf(y.Contender, results) {
-			for _, m := range x.Machines {
-				if !m.Vanished && m.Seconds == 0 && m.Code != exitStalled {
-					bad++
-				}
-			}
-		}
-		y.Goals = append(y.Goals, verdict{What: "machines that neither finished nor said what is lost (exit code 6)", Got: bad, Reached: bad == 0})
-	}
 }
 
 // exitStalled is how shoal get ends when the rest cannot be had.
@@ -90,20 +100,26 @@ func (y *summary) versus(v versus, results []*result) {
 	if len(theirs) != len(ours) {
 		return // it does not take part
 	}
-	ratio := func(of func(*result) float64) float64 {
+	compare := func(what string, want float64, of func(*result) float64) {
 		var all []float64
 		for i := range ours {
-			if b := of(theirs[i]); b > 0 {
+			if b := of(theirs[i]); b > 0 && theirs[i].Verified > 0 {
 				all = append(all, of(ours[i])/b)
 			}
 		}
-		return middle(all)
+		x := verdict{What: what + v.Contender, Want: want, Either: v.Either, Got: middle(all)}
+		if len(all) == 0 {
+			x.What += ", which served nobody"
+			y.Goals = append(y.Goals, x) // missed: nothing was compared
+			return
+		}
+		y.add(x)
 	}
 	if v.Makespan > 0 {
-		y.add(verdict{What: "makespan / that of " + v.Contender, Want: v.Makespan, Either: v.Either, Got: ratio(func(x *result) float64 { return x.Makespan })})
+		compare("makespan / that of ", v.Makespan, func(x *result) float64 { return x.Makespan })
 	}
 	if v.CPU > 0 {
-		y.add(verdict{What: "processor time / that of " + v.Contender, Want: v.CPU, Either: v.Either, Got: ratio(func(x *result) float64 { return x.cpuEach() })})
+		compare("processor time / that of ", v.CPU, (*result).cpuEach)
 	}
 }
 
@@ -139,6 +155,10 @@ func (y *summary) mixed(all []summary, results []*result) {
 		i := slices.IndexFunc(all, func(x summary) bool { return x.Contender == p })
 		if i < 0 {
 			return
+		}
+		if all[i].Mean == 0 || len(by[p]) == 0 {
+			y.Goals = append(y.Goals, verdict{What: fmt.Sprintf("mean of %s / its mean among itself, of machines that finished", p), Want: mixedWorse})
+			return // missed: nothing was compared
 		}
 		worse = max(worse, all[i].Makespan)
 		y.add(verdict{What: fmt.Sprintf("mean of %s / its mean among itself", p), Want: mixedWorse, Got: middle(by[p]) / all[i].Mean})

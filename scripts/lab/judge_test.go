@@ -2,15 +2,22 @@
 
 package main
 
-import "testing"
+import (
+	"encoding/json"
+	"testing"
+)
 
 func round2(contender string, makespan float64, machines ...machineShow) *result {
-	return &result{Contender: contender, Makespan: makespan, Mean: makespan, Ratio: makespan / 10, OriginPayload: 1020, Size: 1000, Verified: 2, Expected: 2, Machines: machines}
+	return &result{Contender: contender, Makespan: makespan, Mean: makespan, Ratio: makespan / 10, OriginPayload: 1020, Size: 1000, Verified: 2, Expected: 2, Programs: 3, Machines: machines}
 }
 
 func summaries(s *scenario, results []*result) (all []summary) {
 	for _, x := range results {
-		all = append(all, summarize(s, x.Contender, []*result{x}))
+		c, err := parseContender(x.Contender)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, summarize(s, c, []*result{x}))
 	}
 	return all
 }
@@ -26,8 +33,8 @@ func TestGoals(t *testing.T) {
 	if missed := judge(s.Goal, all, results); missed != 1 {
 		t.Errorf("missed %d goals, want 1: %+v", missed, all[0].Goals)
 	}
-	if n := len(all[0].Goals); n != 4 {
-		t.Errorf("%d goals are judged, want 4, not that against who does not take part", n)
+	if n := len(all[0].Goals); n != 5 {
+		t.Errorf("%d goals are judged, want 5, not that against who does not take part", n)
 	}
 	if len(all[1].Goals) != 0 || len(all[2].Goals) != 1 || !all[2].Goals[0].Reached {
 		t.Errorf("aria2 is judged, or floor is not by aria2 alone: %+v, %+v", all[1].Goals, all[2].Goals)
@@ -35,8 +42,42 @@ func TestGoals(t *testing.T) {
 	// A machine that did not finish misses everything.
 	results[0].Verified = 1
 	all = summaries(s, results)
+	if missed := judge(s.Goal, all, results); missed != 4 {
+		t.Errorf("missed %d goals with a machine that did not finish, want 4: %+v", missed, all[0].Goals)
+	}
+}
+
+// Without a word about goals, too, a machine of shoal's that is left without the content is missed; one of another program is not.
+func TestMachinesAreAGoal(t *testing.T) {
+	for _, tt := range []struct {
+		contender string
+		verified  int
+		missed    int
+	}{{"shoal", 2, 0}, {"shoal", 1, 1}, {"shoal", 0, 1}, {"shoal-v1", 0, 1}, {"http>shoal", 0, 1}, {"edge>aria2", 0, 1}, {"shoal+aria2", 1, 1}, {"shoal=/bin/true", 0, 1}, {"aria2", 0, 0}} {
+		s := &scenario{Size: 1000, Goal: goal{Of: "shoal"}}
+		x := round2(tt.contender, 12)
+		x.Verified = tt.verified
+		all := summaries(s, []*result{x})
+		if missed := judge(s.Goal, all, []*result{x}); missed != tt.missed {
+			t.Errorf("%s, %d of 2 verified: missed %d goals, want %d: %+v", tt.contender, tt.verified, missed, tt.missed, all[0].Goals)
+		}
+	}
+}
+
+// Better than who served nobody is no result, and what divides by nothing cannot be written as JSON.
+func TestNothingToCompareIsMissed(t *testing.T) {
+	s := &scenario{Size: 1000, Goal: goal{Of: "shoal", Versus: []versus{{Contender: "aria2", Makespan: 0.5, CPU: 1}}}}
+	idle := &result{Contender: "aria2", Size: 1000, Expected: 2, Machines: []machineShow{{CPU: 1}}}
+	mixed := round2("shoal+aria2", 15, machineShow{Program: "shoal", Seconds: 10}, machineShow{Program: "aria2", Seconds: 15})
+	results := []*result{round2("shoal", 12), idle, mixed}
+	all := summaries(s, results)
 	if missed := judge(s.Goal, all, results); missed != 3 {
-		t.Errorf("missed %d goals with a machine that did not finish, want 3: %+v", missed, all[0].Goals)
+		t.Errorf("missed %d goals where aria2 served nobody, want 3: %+v", missed, all)
+	}
+	for _, y := range all {
+		if _, err := json.Marshal(y); err != nil {
+			t.Errorf("%s: %v", y.Contender, err)
+		}
 	}
 }
 
@@ -59,8 +100,8 @@ func TestMixedSwarm(t *testing.T) {
 		round2("shoal+aria2", 15, machineShow{Program: "shoal", Seconds: 10.5}, machineShow{Program: "aria2", Seconds: 15}),
 	}
 	all := summaries(s, results)
-	if missed := judge(s.Goal, all, results); missed != 0 || len(all[2].Goals) != 3 {
-		t.Errorf("missed %d goals of %+v, want none of 3", missed, all[2].Goals)
+	if missed := judge(s.Goal, all, results); missed != 0 || len(all[2].Goals) != 4 {
+		t.Errorf("missed %d goals of %+v, want none of 4", missed, all[2].Goals)
 	}
 	results[2].Machines[0].Seconds = 12
 	all = summaries(s, results)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -86,7 +87,7 @@ func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
 		missed += n
 	}
 	if l.check && missed > 0 {
-		return fmt.Errorf("%d goals missed", missed)
+		return fmt.Errorf("goals missed: %d", missed)
 	}
 	return nil
 }
@@ -141,6 +142,9 @@ func (l *lab) scenario(ctx context.Context, s *scenario) (missed int, err error)
 			}
 		}
 		contenders = append(contenders, c)
+	}
+	if l.check && !slices.ContainsFunc(contenders, contender.ours) {
+		return 0, fmt.Errorf("-check of scenario %s: no contender is shoal", s.Name)
 	}
 	dir := filepath.Join(l.dir, s.Name)
 	content := filepath.Join(dir, "content", "release.bin")

@@ -36,6 +36,8 @@ type summary struct {
 	Peak      float64   `json:"rss_bytes"` // the largest machine
 	Own       float64   `json:"rss_anon_bytes"`
 	Goals     []verdict `json:"goals,omitempty"`
+
+	ours bool // shoal takes part
 }
 
 // median of the rounds' figures that f takes.
@@ -47,8 +49,8 @@ func median(results []*result, f func(*result) float64) float64 {
 	return middle(all)
 }
 
-func summarize(s *scenario, name string, results []*result) summary {
-	y := summary{Scenario: s.Name, Contender: name, Rounds: len(results), Bound: s.bound()}
+func summarize(s *scenario, c contender, results []*result) summary {
+	y := summary{Scenario: s.Name, Contender: c.name, Rounds: len(results), Bound: s.bound(), ours: c.ours()}
 	size := float64(s.Size)
 	per := func(f func(*result) float64) float64 { return median(results, f) }
 	y.Makespan = per(func(x *result) float64 { return x.Makespan })
@@ -104,7 +106,7 @@ func (l *lab) report(s *scenario, contenders []contender, results []*result) (mi
 	var all []summary
 	for _, c := range contenders {
 		own := roundsOf(c.name, results)
-		all = append(all, summarize(s, c.name, own))
+		all = append(all, summarize(s, c, own))
 		if l.picture != "" {
 			if err := os.MkdirAll(l.picture, 0o755); err != nil {
 				return 0, err
