@@ -116,6 +116,31 @@ func TestNetworkIsAsDescribed(t *testing.T) {
 	}
 }
 
+// Who waits for others that never finish has not come when the round's time is over, and is without the content as they are.
+func TestWhoDidNotComeIsCounted(t *testing.T) {
+	swarmtest.Require(t, "netns", "ip", "tc")
+	s, err := parse("late", "size = '8Mi'\ntimeout = '500ms'\n[origin]\nup = '1Mbit'\n[[machines]]\ncount = 1\n[[machines]]\ncount = 1\nafter-finished = 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{dir: t.TempDir(), scale: 1}
+	c, err := parseContender("floor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := l.dir + "/release.bin"
+	if err := randomFile(content, int64(s.Size), 1); err != nil {
+		t.Fatal(err)
+	}
+	x, err := l.round(t.Context(), s, c, 0, l.dir, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Verified != 0 || x.Expected != 2 || x.Machines[1].Arrived != 0 || x.Machines[1].Error == "" {
+		t.Errorf("%d of %d verified, want 0 of 2; who did not come: %+v", x.Verified, x.Expected, x.Machines[1])
+	}
+}
+
 func TestInterruptedLabLeavesNothing(t *testing.T) {
 	swarmtest.Require(t, "netns", "ip", "tc")
 	dir := t.TempDir()

@@ -89,9 +89,12 @@ func (r *round) result() (*result, error) {
 		if m.poisoner {
 			continue
 		}
-		show := machineShow{Name: m.host.name, Site: m.host.spec.Site, Arrived: m.arrived.Sub(r.begin).Seconds(), Vanished: m.gone, Late: m.host.spec.After > 0,
-			Program: r.contender.machines[i%len(r.contender.machines)], CPU: m.process.cpu.Seconds(), Peak: m.process.peak.Load(), Own: m.process.own.Load(),
-			From: m.from, Wasted: m.wasted, Idle: m.idle, Code: m.code}
+		show := machineShow{Name: m.host.name, Site: m.host.spec.Site, Vanished: m.gone, Late: m.host.spec.After > 0,
+			Program: r.contender.machines[i%len(r.contender.machines)], From: m.from, Wasted: m.wasted, Idle: m.idle, Code: m.code}
+		if p := m.running(); p != nil { // else its time did not come
+			show.Arrived = m.arrived.Sub(r.begin).Seconds()
+			show.CPU, show.Peak, show.Own = p.cpu.Seconds(), p.peak.Load(), p.own.Load()
+		}
 		if m.err != nil && !m.gone {
 			show.Error = m.err.Error()
 		}
