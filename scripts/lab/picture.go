@@ -57,7 +57,7 @@ func draw(s *scenario, x *result) []byte {
 	for k, m := range x.Machines {
 		colour := fmt.Sprintf("hsl(%d,70%%,45%%)", k*360/len(x.Machines))
 		line(top, progressTall, colour, m.Name, 1.2, func(i int) (float64, float64) {
-			return x.series[i].at.Sub(x.begin).Seconds(), float64(x.series[i].done[k]) / float64(x.Size)
+			return x.series[i].at.Sub(x.begin).Seconds(), float64(x.series[i].done[m.index]) / float64(x.Size)
 		})
 	}
 	if x.Bound > 0 {

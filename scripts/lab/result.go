@@ -65,6 +65,8 @@ type machineShow struct {
 	From     map[string]int64   `json:"from,omitempty"`
 	Wasted   int64              `json:"wasted_bytes,omitempty"`
 	Idle     map[string]float64 `json:"idle_seconds,omitempty"`
+
+	index int // among the round's machines, poisoners counted, as samples have them
 }
 
 // linkResult is one direction of a link. Phases are tenths of the makespan.
@@ -89,7 +91,7 @@ func (r *round) result() (*result, error) {
 		if m.poisoner {
 			continue
 		}
-		show := machineShow{Name: m.host.name, Site: m.host.spec.Site, Vanished: m.gone, Late: m.host.spec.After > 0,
+		show := machineShow{Name: m.host.name, Site: m.host.spec.Site, Vanished: m.gone, Late: m.host.spec.After > 0, index: i,
 			Program: r.contender.machines[i%len(r.contender.machines)], From: m.from, Wasted: m.wasted, Idle: m.idle, Code: m.code}
 		if p := m.running(); p != nil { // else its time did not come
 			show.Arrived = m.arrived.Sub(r.begin).Seconds()
