@@ -218,6 +218,9 @@ func (v *Virtual) Done() bool { return v.s.complete() && (v.s.fetch == nil || v.
 // Missing counts the pieces that are not here.
 func (v *Virtual) Missing() int { return v.s.missing() }
 
+// Has says whether a piece is verified and here.
+func (v *Virtual) Has(p int) bool { return p < v.s.have.n && v.s.have.has(p) }
+
 // Exclusive says whether the node leases pieces at the moment.
 func (v *Virtual) Exclusive() bool { return v.s.reveal != nil && v.s.reveal.exclusive }
 

@@ -115,7 +115,7 @@ func (s *scenario) simulate(out io.Writer, asJSON, why bool) error {
 	})
 	if !asJSON {
 		fmt.Fprintf(out, "%s: %s (simulated; T_min %.2f s)\n%s\n", s.Name, s.About, x.Bound.Seconds(),
-			"seed  makespan / T_min  slowest / T_min  late  origin copies  ingress  on the wire  received twice  finished  hung  wrong")
+			"seed  makespan / T_min  slowest / T_min  late  origin copies  ingress  on the wire  received twice  finished  lost  hung  wrong")
 	}
 	var results []sim.Result
 	for _, o := range outcomes { // each is told as soon as it is known: many take long
@@ -130,8 +130,8 @@ func (s *scenario) simulate(out io.Writer, asJSON, why bool) error {
 			}
 			continue
 		}
-		fmt.Fprintf(out, "%4d  %8.2f %7.3f  %15.3f  %4.1f  %13.3f  %7.3f  %11.3f  %13.1f%%  %8d  %4d  %5d\n", r.Seed, r.Makespan.Seconds(), r.Ratio(),
-			r.Slowest.Seconds()/r.Bound.Seconds(), r.Late.Seconds(), r.Copies, r.Ingress, r.InWire, 100*r.Wasted, r.Finished, r.Hung, r.Bad)
+		fmt.Fprintf(out, "%4d  %8.2f %7.3f  %15.3f  %4.1f  %13.3f  %7.3f  %11.3f  %13.1f%%  %8d  %4d  %4d  %5d\n", r.Seed, r.Makespan.Seconds(), r.Ratio(),
+			r.Slowest.Seconds()/r.Bound.Seconds(), r.Late.Seconds(), r.Copies, r.Ingress, r.InWire, 100*r.Wasted, r.Finished, r.Lost, r.Hung, r.Bad)
 	}
 	if asJSON {
 		return nil

@@ -91,7 +91,7 @@ func (r *run) Dial(v *swarm.Virtual, to netip.AddrPort, done func(*swarm.Virtual
 	b := r.at4[to]
 	fail := func(after time.Duration) { r.After(v, after, func() { done(nil, errNoRoute) }) }
 	switch {
-	case b == nil || !b.here || b.dead || b.NAT && b.Site != a.Site || b.NAT && b.Site == "":
+	case b == nil || !b.here || b.dead || !b.takes(a):
 		fail(5 * time.Second)
 		return
 	}
@@ -125,6 +125,9 @@ func (r *run) Dial(v *swarm.Virtual, to netip.AddrPort, done func(*swarm.Virtual
 		}})
 	}})
 }
+
+// takes says whether a can open a connection to b.
+func (b *Machine) takes(a *Machine) bool { return !b.NAT || b.Site != "" && b.Site == a.Site }
 
 // ephemeral is the address that a connection opened by m comes from.
 func (m *Machine) ephemeral() netip.AddrPort {

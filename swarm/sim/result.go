@@ -22,7 +22,8 @@ type Result struct {
 	InWire   float64       `json:"in_wire"`  // the same on the wire: with headers, acknowledgements and control messages
 	Wasted   float64       `json:"wasted"`   // received twice or wrong, over all that was needed
 	Finished int           `json:"finished"`
-	Hung     int           `json:"hung"` // survivors that did not finish
+	Lost     int           `json:"lost"` // survivors that lack nothing but what nobody has any more: shoal get names it, and ends with 6
+	Hung     int           `json:"hung"` // other survivors that did not finish
 	Bad      int           `json:"bad"`  // wrong blocks that count as verified
 	Events   uint64        `json:"events"`
 
@@ -75,11 +76,14 @@ func (r *run) result(seed uint64) Result {
 				x.Late = max(x.Late, took)
 			}
 			x.Makespan = max(x.Makespan, m.Finished)
-		case !m.dead:
+		case m.dead:
+		case r.lost(m):
+			x.Lost++
+		default:
 			x.Hung++
 		}
 	}
-	if x.Hung > 0 {
+	if x.Lost+x.Hung > 0 {
 		x.Makespan = time.Duration(r.at)
 	}
 	if x.Finished > 0 {
@@ -95,6 +99,21 @@ func (r *run) result(seed uint64) Result {
 		x.Wasted = wasted / needed
 	}
 	return x
+}
+
+// lost says whether nobody that m reaches has any piece that it lacks. It lacks some.
+func (r *run) lost(m *Machine) bool {
+	for p := range r.content.torrent.NumPieces() {
+		if m.node.Has(p) {
+			continue
+		}
+		for _, o := range r.machines {
+			if o != m && o.here && !o.dead && !o.Liar && (o.takes(m) || m.takes(o)) && o.node.Has(p) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // sample looks at everything once a second.

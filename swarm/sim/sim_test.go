@@ -140,6 +140,26 @@ func TestSitesLoseMachines(t *testing.T) {
 	}
 }
 
+// When the only one that has everything goes early, no survivor can finish, and none hangs: what they lack is with nobody.
+// Where one that has it stays, but cannot be reached by some, these lack what they could never have.
+func TestLostIsNotHung(t *testing.T) {
+	s := crowd(4)
+	s.Hosts[0].DieCopies, s.Limit = 0.5, 2*time.Minute
+	if x := simulate(t, s, 1); x.Lost != 4 || x.Hung != 0 || x.Finished != 0 {
+		t.Errorf("after half a copy: %d finished, %d lost, %d hung; want 4 lost", x.Finished, x.Lost, x.Hung)
+	}
+	s.Hosts[1].NAT, s.Limit = true, 30*time.Second
+	s.Hosts = append(s.Hosts, Host{Up: 20e6, Seed: true, NAT: true})
+	if x := simulate(t, s, 1); x.Lost != 4 || x.Hung != 0 {
+		t.Errorf("with a seed that none can reach: %d lost, %d hung; want 4 lost", x.Lost, x.Hung)
+	}
+	s = crowd(4)
+	s.Limit = time.Second
+	if x := simulate(t, s, 1); x.Lost != 0 || x.Hung != 4 {
+		t.Errorf("with the origin there when time is over: %d lost, %d hung; want 4 hung", x.Lost, x.Hung)
+	}
+}
+
 func TestNothingBadIsKept(t *testing.T) {
 	s := crowd(6)
 	s.Hosts = append(s.Hosts, Host{Up: 100e6, Down: 100e6, Liar: true})
