@@ -17,16 +17,24 @@ type verdict struct {
 	Either  bool    `json:"either,omitempty"` // it is enough if one of these is reached
 }
 
+func (v verdict) String() string {
+	word := "reached"
+	if !v.Reached {
+		word = "MISSED"
+	}
+	return fmt.Sprintf("%s %.3f, goal at most %.3g: %s", v.What, v.Got, v.Want, word)
+}
+
 // judge holds what was measured against the goals, and counts those that were missed. Where shoal takes part it is one, said
 // or not, that all machines get the content: a scenario without other goals would pass with nobody served.
 func judge(g goal, all []summary, results []*result) (missed int) {
 	for i := range all {
 		y := &all[i]
 		if y.ours {
-			y.machines(g, results)
+			y.machines(g, unexplained(roundsOf(y.Contender, results)))
 		}
 		if y.Contender == g.Of {
-			y.alone(g, results)
+			y.alone(g)
 		}
 		for _, v := range g.Versus {
 			if y.Contender == cmp.Or(v.Of, g.Of) {
@@ -50,25 +58,30 @@ func judge(g goal, all []summary, results []*result) (missed int) {
 	return missed
 }
 
-// machines is the goal that none is left without the content, unless it says what is lost where it may.
-func (y *summary) machines(g goal, results []*result) {
+// machines is the goal that none is left without the content, unless it says what is lost where it may; unexplained did not.
+func (y *summary) machines(g goal, unexplained int) {
 	v := verdict{What: "machines without the content", Got: float64(y.Expected - y.Verified)}
 	if g.Lost {
-		v.What, v.Got = "machines that neither finished nor said what is lost (exit code 6)", 0
-		for _, x := range roundsOf(y.Contender, results) {
-			for _, m := range x.Machines {
-				if !m.Vanished && m.Seconds == 0 && m.Code != exitStalled {
-					v.Got++
-				}
-			}
-		}
+		v.What, v.Got = "machines that neither finished nor said what is lost (exit code 6)", float64(unexplained)
 	}
 	v.Reached = v.Got == 0
 	y.Goals = append(y.Goals, v)
 }
 
+// unexplained counts the machines that neither finished nor said what is lost.
+func unexplained(results []*result) (n int) {
+	for _, x := range results {
+		for _, m := range x.Machines {
+			if !m.Vanished && m.Seconds == 0 && m.Code != exitStalled {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // alone are the goals that need no comparison.
-func (y *summary) alone(g goal, results []*result) {
+func (y *summary) alone(g goal) {
 	add := func(what string, want, got float64) {
 		if want > 0 {
 			y.add(verdict{What: what, Want: want, Got: got})

@@ -33,6 +33,7 @@ type lab struct {
 	nice             int     // the programs' priority, as nice(1) counts
 	scale            float64 // of rates and contents
 	check            bool    // missing a goal is an error
+	out, talk        io.Writer
 }
 
 func (l *lab) run(ctx context.Context, scenarios []string) (err error) {
@@ -249,30 +250,30 @@ func randomFile(path string, n int64, seed uint64) error {
 // tell says how a round went, as soon as it is over.
 func (l *lab) tell(x *result) {
 	if l.json {
-		json.NewEncoder(os.Stdout).Encode(struct {
+		json.NewEncoder(l.out).Encode(struct {
 			Event string `json:"event"`
 			*result
 		}{"round", x})
 		return
 	}
-	fmt.Fprintf(os.Stderr, "%s, round %d, %s: %d of %d verified", x.Scenario, x.Round+1, x.Contender, x.Verified, x.Expected)
+	fmt.Fprintf(l.talk, "%s, round %d, %s: %d of %d verified", x.Scenario, x.Round+1, x.Contender, x.Verified, x.Expected)
 	if x.Verified > 0 {
-		fmt.Fprintf(os.Stderr, " in %.2f s", x.Makespan)
+		fmt.Fprintf(l.talk, " in %.2f s", x.Makespan)
 	}
 	if x.Ratio > 0 {
-		fmt.Fprintf(os.Stderr, " (%.3f × T_min)", x.Ratio)
+		fmt.Fprintf(l.talk, " (%.3f × T_min)", x.Ratio)
 	}
-	fmt.Fprintf(os.Stderr, ", origin sent %.3f × content on the wire\n", float64(x.OriginWire)/float64(x.Size))
+	fmt.Fprintf(l.talk, ", origin sent %.3f × content on the wire\n", float64(x.OriginWire)/float64(x.Size))
 	failed := 0
 	for _, m := range x.Machines {
 		if m.Error == "" {
 			continue
 		}
 		if failed++; failed <= 2 {
-			fmt.Fprintf(os.Stderr, "  %s, exit code %d: %.200s\n", m.Name, m.Code, m.Error)
+			fmt.Fprintf(l.talk, "  %s, exit code %d: %.200s\n", m.Name, m.Code, m.Error)
 		}
 	}
 	if failed > 2 {
-		fmt.Fprintf(os.Stderr, "  and %d more\n", failed-2)
+		fmt.Fprintf(l.talk, "  and %d more\n", failed-2)
 	}
 }

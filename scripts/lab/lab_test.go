@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -149,7 +150,7 @@ func TestInterruptedLabLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	l := &lab{dir: work, shoal: "/bin/true", scale: 1, contenders: []string{"floor"}}
+	l := &lab{dir: work, shoal: "/bin/true", scale: 1, contenders: []string{"floor"}, out: io.Discard, talk: io.Discard}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if err := l.run(ctx, []string{file}); err == nil {

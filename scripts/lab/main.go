@@ -20,7 +20,7 @@ import (
 var usage string
 
 func main() {
-	l := &lab{}
+	l := &lab{out: os.Stdout, talk: os.Stderr}
 	var contenders string
 	flag.Usage = help
 	flag.StringVar(&contenders, "contenders", "", "")

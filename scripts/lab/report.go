@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,37 +121,40 @@ func (l *lab) report(s *scenario, contenders []contender, results []*result) (mi
 	missed = judge(s.Goal, all, results)
 	if l.json {
 		for _, y := range all {
-			json.NewEncoder(os.Stdout).Encode(struct {
+			if err := json.NewEncoder(l.out).Encode(struct {
 				Event string `json:"event"`
 				summary
-			}{"summary", y})
+			}{"summary", y}); err != nil {
+				return 0, err
+			}
+		}
+		if l.why { // every number of it is in the rounds' JSON: this is for a person
+			for _, x := range results {
+				fmt.Fprint(l.talk, explain(x))
+			}
 		}
 		return missed, nil
 	}
-	fmt.Printf("\n%s: %s\n", s.Name, s.About)
+	fmt.Fprintf(l.out, "\n%s: %s\n", s.Name, s.About)
 	if b := s.bound(); b > 0 {
-		fmt.Printf("T_min %.2f s in bits of content; headers make it %.2f s\n", b, b*headers)
+		fmt.Fprintf(l.out, "T_min %.2f s in bits of content; headers make it %.2f s\n", b, b*headers)
 	}
-	table(s, all)
+	table(l.out, s, all)
 	for _, y := range all {
 		for _, v := range y.Goals {
-			word := "reached"
-			if !v.Reached {
-				word = "MISSED"
-			}
-			fmt.Printf("  %s: %s %.3f, goal at most %.3g: %s\n", y.Contender, v.What, v.Got, v.Want, word)
+			fmt.Fprintf(l.out, "  %s: %s\n", y.Contender, v)
 		}
 	}
 	if l.why {
 		for _, x := range results {
-			fmt.Print(explain(x))
+			fmt.Fprint(l.out, explain(x))
 		}
 	}
 	return missed, nil
 }
 
-func table(s *scenario, all []summary) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+func table(out io.Writer, s *scenario, all []summary) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	columns := []string{"", "rounds", "verified", "makespan", "range", "mean"}
 	bound := all[0].Bound > 0
 	if bound {
