@@ -56,7 +56,9 @@ func main() {
 	}
 	if *simulate {
 		stop() // it has nothing to clean up: a signal ends it as it ends any program
-		if err := l.simulate(os.Stdout, flag.Args()); err != nil {
+		var given []string
+		flag.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
+		if err := l.simulate(given, flag.Args()); err != nil {
 			fmt.Fprintln(os.Stderr, "lab:", err)
 			os.Exit(1)
 		}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -114,41 +113,5 @@ func TestCarriedBetweenSamples(t *testing.T) {
 		if got := w.carriedAt(0, at.Add(tt.after)); got != tt.want {
 			t.Errorf("after %s: %v bytes, want %v", tt.after, got, tt.want)
 		}
-	}
-}
-
-// The simulator takes what the shipped scenarios describe, or says why it cannot.
-func TestScenariosAreSimulated(t *testing.T) {
-	refused := map[string]bool{}
-	for _, name := range names() {
-		s, err := load(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if x, err := s.simulation(); err != nil {
-			refused[name] = true
-		} else if len(x.Hosts) < 2 || x.Bound <= 0 || x.Size != int64(s.Size) {
-			t.Errorf("%s is simulated as %+v", name, x)
-		}
-	}
-	for _, name := range []string{"S1", "S2a", "S2b", "S3-site", "S3-lan", "S4-free", "S4-budget", "S5", "S8", "S8-coarse", "S9"} {
-		if refused[name] {
-			t.Errorf("%s is not simulated", name)
-		}
-	}
-}
-
-// The same seeds print the same.
-func TestSimulationPrints(t *testing.T) {
-	s, err := parse("small", "size = '2Mi'\nrounds = 2\n[origin]\nup = '20Mbit'\n[[machines]]\ncount = 3\nup = '20Mbit'\ndown = '100Mbit'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var a, b strings.Builder
-	if err := errors.Join(s.simulate(&a, false, false), s.simulate(&b, false, false)); err != nil {
-		t.Fatal(err)
-	}
-	if a.String() != b.String() || !strings.Contains(a.String(), "median") {
-		t.Errorf("got\n%s\nand\n%s", &a, &b)
 	}
 }

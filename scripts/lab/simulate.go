@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,10 +29,14 @@ const (
 func (s *scenario) simulation() (sim.Scenario, error) {
 	x := sim.Scenario{Name: s.Name, Size: int64(s.Size), PieceLength: int64(s.PieceLength), Latency: latency, LANLatency: latency,
 		Bound: time.Duration(s.bound() * float64(time.Second)), Sites: make(map[string]sim.Pipe), Multicast: !s.Shoal.Sites}
+	if err := s.simulated(); err != nil {
+		return x, err
+	}
+	get, _ := withoutStall(s.Shoal.Get)
 	switch {
 	case s.Leave:
 		return x, errors.New("leave: simulated machines stay")
-	case len(s.Shoal.Serve)+len(s.Shoal.Get) > 0 && len(s.Events) == 0:
+	case len(s.Shoal.Serve)+len(get) > 0:
 		return x, errors.New("arguments of shoal's processes are not simulated")
 	case s.Origin.Up == 0:
 		return x, errors.New("an origin that is not shaped is bound by the processor, which is not simulated")
@@ -63,8 +68,49 @@ func (s *scenario) simulation() (sim.Scenario, error) {
 	return x, nil
 }
 
-// simulate runs scenarios in the simulator, with as many seeds as there are rounds.
-func (l *lab) simulate(out io.Writer, scenarios []string) error {
+// simulated says whether what the contenders do is simulated: the simulator runs shoal among itself.
+func (s *scenario) simulated() error {
+	shoal := false
+	for _, name := range s.Contenders {
+		c, err := parseContender(name)
+		if err != nil {
+			return err
+		}
+		if len(c.machines) > 1 {
+			return fmt.Errorf("%s: mixed swarms are not simulated; -contenders shoal simulates shoal among itself", name)
+		}
+		shoal = shoal || name == "shoal"
+	}
+	if !shoal {
+		return fmt.Errorf("only the contender shoal is simulated, not %s", strings.Join(s.Contenders, ", "))
+	}
+	return nil
+}
+
+// withoutStall takes out of get's arguments how long it waits before it gives up. That alone makes no difference to what is
+// simulated: machines there wait until the end.
+func withoutStall(args []string) (rest, out []string) {
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "--stall-timeout" && i+1 < len(args):
+			out = append(out, args[i], args[i+1])
+			i++
+		case strings.HasPrefix(args[i], "--stall-timeout="):
+			out = append(out, args[i])
+		default:
+			rest = append(rest, args[i])
+		}
+	}
+	return rest, out
+}
+
+// simulate runs scenarios in the simulator, with as many seeds as there are rounds. Of the
+// flags that were given, it refuses those that mean nothing to it.
+func (l *lab) simulate(given, scenarios []string) error {
+	if real := onlyReal(given); len(real) > 0 {
+		return fmt.Errorf("%s: not with -simulate", strings.Join(real, ", "))
+	}
+	missed := 0
 	for _, name := range scenarios {
 		s, err := load(name)
 		if err != nil {
@@ -76,21 +122,36 @@ func (l *lab) simulate(out io.Writer, scenarios []string) error {
 		if l.rounds > 0 {
 			s.Rounds = l.rounds
 		}
-		if err := s.simulate(out, l.json, l.why); err != nil {
+		if l.contenders != nil {
+			if len(l.contenders) > 1 || l.contenders[0] != "shoal" {
+				return fmt.Errorf("-contenders %s: shoal alone is simulated", strings.Join(l.contenders, ","))
+			}
+			s.Contenders = l.contenders
+		}
+		n, err := s.simulate(l.out, l.talk, l.json, l.why)
+		if err != nil {
 			return fmt.Errorf("scenario %s: %w", name, err)
 		}
+		missed += n
+	}
+	if l.check && missed > 0 {
+		return fmt.Errorf("goals missed: %d", missed)
 	}
 	return nil
 }
 
-func (s *scenario) simulate(out io.Writer, asJSON, why bool) error {
+// simulate returns how many goals were missed. Results go to out, all else to talk.
+func (s *scenario) simulate(out, talk io.Writer, asJSON, why bool) (missed int, err error) {
 	x, err := s.simulation()
 	if err != nil {
-		return err
+		return 0, err
+	}
+	if _, stall := withoutStall(s.Shoal.Get); len(stall) > 0 {
+		fmt.Fprintf(talk, "%s: not simulated: get %s; machines that cannot finish wait until the end\n", s.Name, strings.Join(stall, " "))
 	}
 	content, err := sim.NewContent(x.Size, x.PieceLength)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	type outcome struct {
 		sim.Result
@@ -118,30 +179,43 @@ func (s *scenario) simulate(out io.Writer, asJSON, why bool) error {
 			"seed  makespan / T_min  slowest / T_min  late  origin copies  ingress  on the wire  received twice  finished  lost  hung  wrong")
 	}
 	var results []sim.Result
-	for _, o := range outcomes { // each is told as soon as it is known: many take long
+	for i, o := range outcomes { // each is told as soon as it is known: many take long
 		r := <-o
 		if r.err != nil {
-			return r.err
+			return 0, r.err
 		}
 		results = append(results, r.Result)
 		if asJSON {
-			if err := json.NewEncoder(out).Encode(r.Result); err != nil {
-				return err
+			if err := json.NewEncoder(out).Encode(roundOf(s, i, r.Result)); err != nil {
+				return 0, err
 			}
 			continue
 		}
 		fmt.Fprintf(out, "%4d  %8.2f %7.3f  %15.3f  %4.1f  %13.3f  %7.3f  %11.3f  %13.1f%%  %8d  %4d  %4d  %5d\n", r.Seed, r.Makespan.Seconds(), r.Ratio(),
 			r.Slowest.Seconds()/r.Bound.Seconds(), r.Late.Seconds(), r.Copies, r.Ingress, r.InWire, 100*r.Wasted, r.Finished, r.Lost, r.Hung, r.Bad)
 	}
+	y := summaryOf(s, results)
+	details := out
 	if asJSON {
-		return nil
+		if err := json.NewEncoder(out).Encode(y); err != nil {
+			return 0, err
+		}
+		details = talk
 	}
-	for _, r := range results {
-		if why {
-			fmt.Fprintf(out, "seed %d\n%s", r.Seed, r.Details())
+	if why {
+		for _, r := range results {
+			fmt.Fprintf(details, "seed %d\n%s", r.Seed, r.Details())
 		}
 	}
-	slices.SortFunc(results, func(a, b sim.Result) int { return int(a.Makespan - b.Makespan) })
-	fmt.Fprintf(out, "median %.3f x T_min\n", results[len(results)/2].Ratio())
-	return nil
+	if asJSON {
+		return y.missed(), nil
+	}
+	fmt.Fprintf(out, "median %.3f x T_min\n", y.Ratio)
+	for _, v := range y.Goals {
+		fmt.Fprintf(out, "  %s\n", v)
+	}
+	if len(y.Unjudged) > 0 {
+		fmt.Fprintf(out, "  goals that are not simulated: %s\n", strings.Join(y.Unjudged, ", "))
+	}
+	return y.missed(), nil
 }

@@ -10,39 +10,39 @@ import (
 
 // Result is what a run came to.
 type Result struct {
-	Name     string        `json:"name"`
-	Seed     uint64        `json:"seed"`
-	Bound    time.Duration `json:"bound"`
-	Makespan time.Duration `json:"makespan"` // when the last machine had everything that survived
-	Mean     time.Duration `json:"mean"`     // from arrival to having everything
-	Slowest  time.Duration `json:"slowest"`  // the same, of the slowest
-	Late     time.Duration `json:"late"`     // the same, of the slowest of those who came when others had finished
-	Copies   float64       `json:"copies"`   // payload that origins sent, over the content's size
-	Ingress  float64       `json:"ingress"`  // payload that came into the site with most, over the content's size
-	InWire   float64       `json:"in_wire"`  // the same on the wire: with headers, acknowledgements and control messages
-	Wasted   float64       `json:"wasted"`   // received twice or wrong, over all that was needed
-	Finished int           `json:"finished"`
-	Lost     int           `json:"lost"` // survivors that lack nothing but what nobody has any more: shoal get names it, and ends with 6
-	Hung     int           `json:"hung"` // other survivors that did not finish
-	Bad      int           `json:"bad"`  // wrong blocks that count as verified
-	Events   uint64        `json:"events"`
+	Name     string
+	Seed     uint64
+	Bound    time.Duration
+	Makespan time.Duration // when the last machine had everything that survived
+	Mean     time.Duration // from arrival to having everything
+	Slowest  time.Duration // the same, of the slowest
+	Late     time.Duration // the same, of the slowest of those who came when others had finished
+	Copies   float64       // payload that origins sent, over the content's size
+	Ingress  float64       // payload that came into the site with most, over the content's size
+	InWire   float64       // the same on the wire: with headers, acknowledgements and control messages
+	Wasted   float64       // received twice or wrong, over all that was needed
+	Finished int
+	Lost     int // survivors that lack nothing but what nobody has any more: shoal get names it, and ends with 6
+	Hung     int // other survivors that did not finish
+	Bad      int // wrong blocks that count as verified
+	Events   uint64
 
-	Machines []*Machine `json:"-"`
-	Samples  []Sample   `json:"samples"` // once a second
+	Machines []*Machine
+	Samples  []Sample // once a second
 }
 
 // Sample is what a second of a run was like.
 type Sample struct {
-	At     time.Duration `json:"at"`
-	Origin float64       `json:"origin"` // how busy the origins' uplinks were
-	Peers  float64       `json:"peers"`  // the same of all others' that are there
-	In     float64       `json:"in"`     // how busy sites' links were, inwards
-	Out    float64       `json:"out"`    // and outwards
-	Copies float64       `json:"copies"`
-	Least  float64       `json:"least"` // shares of the content that machines have
-	Mean   float64       `json:"mean"`
-	Most   float64       `json:"most"`
-	Leases bool          `json:"leases"` // an origin leases
+	At     time.Duration
+	Origin float64 // how busy the origins' uplinks were
+	Peers  float64 // the same of all others' that are there
+	In     float64 // how busy sites' links were, inwards
+	Out    float64 // and outwards
+	Copies float64
+	Least  float64 // shares of the content that machines have
+	Mean   float64
+	Most   float64
+	Leases bool // an origin leases
 }
 
 // Ratio is the makespan over the bound.
