@@ -83,11 +83,15 @@ func TestNothingToCompareIsMissed(t *testing.T) {
 
 func TestLostPiecesMayBeNamed(t *testing.T) {
 	s := &scenario{Size: 1000, Goal: goal{Of: "shoal", Lost: true}}
-	results := []*result{round2("shoal", 12, machineShow{Code: exitStalled}, machineShow{Seconds: 3}, machineShow{Vanished: true})}
+	results := []*result{round2("shoal", 12, machineShow{Code: exitStalled, Lost: [][2]int{{3, 5}}}, machineShow{Seconds: 3}, machineShow{Vanished: true})}
 	if missed := judge(s.Goal, summaries(s, results), results); missed != 0 {
 		t.Errorf("missed %d goals, want none", missed)
 	}
-	results[0].Machines[0].Code = 1
+	results[0].Machines[0].Lost = nil
+	if missed := judge(s.Goal, summaries(s, results), results); missed != 1 {
+		t.Errorf("missed %d goals when a machine ends with 6 and names nothing, want 1", missed)
+	}
+	results[0].Machines[0].Lost, results[0].Machines[0].Code = [][2]int{{3, 5}}, 1
 	if missed := judge(s.Goal, summaries(s, results), results); missed != 1 {
 		t.Errorf("missed %d goals when a machine ends with 1, want 1", missed)
 	}
@@ -107,5 +111,13 @@ func TestMixedSwarm(t *testing.T) {
 	all = summaries(s, results)
 	if missed := judge(s.Goal, all, results); missed != 1 {
 		t.Errorf("missed %d goals with shoal's machines worse off, want 1", missed)
+	}
+}
+
+func TestLabHearsWhatIsLost(t *testing.T) {
+	m := &machine{}
+	m.hear(`{"event":"error","time":"2026-11-28T00:00:00Z","code":6,"rule":"lost","message":"pieces 3 to 5 are with nobody","hint":"","lost":[[3,5],[9,9]]}`)
+	if m.code != 6 || len(m.lost) != 2 || m.lost[0] != [2]int{3, 5} {
+		t.Errorf("code %d, lost %v; want 6 and pieces 3 to 5 and 9", m.code, m.lost)
 	}
 }

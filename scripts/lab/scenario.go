@@ -89,7 +89,7 @@ type goal struct {
 	Ingress    float64  `toml:"ingress"`      // payload into each site / content
 	Own        float64  `toml:"own"`          // each machine's finish - arrival / T_min
 	LateOwn    float64  `toml:"late-seconds"` // of machines that come after-finished
-	Lost       bool     `toml:"may-be-lost"`  // a machine may also end with exit code 6
+	Lost       bool     `toml:"may-be-lost"`  // a machine may also end with exit code 6 and name what is lost
 	Versus     []versus `toml:"versus"`
 }
 

@@ -26,6 +26,7 @@ type shoalEvent struct {
 	Wasted  int64              `json:"wasted_bytes"`
 	From    map[string]int64   `json:"from"`
 	Idle    map[string]float64 `json:"idle_seconds"`
+	Lost    [][2]int           `json:"lost"`
 	URL     string
 }
 
@@ -162,22 +163,27 @@ func getShoal(ctx context.Context, r *round, m *machine) (*process, error) {
 	}
 	args = append(args, r.scenario.Shoal.Get...)
 	args = append(args, r.shoalFlags()...)
-	line := func(text string) {
-		var e shoalEvent
-		if json.Unmarshal([]byte(text), &e) != nil {
-			return
-		}
-		switch e.Event {
-		case "progress":
-			m.done.Store(e.Done)
-		case "done":
-			m.mu.Lock()
-			m.from, m.idle, m.wasted = e.From, e.Idle, e.Wasted
-			m.mu.Unlock()
-			m.finish(time.Now())
-		case "error":
-			m.fail(errors.New(e.Message), e.Code)
-		}
+	return r.start(ctx, m.host, m.hear, r.shoal(), args...)
+}
+
+// hear takes in a line of get --json.
+func (m *machine) hear(text string) {
+	var e shoalEvent
+	if json.Unmarshal([]byte(text), &e) != nil {
+		return
 	}
-	return r.start(ctx, m.host, line, r.shoal(), args...)
+	switch e.Event {
+	case "progress":
+		m.done.Store(e.Done)
+	case "done":
+		m.mu.Lock()
+		m.from, m.idle, m.wasted = e.From, e.Idle, e.Wasted
+		m.mu.Unlock()
+		m.finish(time.Now())
+	case "error":
+		m.mu.Lock()
+		m.lost = e.Lost
+		m.mu.Unlock()
+		m.fail(errors.New(e.Message), e.Code)
+	}
 }

@@ -112,7 +112,7 @@ func TestSimulationIsJudged(t *testing.T) {
 		{"one that is not", "[goal]\nratio = 1", 1, "MISSED"},
 		{"what is not simulated is said", "[goal]\norigin-wire = 0.1\n[[goal.versus]]\ncontender = 'aria2'\nmakespan = 0.1", 0, "not simulated: origin-wire, versus"},
 		{"the origin dies", "[[event]]\norigin-copies = 0.3\nkill = ['origin']", 1, "machines without the content 6"},
-		{"the origin dies, and what is lost may be", "[[event]]\norigin-copies = 0.3\nkill = ['origin']\n[goal]\nmay-be-lost = true", 0, "exit code 6"},
+		{"the origin dies, and what is lost may be", "[[event]]\norigin-copies = 0.3\nkill = ['origin']\n[goal]\nmay-be-lost = true", 0, "named what is lost (exit code 6)"},
 	} {
 		out, _, missed := simulateText(t, quick+tt.more, false, false)
 		if missed != tt.missed || !strings.Contains(out, tt.says) {
