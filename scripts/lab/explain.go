@@ -65,21 +65,28 @@ func explain(x *result) string {
 	if x.OriginPayload > 0 {
 		fmt.Fprintf(&b, "  the origin gave %.3f copies to peers and %.3f over HTTP\n", float64(x.OriginPayload-x.OriginHTTP)/float64(x.Size), float64(x.OriginHTTP)/float64(x.Size))
 	}
-	idle := map[string]float64{}
 	var wasted int64
 	for _, m := range x.Machines {
-		for why, seconds := range m.Idle {
-			idle[why] += seconds / float64(len(x.Machines))
-		}
 		wasted += m.Wasted
 	}
-	if len(idle) > 0 {
-		b.WriteString("  connections idle, seconds per machine, all its connections together:")
-		for _, why := range slices.Sorted(maps.Keys(idle)) {
-			fmt.Fprintf(&b, " %s %.1f", strings.ReplaceAll(why, "_", " "), idle[why])
+	mean := func(what string, of func(machineShow) map[string]float64) {
+		sum := map[string]float64{}
+		for _, m := range x.Machines {
+			for why, seconds := range of(m) {
+				sum[why] += seconds / float64(len(x.Machines))
+			}
+		}
+		if len(sum) == 0 {
+			return
+		}
+		fmt.Fprintf(&b, "  %s:", what)
+		for _, why := range slices.Sorted(maps.Keys(sum)) {
+			fmt.Fprintf(&b, " %s %.1f", strings.ReplaceAll(why, "_", " "), sum[why])
 		}
 		b.WriteString("\n")
 	}
+	mean("connections idle, seconds per machine, all its connections together", func(m machineShow) map[string]float64 { return m.Idle })
+	mean("deliveries held back, seconds per machine", func(m machineShow) map[string]float64 { return m.Held })
 	if wasted > 0 {
 		fmt.Fprintf(&b, "  received twice or wrong: %.3f × content, all machines together\n", float64(wasted)/float64(x.Size))
 	}

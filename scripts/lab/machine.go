@@ -36,6 +36,7 @@ type machine struct {
 	code     int
 	from     map[string]int64
 	idle     map[string]float64
+	held     map[string]float64
 	lost     [][2]int // first and last of each run of pieces that it says nobody has
 	wasted   int64
 }

@@ -65,6 +65,7 @@ type machineShow struct {
 	From     map[string]int64   `json:"from,omitempty"`
 	Wasted   int64              `json:"wasted_bytes,omitempty"`
 	Idle     map[string]float64 `json:"idle_seconds,omitempty"`
+	Held     map[string]float64 `json:"held_seconds,omitempty"`
 	Lost     [][2]int           `json:"lost,omitempty"` // first and last of each run of pieces that it says nobody has
 
 	index int // among the round's machines, poisoners counted, as samples have them
@@ -93,7 +94,7 @@ func (r *round) result() (*result, error) {
 			continue
 		}
 		show := machineShow{Name: m.host.name, Site: m.host.spec.Site, Vanished: m.gone, Late: m.host.spec.After > 0, index: i,
-			Program: r.contender.machines[i%len(r.contender.machines)], From: m.from, Wasted: m.wasted, Idle: m.idle, Lost: m.lost, Code: m.code}
+			Program: r.contender.machines[i%len(r.contender.machines)], From: m.from, Wasted: m.wasted, Idle: m.idle, Held: m.held, Lost: m.lost, Code: m.code}
 		if p := m.running(); p != nil { // else its time did not come
 			show.Arrived = m.arrived.Sub(r.begin).Seconds()
 			show.CPU, show.Peak, show.Own = p.cpu.Seconds(), p.peak.Load(), p.own.Load()

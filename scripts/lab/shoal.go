@@ -26,6 +26,7 @@ type shoalEvent struct {
 	Wasted  int64              `json:"wasted_bytes"`
 	From    map[string]int64   `json:"from"`
 	Idle    map[string]float64 `json:"idle_seconds"`
+	Held    map[string]float64 `json:"held_seconds"`
 	Lost    [][2]int           `json:"lost"`
 	URL     string
 }
@@ -177,7 +178,7 @@ func (m *machine) hear(text string) {
 		m.done.Store(e.Done)
 	case "done":
 		m.mu.Lock()
-		m.from, m.idle, m.wasted = e.From, e.Idle, e.Wasted
+		m.from, m.idle, m.held, m.wasted = e.From, e.Idle, e.Held, e.Wasted
 		m.mu.Unlock()
 		m.finish(time.Now())
 	case "error":
