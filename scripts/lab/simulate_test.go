@@ -143,7 +143,7 @@ func TestSimulatorSaysWhatItLeavesOut(t *testing.T) {
 		{"a picture", lab{picture: "/tmp"}, []string{"picture", "simulate"}, file(""), "-picture: not with -simulate", ""},
 		{"another contender", lab{contenders: []string{"aria2"}}, nil, file(""), "shoal alone", ""},
 		{"mixed swarms", lab{}, nil, "S6", "mixed swarms", ""},
-		{"the swarm of shoal among them", lab{contenders: []string{"shoal"}, scale: 0.05}, nil, "S6", "", ""},
+		{"the swarm of shoal among them", lab{contenders: []string{"shoal"}, scale: 0.01}, nil, "S6", "", ""},
 		{"arguments", lab{}, nil, file("[shoal]\nget = ['--max-peers', '3']"), "not simulated", ""},
 		{"arguments beside events", lab{}, nil, file(late + "[shoal]\nget = ['--stall-timeout', '20s', '--max-peers', '3']"), "not simulated", ""},
 		{"what makes no difference", lab{}, nil, file(late + "[shoal]\nget = ['--stall-timeout', '20s']"), "", "not simulated: get --stall-timeout 20s"},
