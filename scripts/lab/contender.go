@@ -53,6 +53,10 @@ func parseContender(text string) (c contender, err error) {
 		c.origin, c.machines = "shoal", []string{"shoal"}
 		return c, err
 	}
+	if text == simulatedContender {
+		c.origin, c.machines = text, []string{text}
+		return c, nil
+	}
 	rest, length, given := strings.Cut(text, "@")
 	if given {
 		if err := c.pieceLength.UnmarshalText([]byte(length)); err != nil {
@@ -72,7 +76,7 @@ func parseContender(text string) (c contender, err error) {
 	all := programs()
 	for _, name := range append([]string{origin}, c.machines...) {
 		if _, ok := all[name]; !ok {
-			return c, fmt.Errorf("contender %s: no program %q: there are shoal, shoal-v1, edge, aria2, libtorrent, transmission, http, http-sha256 and floor", text, name)
+			return c, fmt.Errorf("contender %s: no program %q: there are shoal, shoal-v1, edge, aria2, libtorrent, transmission, http, http-sha256 and floor, and simulated", text, name)
 		}
 	}
 	for _, name := range c.machines {

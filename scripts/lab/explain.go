@@ -12,6 +12,9 @@ import (
 // explain says where a round lost time: how busy each kind of link was in each tenth of it, and what the
 // programs say that they waited for.
 func explain(x *result) string {
+	if x.Simulated {
+		return fmt.Sprintf("\n%s, round %d, simulated: %.2f s\n%s", x.Scenario, x.Round+1, x.Makespan, x.details)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s, round %d, %s: %.2f s; how full links were in %%, in each tenth of that time\n", x.Scenario, x.Round+1, x.Contender, x.Makespan)
 	row := func(name string, busy float64, phases [10]float64, more string) {

@@ -171,6 +171,9 @@ func (l *lab) scenario(ctx context.Context, s *scenario) (missed int, err error)
 }
 
 func (l *lab) round(ctx context.Context, s *scenario, c contender, n int, dir, content string) (x *result, err error) {
+	if c.simulated() {
+		return s.simulateRound(n)
+	}
 	r := &round{lab: l, scenario: s, contender: c, number: n, content: content, dir: filepath.Join(dir, "round")}
 	if err := os.Mkdir(r.dir, 0o755); err != nil {
 		return nil, err
@@ -263,7 +266,11 @@ func (l *lab) tell(x *result) {
 	if x.Ratio > 0 {
 		fmt.Fprintf(l.talk, " (%.3f × T_min)", x.Ratio)
 	}
-	fmt.Fprintf(l.talk, ", origin sent %.3f × content on the wire\n", float64(x.OriginWire)/float64(x.Size))
+	if x.Simulated {
+		fmt.Fprintf(l.talk, ", origin sent %.3f × content\n", float64(x.OriginPayload)/float64(x.Size))
+	} else {
+		fmt.Fprintf(l.talk, ", origin sent %.3f × content on the wire\n", float64(x.OriginWire)/float64(x.Size))
+	}
 	failed := 0
 	for _, m := range x.Machines {
 		if m.Error == "" {

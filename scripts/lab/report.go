@@ -91,7 +91,7 @@ func summarize(s *scenario, c contender, results []*result) summary {
 	y.Slowest = per(of(func(m machineShow) float64 { return m.Seconds }, false))
 	y.Late = per(of(func(m machineShow) float64 { return m.Seconds }, true))
 	y.Wait = per(func(x *result) float64 {
-		if x.Makespan == 0 {
+		if x.Makespan == 0 || x.Programs == 0 {
 			return 0
 		}
 		return x.CPUWait / float64(x.Programs) / x.Makespan
@@ -108,7 +108,7 @@ func (l *lab) report(s *scenario, contenders []contender, results []*result) (mi
 	for _, c := range contenders {
 		own := roundsOf(c.name, results)
 		all = append(all, summarize(s, c, own))
-		if l.picture != "" {
+		if l.picture != "" && !c.simulated() {
 			if err := os.MkdirAll(l.picture, 0o755); err != nil {
 				return 0, err
 			}
@@ -176,12 +176,17 @@ func table(out io.Writer, s *scenario, all []summary) {
 		} else {
 			row = append(row, fmt.Sprintf("%.0f", float64(s.Size)/(1<<20)/y.Makespan))
 		}
-		row = append(row, fmt.Sprintf("%.3f", y.Wire), known(y.Payload))
+		row = append(row, known(y.Wire), known(y.Payload))
 		if len(s.Sites) > 0 {
-			row = append(row, fmt.Sprintf("%.3f", y.InWire), known(y.Ingress))
+			row = append(row, known(y.InWire), known(y.Ingress))
 		}
-		row = append(row, seconds(y.Slowest), fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU), fmt.Sprintf("%.2f", y.Wait),
-			mebibytes(y.Peak), mebibytes(y.Own))
+		row = append(row, seconds(y.Slowest))
+		if y.Contender == simulatedContender {
+			row = append(row, "–", "–", "–")
+		} else {
+			row = append(row, fmt.Sprintf("%.2f s", y.CPU), fmt.Sprintf("%.2f s", y.OriginCPU), fmt.Sprintf("%.2f", y.Wait))
+		}
+		row = append(row, mebibytes(y.Peak), mebibytes(y.Own))
 		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
 	}
 	w.Flush()

@@ -17,6 +17,7 @@ type result struct {
 	Scenario  string  `json:"scenario"`
 	Contender string  `json:"contender"`
 	Round     int     `json:"round"`
+	Simulated bool    `json:"simulated,omitempty"` // what is not simulated is 0 then
 	Size      int64   `json:"size_bytes"`
 	Bound     float64 `json:"t_min_seconds"` // 0: there is none
 	Makespan  float64 `json:"makespan_seconds"`
@@ -38,8 +39,9 @@ type result struct {
 	CPUWait       float64       `json:"cpu_wait_seconds"` // all programs' threads together, while they could have run
 	Occupied      float64       `json:"cpu_occupied"`     // share of the computer's processors that the programs used
 
-	series []sample
-	begin  time.Time
+	series  []sample
+	begin   time.Time
+	details string // of a simulated round: what there is to explain
 }
 
 type siteResult struct {
