@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"shoal/internal/disk"
 	"shoal/internal/release"
@@ -28,6 +29,8 @@ const (
 	maxAlso = 2 * maxDuplicates
 	// maxAsked is of how many servers of one repository that is remembered: the last that were new.
 	maxAsked = 16
+	// elsewhereTime is for how long they are asked, all together.
+	elsewhereTime = 20 * time.Second
 	// maxDuplicatesFile bounds the file, in bytes.
 	maxDuplicatesFile = 2 * maxAsked * maxAlso * maxBase
 )
@@ -153,6 +156,9 @@ func (u untagged) Get(ctx context.Context, path string, limit int64, _ string) (
 // elsewhere finds a release where else its repository is, because r does not answer, or is behind. other has proven to be that repository, and what it says of the release
 // holds, an error too; closing it is the caller's. It is nil if there is none: the error is then a refusal of what has been found there, if anything was.
 func (c *ReleaseConfig) elsewhere(ctx context.Context, s Source, r *repository) (other *repository, found *Trusted, err error) {
+	all := ctx
+	ctx, cancel := context.WithTimeout(ctx, elsewhereTime) // many may be dead by now, and there are other ways
+	defer cancel()
 	var refusal error
 	for _, base := range c.remembered(r) {
 		w := newWeb(base, c.UserAgent)
@@ -164,8 +170,11 @@ func (c *ReleaseConfig) elsewhere(ctx context.Context, s Source, r *repository) 
 			}
 		}
 		other.close()
+		if all.Err() != nil {
+			return nil, nil, all.Err()
+		}
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			break
 		}
 		if refusal == nil && !unanswered(err) {
 			refusal = err

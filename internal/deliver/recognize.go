@@ -267,12 +267,19 @@ func (f *finder) before(ctx context.Context, v *version, named bool) (best *vers
 		was := &version{info: t.Info, path: v.path}
 		was.here = v.common(was)
 		if was.here*2 > t.Length && (best == nil || was.here*best.info.Length > best.here*t.Length) {
-			best = was
+			was, best = best, was
+		}
+		if was != nil {
+			was.close()
 		}
 	}
 	whole := func() bool { return best != nil && best.here*10 >= best.info.Length*9 }
-	if t := f.knownAs(f.Release.Tree().V2); t != nil && t.Dir == v.info.Dir && v.common(&version{info: t.Info, path: v.path})*10 >= t.Length*9 {
-		return nil // it is the release itself
+	if t := f.knownAs(f.Release.Tree().V2); t != nil && t.Dir == v.info.Dir {
+		was := &version{info: t.Info, path: v.path}
+		defer was.close()
+		if v.common(was)*10 >= t.Length*9 {
+			return nil // it is the release itself
+		}
 	}
 	for _, p := range f.patches {
 		consider(f.knownAs(p.Base))

@@ -66,6 +66,7 @@ func gather(ctx context.Context, node *swarm.Node, info *piece.Info, dir string,
 	if err := parts.Adopt(ctx, func(done, _ int64) { progress(done, info.Length) }); err != nil {
 		return 0, err
 	}
+	named := names(from)
 	var done atomic.Int64
 	done.Store(info.Length - parts.Missing())
 	err = eachMissing(ctx, info, parts, func(ctx context.Context, i int) error {
@@ -77,8 +78,8 @@ func gather(ctx context.Context, node *swarm.Node, info *piece.Info, dir string,
 				}
 			}
 		}
-		for _, old := range from { // some of its pieces
-			if j := old.sameFile(info, i); j >= 0 && old.hasMissing(info, i, j, parts) {
+		for k, old := range from { // some of its pieces
+			if j := old.sameFile(info, i, named[k]); j >= 0 && old.hasMissing(info, i, j, parts) {
 				if err := copyFrom(ctx, parts, i, old, j); err != nil || parts.Has(i) {
 					return err
 				}
@@ -138,16 +139,27 @@ func (l *Lying) equalFiles(f *piece.File) iter.Seq[int] {
 	}
 }
 
-// sameFile is the file at the path of file i of another content; -1: none. Of single files it is the one.
-func (l *Lying) sameFile(info *piece.Info, i int) int {
+// names are the files of each place by their paths, but for those that have no content.
+func names(from []Lying) []map[string]int {
+	list := make([]map[string]int, len(from))
+	for k := range from {
+		list[k] = make(map[string]int, len(from[k].Info.Files))
+		for j := range from[k].Info.Files {
+			if f := &from[k].Info.Files[j]; f.Length > 0 && f.Symlink == nil {
+				list[k][filepath.Join(f.Path...)] = j
+			}
+		}
+	}
+	return list
+}
+
+// sameFile is the file, by its own names, at the path of file i of another content; -1: none. Of single files it is the one.
+func (l *Lying) sameFile(info *piece.Info, i int, named map[string]int) int {
 	if l.Info.Dir != info.Dir || l.Info.PieceLength != info.PieceLength {
 		return -1
 	}
-	want := filepath.Join(info.Files[i].Path...)
-	for j := range l.Info.Files {
-		if f := &l.Info.Files[j]; f.Length > 0 && f.Symlink == nil && filepath.Join(f.Path...) == want {
-			return j
-		}
+	if j, ok := named[filepath.Join(info.Files[i].Path...)]; ok {
+		return j
 	}
 	return -1
 }
@@ -177,22 +189,23 @@ func (l *Lying) hasPiece(info *piece.Info, n, i, j int) bool {
 
 // HasAll says whether those places have, by their descriptions, all pieces that are named of a content.
 func HasAll(info *piece.Info, pieces []int, from []Lying) bool {
+	named := names(from)
 	for _, p := range pieces {
-		if !hasOne(info, p, from) {
+		if !hasOne(info, p, from, named) {
 			return false
 		}
 	}
 	return true
 }
 
-func hasOne(info *piece.Info, p int, from []Lying) bool {
+func hasOne(info *piece.Info, p int, from []Lying, named []map[string]int) bool {
 	i := info.FileOfPiece(p)
 	first, _ := info.FilePieces(i)
 	for k := range from {
 		if _, ok := from[k].Info.FileByRoot(info.Files[i].Root); ok {
 			return true
 		}
-		if j := from[k].sameFile(info, i); j >= 0 && from[k].hasPiece(info, p-first, i, j) {
+		if j := from[k].sameFile(info, i, named[k]); j >= 0 && from[k].hasPiece(info, p-first, i, j) {
 			return true
 		}
 	}
