@@ -35,7 +35,7 @@ func (s *survey) blockIndex() *release.Artefact {
 // worthSearching says whether an index may save more than it costs: hardly ever if there is a patch, which has the same blocks in it as copies.
 func (s *survey) worthSearching() bool {
 	a := s.blockIndex()
-	if a == nil || s.blocks != nil || s.tree == nil || len(s.versions) == 0 {
+	if a == nil || s.blocks != nil || s.tree == nil || !slices.ContainsFunc(s.versions, func(v *version) bool { return !v.alien }) {
 		return false
 	}
 	p := s.plan()
@@ -86,6 +86,9 @@ func (s *survey) searchIn(ctx context.Context, index []byte, progress func(done,
 		}
 	}
 	for _, v := range s.versions {
+		if v.alien {
+			continue
+		}
 		o := blocks.Old{Tree: delta.Tree{Info: v.info, Open: v.source}}
 		for i := range v.info.Files {
 			f := &v.info.Files[i]

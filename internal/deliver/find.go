@@ -119,6 +119,7 @@ func (f *finder) remembered() {
 				t = f.knows(t, p.v2)
 			}
 			if f.lies(t, p.path) {
+				f.list[len(f.list)-1].alien = rank == 2
 				taken++
 			}
 		}

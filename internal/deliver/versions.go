@@ -14,10 +14,11 @@ import (
 
 // version is an older version of a release that lies on this machine, or something else that may have files of it.
 type version struct {
-	info *piece.Info
-	path string      // of the tree, or the file
-	here int64       // bytes of those of its files that are there with the right length: nothing was read to know it
-	left *swarm.Left // not nil: a fetch that was stopped has left it, and it has no more than that of its files
+	info  *piece.Info
+	path  string      // of the tree, or the file
+	here  int64       // bytes of those of its files that are there with the right length: nothing was read to know it
+	alien bool        // it is of another app: equal files are all that it may have
+	left  *swarm.Left // not nil: a fetch that was stopped has left it, and it has no more than that of its files
 
 	opened sync.Once
 	dirs   *disk.Dirs // once a file is asked for
