@@ -25,14 +25,7 @@ func KnownAt(stateDir, path string) (*Known, error) {
 		return nil, err
 	}
 	s := installed{stateDir}
-	places := s.places(math.MaxInt)
-	for name, v2 := range s.trees() { // of a content that was put to several places only the last one is remembered
-		for _, where := range []string{absolute, filepath.Join(absolute, name)} {
-			if filepath.Base(where) == name && places[where] == "" && disk.Exists(where) {
-				places[where] = v2
-			}
-		}
-	}
+	places := s.placesAround(filepath.Dir(absolute), absolute)
 	if v2, ok := places[absolute]; ok {
 		if k := s.known(v2, absolute); k != nil {
 			return k, nil
@@ -55,6 +48,20 @@ func KnownAt(stateDir, path string) (*Known, error) {
 	}
 	return nil, &Error{ErrNoSource, fmt.Sprintf("what %s should be is not known here: no release was put there", path),
 		"name its description: shoal verify FILE.torrent PATH, or shoal verify APP@VERSION PATH"}
+}
+
+// placesAround are where content was put, by path: its v2 info hash. Of a content that was put to several places only the last one is remembered: in these directories a tree is told by its
+// name, too.
+func (s installed) placesAround(dirs ...string) map[string]string {
+	places := s.places(math.MaxInt)
+	for name, v2 := range s.trees() {
+		for _, dir := range dirs {
+			if where := filepath.Join(dir, name); places[where] == "" && disk.Exists(where) {
+				places[where] = v2
+			}
+		}
+	}
+	return places
 }
 
 // KnownRelease is where a release was put last, by APP@VERSION, or by its v2 info hash in hex; nil if it is not known.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"sync/atomic"
 
@@ -91,7 +92,7 @@ func (s *stager) copySame(ctx context.Context, old *version, change delta.Change
 	if f := &s.info.Files[i]; f.Length == 0 || f.Symlink != nil || s.parts.Has(i) || change.Kind != delta.Same && change.Kind != delta.Renamed {
 		return nil
 	}
-	return s.copyOld(ctx, old, change.Old, i)
+	return old.give(ctx, change.Old, func(f *os.File) error { return s.copyFile(ctx, f, i) })
 }
 
 // patchSink is where a patch's files go; it is a delta.Sink.

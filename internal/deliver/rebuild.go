@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sync/errgroup"
 
@@ -129,16 +128,7 @@ func (s *stager) reuse(ctx context.Context) error {
 	if moved != nil {
 		defer moved.close()
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range s.info.Files {
-		f := &s.info.Files[i]
-		if f.Length == 0 || f.Symlink != nil || s.parts.Has(i) {
-			continue
-		}
-		g.Go(func() error { return s.reuseFile(ctx, i, moved) })
-	}
-	return g.Wait()
+	return eachMissing(ctx, s.info, s.parts, func(ctx context.Context, i int) error { return s.reuseFile(ctx, i, moved) })
 }
 
 // moved are the files that lie where the tree goes to and may be what it lacks, under other names; nil: there are none.
@@ -175,37 +165,7 @@ func (s *stager) reuseFile(ctx context.Context, i int, moved *twins) error {
 			}
 		}
 	}
-	for _, v := range s.survey.versions {
-		if j, ok := v.info.FileByRoot(s.info.Files[i].Root); ok {
-			if err := s.copyOld(ctx, v, j, i); err != nil || s.parts.Has(i) {
-				return err
-			}
-		}
-	}
-	first, end := s.info.FilePieces(i)
-	for _, v := range s.survey.versions {
-		for p := first; p < end; p++ {
-			if v.hasPiece(s.info, i, p) && !s.parts.HasPiece(p) {
-				if err := s.copyOld(ctx, v, v.fileAt(s.info, i), i); err != nil {
-					return err
-				}
-				break
-			}
-		}
-	}
-	return nil
-}
-
-// copyOld copies an old file into the place of a new one. What is wrong with the old file is found out there; that it cannot be read is no error.
-func (s *stager) copyOld(ctx context.Context, v *version, from, to int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	f, err := v.open(from)
-	if err != nil {
-		return nil
-	}
-	return s.copyFile(ctx, f, to)
+	return fromVersions(ctx, s.info, i, s.parts, s.survey.versions, func(f *os.File) error { return s.copyFile(ctx, f, i) })
 }
 
 // copyFile copies what is open into the place of a file, and closes it.

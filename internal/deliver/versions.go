@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"encoding/hex"
+	"iter"
 	"os"
 	"slices"
 	"sync"
@@ -40,6 +41,39 @@ func (v *version) open(file int) (*os.File, error) {
 		return nil, v.failed
 	}
 	return v.dirs.Open(treeName(v.info, v.path, file))
+}
+
+// openRegular opens one of its files if it is one: others may not even answer.
+func (v *version) openRegular(file int) (*os.File, error) {
+	if v.left == nil {
+		if err := isRegular(FileOf(v.info, v.path, file)); err != nil {
+			return nil, err
+		}
+	}
+	return v.open(file)
+}
+
+func isRegular(path string) error {
+	fi, err := os.Lstat(path)
+	if err == nil && !fi.Mode().IsRegular() {
+		err = os.ErrInvalid
+	}
+	return err
+}
+
+// equalFiles are the files that have, or had, what a file of another content has.
+func (v *version) equalFiles(f *piece.File) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		first, ok := v.info.FileByRoot(f.Root)
+		if !ok || !yield(first) {
+			return
+		}
+		for j := range v.info.Files { // the first may be damaged
+			if o := &v.info.Files[j]; j != first && o.Length == f.Length && o.Root == f.Root && !yield(j) {
+				return
+			}
+		}
+	}
 }
 
 // hasFile says whether all of a file is there, as far as it is known.

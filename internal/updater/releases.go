@@ -182,26 +182,26 @@ func (r *Releases) fromHere(ctx context.Context, o *Offer, info *piece.Info, p P
 	if p.File && info.Dir {
 		return nil, notOneFile(info)
 	}
-	var from []Lying
+	var from []deliver.Lying
 	for _, k := range p.Kept {
 		if was := r.Describe(k.V2); was != nil {
-			l := Lying{was, k.Path}
+			l := deliver.Lying{Info: was, Path: k.Path}
 			if !was.Dir {
 				l.Path = filepath.Join(k.Path, was.Name)
 			}
 			from = append(from, l)
 		}
 	}
-	for _, v := range append([]string{o.Version}, p.Gone[:min(len(p.Gone), maxGone)]...) {
-		if k := deliver.KnownRelease(r.Config.StateDir, ref(o.App, v), ""); k != nil {
-			from = append(from, Lying{k.Torrent.Info, k.Path})
-		}
+	refs := []string{ref(o.App, o.Version)}
+	for _, v := range p.Gone[:min(len(p.Gone), maxGone)] {
+		refs = append(refs, ref(o.App, v))
 	}
+	from = append(from, deliver.LyingReleases(r.Config.StateDir, refs)...)
 	var progress func(done, total int64)
 	if r.Reading != nil {
 		progress = r.Reading("reading what lies here of " + info.Name)
 	}
-	ok, err := FromHere(ctx, info, p.Dir, from, progress)
+	ok, err := deliver.FromHere(ctx, info, p.Dir, from, progress)
 	if !ok || err != nil {
 		return nil, err
 	}
@@ -214,8 +214,8 @@ func (r *Releases) fromHere(ctx context.Context, o *Offer, info *piece.Info, p P
 const worthDescribing = 4
 
 // salvage takes what was fetched of another version into the place of this one.
-func (r *Releases) salvage(ctx context.Context, found *deliver.Found, dir string, s *scraps) error {
-	if s.bytes < worthDescribing*found.Release.MetainfoBytes() {
+func (r *Releases) salvage(ctx context.Context, found *deliver.Found, dir string, s *deliver.Scraps) error {
+	if s.Bytes < worthDescribing*found.Release.MetainfoBytes() {
 		return nil
 	}
 	t, err := deliver.Describe(ctx, found, r.Config.StateDir)
@@ -223,7 +223,7 @@ func (r *Releases) salvage(ctx context.Context, found *deliver.Found, dir string
 		return ctx.Err() // it is asked for again, if that is worth it
 	}
 	found.Torrent = t
-	return salvage(ctx, t.Info, dir, s)
+	return s.Salvage(ctx, t.Info, dir)
 }
 
 // Fetch implements Source. For a version that lies here already nobody is asked if all of it lies on this machine.
@@ -256,8 +256,8 @@ func (r *Releases) Fetch(ctx context.Context, o *Offer, p Places) (f *Fetched, e
 		request.From = append(request.From, k.Path)
 	}
 	if p.Left != "" {
-		left := scrapsIn(p.Left)
-		if left.whole {
+		left := deliver.ScrapsIn(p.Left)
+		if left.Whole {
 			request.From = append(request.From, p.Left)
 		}
 		if err := r.salvage(ctx, found, p.Dir, &left); err != nil {

@@ -1,7 +1,8 @@
-package updater
+package deliver
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,16 +16,17 @@ import (
 // What was fetched of a version that the channel has left meanwhile is often most of the next one. Its parts are called by numbers, and which files they are of need not be
 // known here: of those that may be of a file some pieces are held against its hashes.
 
-// scraps are the parts of fetches that were not ended, in the stage of another version.
-type scraps struct {
+// Scraps are the parts of fetches that were not ended, in the stage of another version.
+type Scraps struct {
+	Bytes int64 // that they have on the disk, about
+	Whole bool  // some or all of it was whole
+
 	bySize map[int64][]string
 	dirs   []string // with parts
-	bytes  int64    // that they have on the disk, about
-	whole  bool     // some or all of it was whole
 }
 
-// scrapsIn looks for parts.
-func scrapsIn(stage string) (s scraps) {
+// ScrapsIn looks for parts in a directory that content was fetched to.
+func ScrapsIn(stage string) (s Scraps) {
 	s.bySize = map[int64][]string{}
 	works, err := os.ReadDir(stage)
 	if err != nil {
@@ -32,7 +34,7 @@ func scrapsIn(stage string) (s scraps) {
 	}
 	for _, w := range works {
 		if !strings.HasPrefix(w.Name(), ".shoal-") {
-			s.whole = true
+			s.Whole = true
 			continue
 		}
 		dir := filepath.Join(stage, w.Name(), "parts")
@@ -48,33 +50,41 @@ func scrapsIn(stage string) (s scraps) {
 	return s
 }
 
-func (s *scraps) add(path string) {
-	f, err := openRegular(path)
+// openScrap opens a part, if it is one.
+func openScrap(path string) (*os.File, error) {
+	if err := isRegular(path); err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+func (s *Scraps) add(path string) {
+	f, err := openScrap(path)
 	if err != nil {
 		return
 	}
 	defer f.Close()
 	if fi, err := f.Stat(); err == nil {
 		s.bySize[fi.Size()] = append(s.bySize[fi.Size()], path)
-		s.bytes += min(fi.Size(), disk.Allocated(f))
+		s.Bytes += min(fi.Size(), disk.Allocated(f))
 	}
 }
 
-// maxAlike bounds how many parts of the same length are held against a file.
-const maxAlike = 4
+// maxScraps bounds how many parts of the same length are held against a file.
+const maxScraps = 4
 
 // of lists the parts that may be of a file: those of its length, and that which has its number.
-func (s *scraps) of(info *piece.Info, file int) []string {
+func (s *Scraps) of(info *piece.Info, file int) []string {
 	list := s.bySize[info.Files[file].Length]
-	list = list[:min(len(list), maxAlike):min(len(list), maxAlike)]
+	list = list[:min(len(list), maxScraps):min(len(list), maxScraps)]
 	for _, dir := range s.dirs {
 		list = append(list, filepath.Join(dir, strconv.Itoa(file)))
 	}
 	return list
 }
 
-// salvage has the place of a fetch into dir hold what of its content is in parts of another one.
-func salvage(ctx context.Context, info *piece.Info, dir string, s *scraps) (err error) {
+// Salvage has the place of a fetch into dir hold what of its content is in those parts.
+func (s *Scraps) Salvage(ctx context.Context, info *piece.Info, dir string) (err error) {
 	if !info.HasV2 {
 		return nil
 	}
@@ -82,11 +92,7 @@ func salvage(ctx context.Context, info *piece.Info, dir string, s *scraps) (err 
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closed := parts.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer func() { err = errors.Join(err, parts.Close()) }()
 	if err := parts.Adopt(ctx, nil); err != nil {
 		return err
 	}
@@ -101,7 +107,7 @@ func salvage(ctx context.Context, info *piece.Info, dir string, s *scraps) (err 
 }
 
 func copyScrap(ctx context.Context, parts *swarm.Parts, info *piece.Info, file int, path string) error {
-	f, err := openRegular(path)
+	f, err := openScrap(path)
 	if err != nil {
 		return nil
 	}
@@ -112,18 +118,15 @@ func copyScrap(ctx context.Context, parts *swarm.Parts, info *piece.Info, file i
 	return parts.Copy(ctx, file, f)
 }
 
-// samples is how many pieces are looked at to know whether any is right: of what has a tenth of them, four in five are found.
-const samples = 16
+// scrapSamples is how many pieces are looked at to know whether any is right: of what has a tenth of them, four in five are found.
+const scrapSamples = 16
 
 // hasSome says whether any of some pieces of a file is right in f, in its place.
 func hasSome(info *piece.Info, file int, f *os.File) bool {
 	first, end := info.FilePieces(file)
-	n := min(samples, end-first)
-	b := make([]byte, info.PieceLength)
+	n := min(scrapSamples, end-first)
 	for k := range n {
-		p := first + k*(end-first)/n
-		b := b[:info.PieceLen(p)]
-		if _, err := f.ReadAt(b, int64(p-first)*info.PieceLength); err == nil && info.CheckLeaves(p, piece.AppendLeaves(nil, b)) {
+		if right, _ := pieceIn(info, file, first+k*(end-first)/n, f); right {
 			return true
 		}
 	}
