@@ -85,12 +85,13 @@ func (s *session) showAll(c *conn) {
 		if c.theirShoal != 0 {
 			b = wire.AppendOpen(b, c.theirShoal)
 		}
+		from := len(b)
 		for p := range s.have.n {
 			if s.have.has(p) && c.revealed.add(p) {
 				b = wire.AppendIndex(b, wire.Have, uint32(p))
 			}
 		}
-		return b
+		return s.manyAtOnce(c, b, from, s.now())
 	})
 }
 

@@ -102,12 +102,17 @@ func (s *session) tell(c *conn, pieces []int, now time.Time) {
 				b = wire.AppendIndex(b, wire.Have, uint32(p))
 			}
 		}
-		if c.shoal && len(b)-from > len(c.revealed.b) && now.Sub(c.toldAll) >= bitfieldTime { // others may take it amiss: BEP 3 has it as the first message only
-			b, c.toldAll = wire.AppendBitfield(b[:from], c.revealed.b), now
-		}
-		return b
+		return s.manyAtOnce(c, b, from, now)
 	})
 	s.tellLoad(c, now, true)
+}
+
+// manyAtOnce has the HAVEs in b[from:] told by a bitfield if that is shorter. Others may take that amiss: BEP 3 has it as the first message only.
+func (s *session) manyAtOnce(c *conn, b []byte, from int, now time.Time) []byte {
+	if c.shoal && len(b)-from > len(c.revealed.b) && now.Sub(c.toldAll) >= bitfieldTime {
+		b, c.toldAll = wire.AppendBitfield(b[:from], c.revealed.b), now
+	}
+	return b
 }
 
 // tellFetchers tells the machine of each place beyond the border that is to fetch it of a piece that nobody else has.

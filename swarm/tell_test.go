@@ -118,3 +118,34 @@ func TestOneOfEachPlaceIsToldAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// When an origin leases no more, peers of our kind are told of everything at once, and others piece by piece.
+func TestAnOriginOpensInOneWord(t *testing.T) {
+	const pieces = 64
+	tor, _, want := makeContent(t, pieces*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	ours, foreign := b.peer(1), b.peer(2)
+	ours.shoal, ours.theirShoal = true, 2
+	for p := range pieces {
+		b.have.add(p)
+		b.v1ok.add(p)
+	}
+	for _, c := range []*conn{ours, foreign} {
+		c.revealed.add(7) // it was leased to it
+		c.out.take(0)
+	}
+	b.openAll()
+	for c, wanted := range map[*conn]int{ours: 6 + 1 + (5 + pieces/8), foreign: (pieces - 1) * 9} { // "open", and a bitfield; HAVEs
+		control, _ := c.out.take(0)
+		if len(control) != wanted || !c.revealed.full() {
+			t.Errorf("a peer that is ours: %v, was told by %d bytes of %d pieces, want %d bytes", c.shoal, len(control), c.revealed.set, wanted)
+		}
+	}
+	b.openAll()
+	for _, c := range []*conn{ours, foreign} {
+		if control, _ := c.out.take(0); len(control) > 10 {
+			t.Errorf("told twice, by %d bytes", len(control))
+		}
+	}
+}
