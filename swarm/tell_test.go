@@ -133,19 +133,18 @@ func TestAnOriginOpensInOneWord(t *testing.T) {
 	}
 	for _, c := range []*conn{ours, foreign} {
 		c.revealed.add(7) // it was leased to it
-		c.out.take(0)
+		told(c)
 	}
 	b.openAll()
 	for c, wanted := range map[*conn]int{ours: 6 + 1 + (5 + pieces/8), foreign: (pieces - 1) * 9} { // "open", and a bitfield; HAVEs
-		control, _ := c.out.take(0)
-		if len(control) != wanted || !c.revealed.full() {
-			t.Errorf("a peer that is ours: %v, was told by %d bytes of %d pieces, want %d bytes", c.shoal, len(control), c.revealed.set, wanted)
+		if n, size := told(c); n != pieces || size != wanted {
+			t.Errorf("a peer that is ours: %v, was told by %d bytes of %d pieces, want %d bytes of %d", c.shoal, size, n, wanted, pieces)
 		}
 	}
 	b.openAll()
 	for _, c := range []*conn{ours, foreign} {
-		if control, _ := c.out.take(0); len(control) > 10 {
-			t.Errorf("told twice, by %d bytes", len(control))
+		if _, size := told(c); size > 10 {
+			t.Errorf("told twice, by %d bytes", size)
 		}
 	}
 }

@@ -132,7 +132,7 @@ func (v *version) give(ctx context.Context, file int, copy func(f *os.File) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f, err := v.openRegular(file)
+	f, err := v.open(file)
 	if err != nil {
 		return nil
 	}

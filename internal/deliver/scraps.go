@@ -52,7 +52,7 @@ func ScrapsIn(stage string) (s Scraps) {
 
 // openScrap opens a part, if it is one.
 func openScrap(path string) (*os.File, error) {
-	if err := isRegular(path); err != nil {
+	if err := regular(os.Lstat(path)); err != nil {
 		return nil, err
 	}
 	return os.Open(path)

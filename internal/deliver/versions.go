@@ -31,7 +31,7 @@ type version struct {
 
 func (v *version) v2() string { return hex.EncodeToString(v.info.V2[:]) }
 
-// open opens one of its files.
+// open opens one of its files if it is one, or leads to one: others may not even answer.
 func (v *version) open(file int) (*os.File, error) {
 	if v.left != nil {
 		return os.Open(v.left.Path(file))
@@ -40,21 +40,14 @@ func (v *version) open(file int) (*os.File, error) {
 	if v.failed != nil {
 		return nil, v.failed
 	}
+	if err := regular(os.Stat(FileOf(v.info, v.path, file))); err != nil {
+		return nil, err
+	}
 	return v.dirs.Open(treeName(v.info, v.path, file))
 }
 
-// openRegular opens one of its files if it is one: others may not even answer.
-func (v *version) openRegular(file int) (*os.File, error) {
-	if v.left == nil {
-		if err := isRegular(FileOf(v.info, v.path, file)); err != nil {
-			return nil, err
-		}
-	}
-	return v.open(file)
-}
-
-func isRegular(path string) error {
-	fi, err := os.Lstat(path)
+// regular is an error if what was looked at is no file.
+func regular(fi os.FileInfo, err error) error {
 	if err == nil && !fi.Mode().IsRegular() {
 		err = os.ErrInvalid
 	}
