@@ -34,6 +34,8 @@ type Config struct {
 	Announce [][]string
 	// Plain contents are also served as /NAME and /NAME.torrent.
 	Plain bool
+	// PieceLength is that of what AddPath describes, see [piece.BuildConfig]. Zero: by size.
+	PieceLength int64
 	// Progress, asked once for each path that is hashed, returns what is told how far that has come, from
 	// many goroutines.
 	Progress func(name string) func(done, total int64)
@@ -108,7 +110,7 @@ func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
 		defer s.mu.Unlock()
 		delete(s.expected, name)
 	}()
-	if t, rec, err := s.recall(path); err == nil {
+	if t, rec, err := s.recall(path); err == nil && (s.cfg.PieceLength == 0 || t.PieceLength == s.cfg.PieceLength) {
 		return s.offer(t, rec, true, s.cfg.Plain, nil)
 	}
 	dir := filepath.Join(s.cfg.StateDir, "metainfo")
@@ -121,7 +123,7 @@ func (s *Seeder) AddPath(ctx context.Context, path string) (*Content, error) {
 	}
 	defer os.Remove(leaves.Name())
 	defer leaves.Close()
-	t, report, err := piece.Build(ctx, path, piece.BuildConfig{Leaves: leaves, Progress: s.progress(path)})
+	t, report, err := piece.Build(ctx, path, piece.BuildConfig{PieceLength: s.cfg.PieceLength, Leaves: leaves, Progress: s.progress(path)})
 	if err != nil {
 		return nil, fmt.Errorf("describing %s: %w", path, err)
 	}

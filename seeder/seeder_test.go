@@ -178,6 +178,27 @@ func TestDescriptionIsKeptUntilSomethingChanges(t *testing.T) {
 	}
 }
 
+func TestPieceLengthOfAContent(t *testing.T) {
+	file, state := filepath.Join(t.TempDir(), "file"), t.TempDir()
+	write(t, file, strings.Repeat("x", 1_000_000))
+	for _, c := range []struct {
+		asked  int64
+		pieces int
+		cached bool
+	}{{0, 16, false}, {16 << 10, 62, false}, {0, 62, true}, {16 << 10, 62, true}, {64 << 10, 16, false}} {
+		s, _, stop := start(t, state)
+		s.cfg.PieceLength = c.asked
+		x, err := s.AddPath(context.Background(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Pieces != c.pieces || x.Cached != c.cached {
+			t.Errorf("asked for pieces of %d: %d pieces, cached %v; want %d, %v", c.asked, x.Pieces, x.Cached, c.pieces, c.cached)
+		}
+		stop()
+	}
+}
+
 func TestChangedContentIsNotServed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file.bin")
 	write(t, file, strings.Repeat("good", 50_000))

@@ -45,6 +45,7 @@ func serveCommand() *command {
 			budgetOption(),
 			{name: "open", kind: kindBool, usage: "let the tracker serve any content, not just this"},
 			{name: "web-seed", kind: kindList, value: "URL", usage: "where a web server has the content too (BEP 19); may be repeated", check: checkURL("http", "https")},
+			{name: "piece-length", kind: kindSize, value: "SIZE", usage: "describe each PATH in pieces of so much: a power of two, such as 1Mi (default: by size, or as it was)", check: checkPieceLength},
 			{name: "fleet-slots", kind: kindInt, value: "N", usage: "let so many machines of each group switch at once that ask with shoal update --fleet-lock; 0 is none of our business"},
 			{name: "db", value: "URL", usage: "keep what is known of the fleet in a PostgreSQL database that several origins share", secret: true, check: checkURL("postgres", "postgresql")},
 			{name: "fleet-lease", kind: kindDuration, value: "TIME", usage: "after so long a slot is free that was not given back", def: "1h"},
@@ -104,7 +105,8 @@ func (e *env) serve(ctx context.Context, paths []string) error {
 	config := daemon.ServeConfig{
 		Listen: e.settings.String("listen"), StateDir: state, PublicURL: strings.TrimSuffix(e.settings.String("public-url"), "/"),
 		Repository: repo, PushToken: token, Tracker: true, Open: e.settings.Bool("open"), Limits: e.settings.limits(), Plain: true, WebSeeds: e.settings.List("web-seed"),
-		FleetSlots: int(e.settings.Int("fleet-slots")), FleetLease: e.settings.Duration("fleet-lease"), FleetDB: e.settings.String("db"),
+		PieceLength: e.settings.Bytes("piece-length"),
+		FleetSlots:  int(e.settings.Int("fleet-slots")), FleetLease: e.settings.Duration("fleet-lease"), FleetDB: e.settings.String("db"),
 		Swarm: node, DHT: e.dht(false), Around: around,
 		Progress: func(name string) func(done, total int64) { return e.progress("hashing " + name) }, Version: readVersion().Version, Log: e.log,
 	}

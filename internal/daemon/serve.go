@@ -62,12 +62,14 @@ type ServeConfig struct {
 	FleetDB  string
 	DHT      DHTConfig
 	WebSeeds []string
-	Swarm    swarm.Config
-	Limits   Limits // instead of those in Swarm
-	Around   Around
-	Progress func(name string) func(done, total int64)
-	Version  string
-	Log      *slog.Logger
+	// PieceLength is that of contents that are described; 0: by size.
+	PieceLength int64
+	Swarm       swarm.Config
+	Limits      Limits // instead of those in Swarm
+	Around      Around
+	Progress    func(name string) func(done, total int64)
+	Version     string
+	Log         *slog.Logger
 }
 
 // Server is a node behind one port: an origin, a plain seed, or a tracker.
@@ -136,7 +138,7 @@ func NewServer(ctx context.Context, cfg ServeConfig) (s *Server, err error) {
 		s.items = itemsOf(s.dht)
 	}
 	s.node = swarm.New(cfg.Swarm)
-	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, Progress: cfg.Progress, Log: cfg.Log}
+	sc := seeder.Config{StateDir: cfg.StateDir, Node: s.node, WebSeeds: cfg.WebSeeds, Plain: cfg.Plain, PieceLength: cfg.PieceLength, Progress: cfg.Progress, Log: cfg.Log}
 	if cfg.Tracker {
 		sc.Announce = [][]string{{fmt.Sprintf("http://%s/announce", s.loopback())}}
 		if cfg.PublicURL != "" {

@@ -133,7 +133,7 @@ func names() (list []string) {
 }
 
 func parse(name, text string) (*scenario, error) {
-	s := &scenario{Name: name, PieceLength: 64 << 10, Rounds: 5, Timeout: span(3 * time.Minute), Seed: 1, Contenders: []string{"shoal"}, Goal: goal{Of: "shoal"}}
+	s := &scenario{Name: name, Rounds: 5, Timeout: span(3 * time.Minute), Seed: 1, Contenders: []string{"shoal"}, Goal: goal{Of: "shoal"}}
 	meta, err := toml.Decode(text, s)
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", name, err)
@@ -182,7 +182,7 @@ func (s *scenario) check() error {
 		return fmt.Errorf("%d machines: want 1 to %d, sites counted too", n, maxVirtual)
 	case s.Rounds < 1:
 		return errors.New("rounds: at least one")
-	case s.PieceLength < 16<<10 || s.PieceLength&(s.PieceLength-1) != 0:
+	case s.PieceLength != 0 && (s.PieceLength < 16<<10 || s.PieceLength&(s.PieceLength-1) != 0):
 		return errors.New("piece-length: a power of two from 16Ki")
 	}
 	hosts := []string{"origin"}

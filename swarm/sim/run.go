@@ -23,7 +23,7 @@ type Content struct {
 	piece   int64
 }
 
-// NewContent describes content of the given size. Any number of runs can share it.
+// NewContent describes content of the given size; a pieceLength of 0 is what suits it. Any number of runs can share it.
 func NewContent(size, pieceLength int64) (*Content, error) {
 	dir, err := os.MkdirTemp("", "shoal-sim-")
 	if err != nil {

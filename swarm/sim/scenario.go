@@ -9,7 +9,7 @@ import (
 // wire, 0 for no limit.
 type Scenario struct {
 	Name string
-	// Size is the content's, PieceLength the torrent's, in bytes.
+	// Size is the content's, PieceLength the torrent's, in bytes. Zero: what suits the size.
 	Size, PieceLength int64
 	// Hosts are groups of equal machines. The first with Origin set has the content at the begin.
 	Hosts []Host
