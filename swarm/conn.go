@@ -140,6 +140,7 @@ type conn struct {
 	lastSent       time.Time
 	lastPiece      uint32 // of which its writer was handed something last
 	given          int64  // bytes of it that it was handed
+	through        bool   // and nothing more of it waits
 	unchokedAt     time.Time
 	chokedAt       time.Time // when its last turn ended
 	queuedAt       time.Time // since when requests wait

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"shoal/piece"
 	"shoal/swarm/wire"
 )
@@ -293,4 +295,49 @@ func TestWhatIsLentGoesFirst(t *testing.T) {
 	if n := b.others(1); n != 1 {
 		t.Errorf("%d others have the piece that was lent, want the one that told of it", n)
 	}
+}
+
+// Of who is passed over because a piece was given in one go and nothing of it waits, nothing of it waits, whatever was asked for and taken back.
+func TestWhoIsThroughWaitsForNothingOfThePiece(t *testing.T) {
+	tor, _, want := makeContent(t, 3*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench(tor, want)
+		defer b.stop()
+		for p := range 3 {
+			b.have.add(p)
+			b.v1ok.add(p)
+		}
+		var cs []*conn
+		for i := range byte(manySources + 1) {
+			c := b.peer(1 + i)
+			c.shoal, c.theirShoal, c.choking, c.fast = true, 2, false, true
+			cs = append(cs, c)
+		}
+		l := cs[0].line()
+		l.rate, l.flat = 2e6, startFlat
+		for range rapid.IntRange(1, 100).Draw(t, "steps") {
+			c := cs[rapid.IntRange(0, 2).Draw(t, "peer")]
+			m := &wire.Message{Type: wire.Request, Index: uint32(rapid.IntRange(0, 2).Draw(t, "piece")), Begin: uint32(rapid.IntRange(0, 3).Draw(t, "block")) << 14, Length: 16 << 10}
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0, 1:
+			case 2:
+				m.Type = wire.Cancel
+			case 3: // the writer and the line are done with what they were given
+				if _, blocks := c.out.take(1 << 30); len(blocks) > 0 {
+					b.wrote(c, blocks, c.inflight)
+				}
+				l.onWay, l.begun = 0, time.Time{}
+				b.serve(b.now())
+				continue
+			}
+			if err := b.handle(c, m); err != nil {
+				t.Skip(err)
+			}
+			for _, c := range cs {
+				if c.through && slices.ContainsFunc(c.queue, c.goesOn) {
+					t.Fatalf("piece %d, of which %d bytes were given, is taken to be through, with %v in the queue", c.lastPiece, c.given, c.queue)
+				}
+			}
+		}
+	})
 }

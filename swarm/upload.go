@@ -11,6 +11,8 @@ import (
 const (
 	// maxQueue is how many requests of one peer wait here; we say so in reqq.
 	maxQueue = 1024
+	// mostRanked is how many of them are looked at for the next one to answer.
+	mostRanked = 64
 	// slots is how many peers are sent content at the same moment.
 	slots = 4
 	// mostAhead is the most that a writer is given beyond what it has written, at a rate that takes it away in 10 ms.
@@ -69,6 +71,7 @@ func (s *session) requested(c *conn, m *wire.Message) error {
 		c.served = max(c.served, s.served) // what it got, or did not, before it wanted nothing counts no more
 	}
 	c.queue = append(c.queue, r)
+	c.through = c.through && r.piece != c.lastPiece
 	s.asks(c, int64(r.length))
 	s.serve(now)
 	return nil
@@ -95,6 +98,7 @@ func (s *session) cancelled(c *conn, m *wire.Message) error {
 		c.inflight -= int64(r.length)
 		if r.piece == c.lastPiece {
 			c.given -= int64(r.length)
+			c.through = false
 		}
 		s.refuse(c, r)
 		s.serve(s.now())
@@ -129,6 +133,9 @@ func (s *session) serve(now time.Time) {
 				continue
 			}
 			l := c.line()
+			if !first[lane] && c.through && s.whole(c) {
+				continue
+			}
 			if l.rate == 0 && c.inflight == 0 && busy >= slots || !c.takes(l, c.ahead(), now) {
 				continue
 			}
@@ -160,7 +167,7 @@ func (s *session) serve(now time.Time) {
 		s.served = best.served
 		best.served += best.weight() * int64(r.length)
 		if !best.goesOn(r) {
-			best.lastPiece, best.given = r.piece, 0
+			best.lastPiece, best.given, best.through = r.piece, 0, false
 			best.line().begun = now
 		}
 		best.given += int64(r.length)
@@ -229,7 +236,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	wait := int(min(now.Sub(c.queuedAt), now.Sub(c.lastSent)) / (100 * time.Millisecond))
 	whole := s.whole(c)
 	best, rank := 0, upRank{}
-	for i, r := range c.queue[:min(len(c.queue), 64)] {
+	for i, r := range c.queue[:min(len(c.queue), mostRanked)] {
 		k := upRank{late: late, held: s.others(int(r.piece)), wait: wait, got: c.served, at: r.at}
 		if whole && c.goesOn(r) {
 			k.next = true
@@ -246,6 +253,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 	if few(rank.held, len(s.conns)) {
 		rank.gift = c.standing
 	}
+	c.through = whole && len(c.queue) <= mostRanked
 	return best, rank
 }
 
