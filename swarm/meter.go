@@ -67,9 +67,10 @@ func (s *session) meterTick(now time.Time) {
 	c.peakUp.Store(max(c.peakUp.Load(), c.upRate.Load()))
 	s.meter.at, s.meter.up = now, up
 	s.delivery.look(now)
-	s.acrossRate = 0
+	s.acrossRate, s.arrives = 0, [lanes]float64{}
 	for _, p := range s.conns {
 		p.meterTick(d)
+		s.arrives[p.lane.Load()] += p.rateDown
 		if s.crosses(p) {
 			s.acrossRate += p.rateDown
 		}

@@ -99,12 +99,13 @@ type session struct {
 	learned      bool // the metadata has just come: prepare
 	meter        meter
 	slotTurn     uint64
-	mostPeers    int         // MaxPeers when it was last looked
-	served       int64       // conn.served of who was given something last
-	steady       atomic.Bool // a queue that is met may well be others' doing; see governor
-	acrossRate   float64     // bytes per second over the site's border
-	across       int64       // bytes asked over it and not answered
-	siteWait     waits       // pieces that another machine of the site should fetch
+	mostPeers    int            // MaxPeers when it was last looked
+	served       int64          // conn.served of who was given something last
+	steady       atomic.Bool    // a queue that is met may well be others' doing; see governor
+	acrossRate   float64        // bytes per second over the site's border
+	arrives      [lanes]float64 // bytes per second in all
+	across       int64          // bytes asked over it and not answered
+	siteWait     waits          // pieces that another machine of the site should fetch
 
 	readers []*reader // that wait, see Transfer.ReadAt
 }

@@ -32,7 +32,8 @@ func TestCancelsThatComeTooLateAreLearnedFrom(t *testing.T) {
 
 func TestPatienceFollowsTheTimeThatBlocksTake(t *testing.T) {
 	q := &request{length: 64 << 10}
-	site, alone := &session{lan: []*conn{{}}}, &session{}
+	site, alone, slow := &session{lan: []*conn{{}}}, &session{}, &session{lan: []*conn{{}}}
+	slow.arrives[away], slow.outstanding[away] = 1e6, 2e6
 	for _, tt := range []struct {
 		name string
 		c    *conn
@@ -43,6 +44,8 @@ func TestPatienceFollowsTheTimeThatBlocksTake(t *testing.T) {
 		{"a slow one", &conn{s: site, order: []*request{q}, rateDown: 64 << 10}, silence + 3*time.Second},
 		{"a slow one where there is no border", &conn{s: alone, order: []*request{q}, rateDown: 64 << 10}, silence},
 		{"one that is no use", &conn{s: site, order: []*request{q}, rateDown: 1}, snubTime},
+		{"all comes slowly", &conn{s: slow, order: []*request{q}}, 2 * time.Second},
+		{"all comes slowly, and it more so", &conn{s: slow, order: []*request{q}, rateDown: 64 << 10}, silence + 3*time.Second},
 		{"what it was asked is answered", &conn{s: site, order: []*request{{done: true}}, rateDown: 1}, silence},
 	} {
 		if got := tt.c.patience().Round(time.Millisecond); got != tt.want.Round(time.Millisecond) {

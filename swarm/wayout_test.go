@@ -58,6 +58,40 @@ func TestIdleLineIsNotKnown(t *testing.T) {
 	}
 }
 
+// As long as a line that has always something to send carries little of what it can, more may be on its way, and no more than before once it is full.
+func TestWhatLiesElsewhereDoesNotFillTheLine(t *testing.T) {
+	var l wayOut
+	l.carry(2.5e6, 10*time.Millisecond, 1000, 10)
+	l.flat = startFlat // no probe
+	limit, first := l.limit(), l.firstLimit()
+	for range 20 {
+		l.full = true
+		l.take(1009, 1e6)
+		l.flat = startFlat
+	}
+	if got := l.limit(); got < 79*limit/10 || got > stretchMost*limit {
+		t.Errorf("%d bytes may be on the way in a line of which two fifths are used, want %d times %d", got, stretchMost, limit)
+	}
+	if got := l.firstLimit(); got < 79*first/10 || got > stretchMost*first {
+		t.Errorf("with %d bytes on the way another piece may be begun there, want %d times %d", got, stretchMost, first)
+	}
+	for range 20 {
+		l.take(1009, 2.5e6)
+		l.flat = startFlat
+	}
+	if got := l.limit(); got != limit {
+		t.Errorf("%d bytes may be on the way in a line that is full, want %d as before", got, limit)
+	}
+	for range 20 {
+		l.full = false
+		l.take(1009, 1e6)
+		l.flat = startFlat
+	}
+	if got := l.limit(); got != limit {
+		t.Errorf("%d bytes may be on the way where there is little to send, want %d", got, limit)
+	}
+}
+
 // What lies in front of a slow peer's line is not in ours.
 func TestSlowPeerDoesNotFillTheLine(t *testing.T) {
 	now := time.Unix(1e9, 0)
