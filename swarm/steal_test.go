@@ -45,6 +45,7 @@ func TestPatienceFollowsTheTimeThatBlocksTake(t *testing.T) {
 		{"a slow one where there is no border", &conn{s: alone, order: []*request{q}, rateDown: 64 << 10}, silence},
 		{"one that is no use", &conn{s: site, order: []*request{q}, rateDown: 1}, snubTime},
 		{"all comes slowly", &conn{s: slow, order: []*request{q}}, 2 * time.Second},
+		{"it alone was asked for much", &conn{s: slow, order: []*request{q}, outstanding: 1.5e6}, silence},
 		{"all comes slowly, and it more so", &conn{s: slow, order: []*request{q}, rateDown: 64 << 10}, silence + 3*time.Second},
 		{"what it was asked is answered", &conn{s: site, order: []*request{{done: true}}, rateDown: 1}, silence},
 	} {
