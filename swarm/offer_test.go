@@ -341,3 +341,37 @@ func TestWhoIsThroughWaitsForNothingOfThePiece(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoIsThrough(t *testing.T) {
+	b, cs := crowdBench(t, 2, manySources+1)
+	c, now := cs[0], b.now()
+	c.queuedAt, c.lastSent, c.lastPiece, c.given = now, now, 0, 64<<10
+	block := func(p, i uint32) upRequest { return upRequest{piece: p, begin: i << 14, length: 16 << 10} }
+	look := func(want bool, name string) {
+		t.Helper()
+		c.through = false // as when something is asked for
+		if b.nextOf(c, now); c.through != want {
+			t.Errorf("%s: through is %v, want %v", name, c.through, want)
+		}
+	}
+	c.queue = []upRequest{block(1, 0)}
+	look(true, "nothing of the piece waits")
+	c.queue = []upRequest{block(1, 0), block(0, 0)}
+	look(false, "some of it waits")
+	c.queue = nil
+	for i := range uint32(mostRanked) {
+		c.queue = append(c.queue, block(1, i%4))
+	}
+	c.queue = append(c.queue, block(0, 3))
+	look(false, "some of it waits behind what is looked at")
+	c.queue, c.given = []upRequest{block(0, 0)}, 2*64<<10
+	look(true, "it had the piece twice")
+	c.fast, c.inflight = true, 16<<10
+	c.out.block(block(0, 1))
+	if err := b.cancelled(c, &wire.Message{Type: wire.Cancel, Index: 0, Begin: 1 << 14, Length: 16 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	if c.through && c.goesOn(c.queue[0]) {
+		t.Error("it had less than twice the piece after all, and is passed over")
+	}
+}

@@ -103,7 +103,7 @@ type session struct {
 	served       int64          // conn.served of who was given something last
 	steady       atomic.Bool    // a queue that is met may well be others' doing; see governor
 	acrossRate   float64        // bytes per second over the site's border
-	arrives      [lanes]float64 // bytes per second in all
+	arrives      [lanes]float64 // bytes per second that come over each lane, of late
 	across       int64          // bytes asked over it and not answered
 	siteWait     waits          // pieces that another machine of the site should fetch
 

@@ -54,13 +54,13 @@ func (c *conn) lately(now time.Time) time.Duration {
 	return max(0, c.lag-now.Sub(c.lagAt)*3/10)
 }
 
-// patience is how long c may say nothing: a second, or as long as all that others were asked for takes to come, which is how long it waits
-// in front of our own line if that is the slow one. A block counts when all of it is here: over a site's border, which many
+// patience is how long c may say nothing: a second, or as long as all that others were asked for takes to come, snubTime at most. So long it waits
+// in front of our own line where that is the slow one. A block counts when all of it is here: over a site's border, which many
 // share, it takes a while, and who takes over what is on its way fills the border with what comes twice.
 func (c *conn) patience() time.Duration {
 	lane, least := c.lane.Load(), silence
 	if rate := c.s.arrives[lane]; rate > 0 {
-		least = min(max(least, time.Duration(float64(c.s.outstanding[lane]-c.outstanding)/rate*float64(time.Second))), snubTime)
+		least = max(least, time.Duration(min(float64(c.s.outstanding[lane]-c.outstanding)/rate, snubTime.Seconds())*float64(time.Second)))
 	}
 	q := c.oldest()
 	if q == nil || c.rateDown == 0 || !c.s.crosses(c) {

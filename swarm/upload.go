@@ -262,7 +262,7 @@ func (s *session) nextOf(c *conn, now time.Time) (int, upRank) {
 // line; neighbours pass on between them what one of them has in part.
 // An origin does so in a crowd if a piece takes its line long: four at a time came four times later, and all at once.
 func (s *session) whole(c *conn) bool {
-	long := s.torrent.PieceLength > c.line().limit()/2
+	long := c.line().long(s.torrent.PieceLength)
 	if s.reveal != nil {
 		return long && s.crowded()
 	}

@@ -1,6 +1,10 @@
 package swarm
 
-import "time"
+import (
+	"time"
+
+	"shoal/swarm/wire"
+)
 
 // wayOut bounds what a lane has in all: with writers, in sockets and on its way. What is decided late goes
 // to whom it helps most; what lies in sockets can neither be moved nor cancelled. The [governor] keeps the
@@ -19,6 +23,7 @@ type wayOut struct {
 	held  bool      // something waits for the line
 	begun time.Time // when a peer was last handed the first of a piece
 	flat  int       // samples of a full line in a row that were no better than before
+	usual float64   // the mean rate of the last samples
 	// stretch is how many times more may be on its way because what is there is not in the line; 0 counts as 1.
 	stretch float64
 }
@@ -47,13 +52,14 @@ const (
 	startFlat  = 3
 	probeEvery = 6
 	growth     = 1.1
-	// A full line that carries less than idleShare of what it can is not full: what is on its way lies in front of others' lines,
-	// each of which may have little. Then stretchStep times more may be, and again, until it carries fullShare; stretchMost in all.
-	// Half of a crowd with 8 Mbit/s down kept the lines of the others, with 20 up, two thirds empty; those took 47 s for what takes them 25 s now.
+	// A line that was full now and then and yet carries less than idleShare of the best that it did is not full: what is on its way lies in front
+	// of others' lines, each of which may have little. Then stretchStep times more may be, and again, until it carries fullShare. Of a crowd of which
+	// half had 8 Mbit/s down, the others, with 20 up, used a third of that. It is the mean of some samples that counts, and there are no more than
+	// three times as many bytes, since a rate may as well be uneven; where it is not, three times as many cost 0.02 to 0.04 of a crowd's time.
 	idleShare   = 0.7
-	fullShare   = 0.95
+	fullShare   = 0.8
 	stretchStep = 1.25
-	stretchMost = 8
+	stretchMost = 3
 )
 
 // limit is how much may be on its way.
@@ -61,12 +67,18 @@ func (l *wayOut) limit() int64 {
 	if l.rate == 0 {
 		return firstOnWay
 	}
-	return max(l.worth(l.gain(), lineGoal), leastOnWay)
+	return max(int64(max(l.stretch, 1)*l.gain()*l.trip(lineGoal)), leastOnWay)
 }
 
-// worth is what passes in a round trip that takes so much longer than the shortest, so many times.
-func (l *wayOut) worth(times float64, queue time.Duration) int64 {
-	return int64(max(l.stretch, 1) * times * l.rate * (l.least + queue).Seconds())
+// trip is how much passes in a round trip that takes so much longer than the shortest.
+func (l *wayOut) trip(queue time.Duration) float64 { return l.rate * (l.least + queue).Seconds() }
+
+// long says whether a piece takes the line long: more than half of what may be in it.
+func (l *wayOut) long(piece int64) bool {
+	if l.rate == 0 {
+		return piece > firstOnWay/2
+	}
+	return piece > max(int64(l.gain()*l.trip(lineGoal)), leastOnWay)/2
 }
 
 // rest is for how long a line that is full is not looked at again.
@@ -163,7 +175,7 @@ func (c *conn) takes(l *wayOut, most int64, now time.Time) bool {
 
 // firstLimit is how much may be on its way for another piece to be begun where pieces go out in turn.
 func (l *wayOut) firstLimit() int64 {
-	return max(min(l.worth(1, firstGoal), l.limit()), leastOnWay)
+	return max(min(int64(max(l.stretch, 1)*l.trip(firstGoal)), l.limit()), leastOnWay)
 }
 
 // hasRoom says whether a line takes more, with so much on its way at most. It looks at sockets only when they may be full, and not again soon if they are.
@@ -241,10 +253,16 @@ func (l *wayOut) take(second int64, rate float64) {
 	x := l.rates.at(second)
 	x.rate, x.full = max(x.rate, rate), x.full || l.full
 	l.rate, l.known = l.rates.best(second)
+	if l.usual == 0 {
+		l.usual = rate
+	}
+	l.usual += (rate - l.usual) / 4
 	switch {
-	case l.full && rate < idleShare*l.rate:
+	case l.rate == 0:
+		l.usual, l.stretch = 0, 0
+	case l.full && l.usual < idleShare*l.rate && l.rate*lineTime.Seconds() > wire.MaxBlock: // else a block more or less is the difference
 		l.stretch = min(max(l.stretch, 1)*stretchStep, stretchMost)
-	case rate > fullShare*l.rate:
+	case !l.full || l.usual > fullShare*l.rate:
 		l.stretch = max(l.stretch/stretchStep, 1)
 	}
 }

@@ -1,8 +1,11 @@
 package swarm
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
+
+	"shoal/swarm/wire"
 )
 
 // carry has a line that takes so many bytes per second measured for a while: what is sent is what may be on its
@@ -58,37 +61,63 @@ func TestIdleLineIsNotKnown(t *testing.T) {
 	}
 }
 
-// As long as a line that has always something to send carries little of what it can, more may be on its way, and no more than before once it is full.
+// As long as a line that is full now and then carries little of what it can, more may be on its way, and no more than before once it is full, or idle.
 func TestWhatLiesElsewhereDoesNotFillTheLine(t *testing.T) {
 	var l wayOut
 	l.carry(2.5e6, 10*time.Millisecond, 1000, 10)
 	l.flat = startFlat // no probe
 	limit, first := l.limit(), l.firstLimit()
-	for range 20 {
-		l.full = true
-		l.take(1009, 1e6)
-		l.flat = startFlat
+	samples := func(n int, full bool, rate float64) {
+		for range n {
+			l.full = full
+			l.take(1009, rate)
+			l.flat = startFlat
+		}
 	}
-	if got := l.limit(); got < 79*limit/10 || got > stretchMost*limit {
-		t.Errorf("%d bytes may be on the way in a line of which two fifths are used, want %d times %d", got, stretchMost, limit)
+	for _, tt := range []struct {
+		name string
+		end  func()
+	}{
+		{"full", func() { samples(20, true, 2.5e6) }},
+		{"idle", func() { samples(20, false, 1e6) }},
+		{"not known any more", func() { l.take(1100, 0); l.take(1101, 2.5e6); l.flat = startFlat }},
+	} {
+		samples(20, true, 1e6)
+		if got := l.limit(); got < 29*limit/10 || got > stretchMost*limit {
+			t.Errorf("%d bytes may be on the way in a line of which two fifths are used, want %d times %d", got, stretchMost, limit)
+		}
+		if got := l.firstLimit(); got < 29*first/10 || got > stretchMost*first {
+			t.Errorf("with %d bytes on the way another piece may be begun there, want %d times %d", got, stretchMost, first)
+		}
+		if l.long(100<<10) || !l.long(200<<10) {
+			t.Error("which pieces take long on a line follows from what lies elsewhere")
+		}
+		if tt.end(); l.limit() != limit {
+			t.Errorf("%d bytes may be on the way in a line that is %s, want %d as before", l.limit(), tt.name, limit)
+		}
 	}
-	if got := l.firstLimit(); got < 79*first/10 || got > stretchMost*first {
-		t.Errorf("with %d bytes on the way another piece may be begun there, want %d times %d", got, stretchMost, first)
-	}
-	for range 20 {
-		l.take(1009, 2.5e6)
-		l.flat = startFlat
-	}
-	if got := l.limit(); got != limit {
-		t.Errorf("%d bytes may be on the way in a line that is full, want %d as before", got, limit)
-	}
-	for range 20 {
-		l.full = false
-		l.take(1009, 1e6)
-		l.flat = startFlat
-	}
-	if got := l.limit(); got != limit {
-		t.Errorf("%d bytes may be on the way where there is little to send, want %d", got, limit)
+}
+
+// A rate that is a little uneven is not taken for bytes that lie elsewhere, and neither is a block more or less on a slow line.
+func TestUnevenLineIsFull(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	for name, rate := range map[string]func(i int) float64{
+		"uneven": func(int) float64 { return 2.5e6 * (1 + rnd.NormFloat64()/10) },
+		"slow": func(i int) float64 {
+			return float64((i*32<<10/4/wire.MaxBlock - (i-1)*32<<10/4/wire.MaxBlock) * wire.MaxBlock * 4)
+		},
+	} {
+		var l wayOut
+		l.least = 10 * time.Millisecond
+		sum := 0.0
+		for i := range 4000 {
+			l.full = true
+			l.take(int64(1000+i/4), rate(i+1))
+			sum += max(l.stretch, 1)
+		}
+		if mean := sum / 4000; mean > 1.05 {
+			t.Errorf("%s: %.2f times as much may be on the way in the mean, want little more than once", name, mean)
+		}
 	}
 }
 
