@@ -54,8 +54,8 @@ const (
 	growth     = 1.1
 	// A line that was full now and then and yet carries less than idleShare of the best that it did is not full: what is on its way lies in front
 	// of others' lines, each of which may have little. Then stretchStep times more may be, and again, until it carries fullShare. Of a crowd of which
-	// half had 8 Mbit/s down, the others, with 20 up, used a third of that. It is the mean of some samples that counts, and there are no more than
-	// three times as many bytes, since a rate may as well be uneven; where it is not, three times as many cost 0.02 to 0.04 of a crowd's time.
+	// half had 8 Mbit/s down, the others, with 20 up, used a third of that. It is the mean of some samples that counts, and three times as much is
+	// the most, since a rate may as well be uneven: without need that costs a crowd 2 to 4 % of its time.
 	idleShare   = 0.7
 	fullShare   = 0.8
 	stretchStep = 1.25
