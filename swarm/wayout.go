@@ -63,23 +63,21 @@ const (
 )
 
 // limit is how much may be on its way.
-func (l *wayOut) limit() int64 {
+func (l *wayOut) limit() int64 { return l.holds(max(l.stretch, 1)) }
+
+// holds is how much may be in the line, so many times.
+func (l *wayOut) holds(times float64) int64 {
 	if l.rate == 0 {
 		return firstOnWay
 	}
-	return max(int64(max(l.stretch, 1)*l.gain()*l.trip(lineGoal)), leastOnWay)
+	return max(int64(times*l.gain()*l.trip(lineGoal)), leastOnWay)
 }
 
 // trip is how much passes in a round trip that takes so much longer than the shortest.
 func (l *wayOut) trip(queue time.Duration) float64 { return l.rate * (l.least + queue).Seconds() }
 
 // long says whether a piece takes the line long: more than half of what may be in it.
-func (l *wayOut) long(piece int64) bool {
-	if l.rate == 0 {
-		return piece > firstOnWay/2
-	}
-	return piece > max(int64(l.gain()*l.trip(lineGoal)), leastOnWay)/2
-}
+func (l *wayOut) long(piece int64) bool { return piece > l.holds(1)/2 }
 
 // rest is for how long a line that is full is not looked at again.
 func (l *wayOut) rest() time.Duration {

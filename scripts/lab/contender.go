@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -62,7 +63,7 @@ func parseContender(text string) (c contender, err error) {
 		if err := c.pieceLength.UnmarshalText([]byte(length)); err != nil {
 			return c, err
 		}
-		if c.pieceLength < 16<<10 || c.pieceLength&(c.pieceLength-1) != 0 {
+		if !c.pieceLength.ofPieces() {
 			return c, fmt.Errorf("%s: a piece length is a power of two from 16Ki", text)
 		}
 	}
@@ -121,6 +122,9 @@ func (c contender) byTracker() bool {
 
 // webSeeded says whether the lab makes a .torrent that names the origin as a web seed and nothing else.
 func (c contender) webSeeded() bool { return c.origin == "http" && programs()[c.machines[0]].torrent }
+
+// pieceLength is what the contender's pieces are to have, or else the scenario's; 0: nobody says.
+func (r *round) pieceLength() size { return cmp.Or(r.contender.pieceLength, r.scenario.PieceLength) }
 
 // file is the contender's name for a file.
 func (c contender) file() string { return strings.NewReplacer(">", "-to-", "/", "-").Replace(c.name) }

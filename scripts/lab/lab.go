@@ -196,7 +196,7 @@ func (l *lab) round(ctx context.Context, s *scenario, c contender, n int, dir, c
 
 // describe makes the .torrent that a contender gets. It is v1, which all of them read, unless only shoal is to.
 func (l *lab) describe(ctx context.Context, s *scenario, r *round) error {
-	length := cmp.Or(r.contender.pieceLength, s.PieceLength, 64<<10)
+	length := cmp.Or(r.pieceLength(), 64<<10)
 	args := []string{"create", "--quiet", "--piece-length", fmt.Sprint(int64(length)), "--output", r.torrent}
 	if len(r.contender.machines) > 1 || r.contender.machines[0] != "shoal" || r.contender.byTracker() {
 		args = append(args, "--format", "v1")

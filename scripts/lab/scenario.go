@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -141,11 +142,17 @@ func parse(name, text string) (*scenario, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, fmt.Errorf("scenario %s: unknown key %s", name, unknown[0])
 	}
-	if err := s.check(); err != nil {
+	err = s.check()
+	if meta.IsDefined("piece-length") && s.PieceLength == 0 { // not left out
+		err = cmp.Or(err, errPieceLength)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", name, err)
 	}
 	return s, nil
 }
+
+var errPieceLength = errors.New("piece-length: a power of two from 16Ki")
 
 const (
 	maxHosts   = 250 // each network has a third byte of the addresses of its own
@@ -182,8 +189,8 @@ func (s *scenario) check() error {
 		return fmt.Errorf("%d machines: want 1 to %d, sites counted too", n, maxVirtual)
 	case s.Rounds < 1:
 		return errors.New("rounds: at least one")
-	case s.PieceLength != 0 && (s.PieceLength < 16<<10 || s.PieceLength&(s.PieceLength-1) != 0):
-		return errors.New("piece-length: a power of two from 16Ki")
+	case s.PieceLength != 0 && !s.PieceLength.ofPieces():
+		return errPieceLength
 	}
 	hosts := []string{"origin"}
 	for i := range n {

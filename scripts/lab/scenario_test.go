@@ -78,6 +78,7 @@ func TestBadScenariosAreRefused(t *testing.T) {
 		{"size = '1M'\n[[event]]\nkill = ['origin']" + machines, "says when"},
 		{"size = '1M'\n[[event]]\nat = '1s'\nkill = ['machine-2']" + machines, "no host"},
 		{"size = '1M'\npiece-length = '100Ki'" + machines, "power of two"},
+		{"size = '1M'\npiece-length = '0'" + machines, "power of two"},
 		{"size = '1M'" + machines + "vanish = 2", "share"},
 		{"size = '1M'\ntimeout = '-1s'" + machines, "not a time"},
 		{"size = '1M'\n[[machines]]\ncount = 30000", "30000 machines"},

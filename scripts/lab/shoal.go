@@ -52,7 +52,7 @@ func serveShoal(ctx context.Context, r *round) error {
 		args = []string{"seed", "--json", "--listen", ":7070", r.torrent, r.content}
 	} else {
 		args = append(args, r.scenario.Shoal.Serve...)
-		if n := cmp.Or(r.contender.pieceLength, r.scenario.PieceLength); n > 0 {
+		if n := r.pieceLength(); n > 0 {
 			args = append(args, "--piece-length", fmt.Sprint(int64(n)))
 		}
 		if b := r.scenario.Shoal.Budget; b > 0 {

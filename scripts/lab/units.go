@@ -12,6 +12,9 @@ import (
 // size is a number of bytes; in a scenario "64Mi" or "10M".
 type size int64
 
+// ofPieces says whether a size can be a piece length.
+func (s size) ofPieces() bool { return s >= 16<<10 && s&(s-1) == 0 }
+
 // rate is bits per second; in a scenario "20Mbit". Zero is a link that is not shaped.
 type rate float64
 
