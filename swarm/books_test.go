@@ -67,6 +67,12 @@ func TestWindowFollowsTheDelay(t *testing.T) {
 	}
 }
 
+// owns has the session have a piece that both kinds of peers may be told of.
+func (b *bench) owns(p int) {
+	b.have.add(p)
+	b.v1ok.add(p)
+}
+
 // memory is content that lies in memory, of one file.
 type memory []byte
 

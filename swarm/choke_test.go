@@ -159,8 +159,7 @@ func TestServe(t *testing.T) {
 	defer b.stop()
 	for p := range tor.NumPieces() {
 		b.pick.begin(p)
-		b.have.add(p)
-		b.v1ok.add(p)
+		b.owns(p)
 		b.pick.avail[p] = 5
 	}
 	b.pick.avail[7] = 1
@@ -216,8 +215,7 @@ func TestGivingBeginsWithTheFirstRequest(t *testing.T) {
 	b := newBench(tor, want)
 	defer b.stop()
 	for p := range tor.NumPieces() {
-		b.have.add(p)
-		b.v1ok.add(p)
+		b.owns(p)
 	}
 	c := b.peer(1)
 	c.choking = false

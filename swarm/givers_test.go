@@ -24,8 +24,7 @@ func TestWhoGivesMostIsGivenFirstWhatFewHave(t *testing.T) {
 		{"it is not of our kind", 1, func(b *bench) { b.conns[1].theirShoal = 0 }, 2},
 	} {
 		b, cs := crowdBench(t, 2, peers)
-		b.have.add(0)
-		b.v1ok.add(0)
+		b.owns(0)
 		b.pick.avail[0] = int32(tt.holds)
 		tt.set(b)
 		rate := func(c *conn) float64 {

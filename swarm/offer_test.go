@@ -17,13 +17,17 @@ func crowdBench(t *testing.T, pieces, peers int) (*bench, []*conn) {
 	tor, _, want := makeContent(t, pieces*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
 	b := newBench(tor, want)
 	t.Cleanup(b.stop)
-	var cs []*conn
+	return b, b.crowd(peers)
+}
+
+// crowd connects so many peers of our kind.
+func (b *bench) crowd(peers int) (cs []*conn) {
 	for i := range peers {
 		c := b.peer(byte(1 + i))
 		c.shoal, c.theirShoal, c.choking, c.choked = true, 2, false, false
 		cs = append(cs, c)
 	}
-	return b, cs
+	return cs
 }
 
 // Who is asked for nothing in a crowd says so to some of those who lack what it has, and to none of them again at once.
@@ -231,8 +235,7 @@ func TestPiecesOfACrowdGoOutInTurn(t *testing.T) {
 		b, cs := crowdBench(t, 2, tt.peers)
 		now := b.now()
 		for p := range 2 {
-			b.have.add(p)
-			b.v1ok.add(p)
+			b.owns(p)
 			b.pick.avail[p] = 1
 		}
 		l := cs[0].line()
@@ -273,8 +276,7 @@ func TestWhatIsLentGoesFirst(t *testing.T) {
 		}
 	}
 	for p := range 2 {
-		b.have.add(p)
-		b.v1ok.add(p)
+		b.owns(p)
 	}
 	now := b.now()
 	c.queuedAt, c.lastSent = now, now
@@ -304,14 +306,11 @@ func TestWhoIsThroughWaitsForNothingOfThePiece(t *testing.T) {
 		b := newBench(tor, want)
 		defer b.stop()
 		for p := range 3 {
-			b.have.add(p)
-			b.v1ok.add(p)
+			b.owns(p)
 		}
-		var cs []*conn
-		for i := range byte(manySources + 1) {
-			c := b.peer(1 + i)
-			c.shoal, c.theirShoal, c.choking, c.fast = true, 2, false, true
-			cs = append(cs, c)
+		cs := b.crowd(manySources + 1)
+		for _, c := range cs {
+			c.fast = true
 		}
 		l := cs[0].line()
 		l.rate, l.flat = 2e6, startFlat

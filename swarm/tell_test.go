@@ -23,8 +23,7 @@ func TestManyNewPiecesAreToldByABitfield(t *testing.T) {
 	told(shoal)
 	told(other)
 	for p := range 20 {
-		b.have.add(p)
-		b.v1ok.add(p)
+		b.owns(p)
 		b.fresh = append(b.fresh, p)
 	}
 	b.flushHaves()
@@ -35,8 +34,7 @@ func TestManyNewPiecesAreToldByABitfield(t *testing.T) {
 		t.Errorf("another was told of %d pieces in %d bytes, want 20 in %d", n, size, 20*9)
 	}
 	for p := range 10 { // a fast fetch has so many each 20 ms
-		b.have.add(20 + p)
-		b.v1ok.add(20 + p)
+		b.owns(20 + p)
 		b.fresh = append(b.fresh, 20+p)
 	}
 	b.flushHaves()
@@ -72,8 +70,7 @@ func TestOneOfEachPlaceIsToldAtOnce(t *testing.T) {
 		b.pick.gained(only) // an origin has it, which shows it to us alone
 		b.lends(b.peer(99), only)
 		for _, p := range []int{only, common} {
-			b.have.add(p)
-			b.v1ok.add(p)
+			b.owns(p)
 		}
 		b.fresh = []int{only, common}
 		b.flushHaves()
@@ -128,8 +125,7 @@ func TestAnOriginOpensInOneWord(t *testing.T) {
 	ours, foreign := b.peer(1), b.peer(2)
 	ours.shoal, ours.theirShoal = true, 2
 	for p := range pieces {
-		b.have.add(p)
-		b.v1ok.add(p)
+		b.owns(p)
 	}
 	for _, c := range []*conn{ours, foreign} {
 		c.revealed.add(7) // it was leased to it
