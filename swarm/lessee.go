@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -16,10 +17,11 @@ const (
 // lessee is the peer that will have passed p on to all first: the one with the least (copies it still owes +
 // neighbours) over the rate at which its leases were seen to spread, or rather a power of it that is nearer to all others':
 // who has few leases spreads few, and would be given few for ever. wanted says whether anybody lacks the piece.
-// Who is penalised is as good as any if there is nobody else.
+// Who is penalised, or has yet to fetch what it was leased long ago, is as good as any if there is nobody else.
 func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted bool) {
 	var least float64
 	penalised := true // best is
+	long := w.long()
 	n := float64(len(v.peers))
 	spread, busy := 1.0, 0.3
 	for _, r := range v.joined {
@@ -32,7 +34,7 @@ func (v *revealer) lessee(now time.Time, p int, w crowd) (best *conn, wanted boo
 			continue
 		}
 		wanted = true
-		his := now.Before(r.penalty)
+		his := now.Before(r.penalty) || slices.ContainsFunc(r.leases, func(l *lease) bool { return l.overdue(now, long) })
 		if his && !penalised || w.deaf(r.c) {
 			continue
 		}

@@ -17,16 +17,20 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 			continue
 		}
 		var oldest *lease // of those that it is to pass on
-		unasked := false
+		unasked, fetching := false, false
 		for _, l := range slices.Clone(r.leases) {
 			switch {
 			case !l.sent():
 				deaf := !l.asked && now.Sub(l.at) > askTime && now.Sub(r.moved) > stallTime
 				slow := v.total-l.mark-l.out > slack*(w.room+l.bytes) // others have taken much more meanwhile
-				if deaf || slow {
+				switch {
+				case deaf || slow:
 					unasked = true
 					v.giveBack(l)
+				case fetching && !l.asked && l.overdue(now, w.long()): // its line is slow: this waits behind others
+					v.giveBack(l)
 				}
+				fetching = fetching || l.asked
 			case !v.anyLacks(l.piece, l.to, w):
 				v.end(l) // nobody is left to pass it on to
 			case oldest == nil || l.full.Before(oldest.full):
@@ -95,6 +99,16 @@ func (v *revealer) wake(now time.Time, w crowd) {
 	if oldest != nil {
 		v.takeFrom(oldest, now)
 	}
+}
+
+// onlyOverdue says whether all that is still to go waits for who is slow to fetch it.
+func (v *revealer) onlyOverdue(now time.Time, w crowd) bool {
+	for _, l := range v.leases {
+		if !l.sent() && !l.overdue(now, w.long()) {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *revealer) anyLacks(p int, but *conn, w crowd) bool {

@@ -71,6 +71,11 @@ func (l *lease) sent() bool { return l.out >= l.bytes }
 // unsent is how much of it is still to go.
 func (l *lease) unsent() int64 { return max(0, l.bytes-l.out) }
 
+// overdue says whether its lessee has yet to fetch some of it though it has had it for so long.
+func (l *lease) overdue(now time.Time, long time.Duration) bool {
+	return !l.sent() && now.Sub(l.at) > long
+}
+
 // relay is what is known of a peer's passing on.
 type relay struct {
 	c        *conn
@@ -87,6 +92,7 @@ type relay struct {
 
 // The exclusive phase's clocks.
 const (
+	fetchTime    = time.Second / 2  // plus twice what all that may be leased takes to go out: who fetches a lease later is slow
 	askTime      = 5 * time.Second  // a lease that was not asked for by then goes to another
 	stallTime    = 3 * time.Second  // nothing has moved for so long: something is wrong
 	stallMost    = 15 * time.Second // the same of a crowd where all take longer
@@ -275,6 +281,14 @@ type crowd struct {
 	length   func(p int) int64     // of a piece
 }
 
+// long is the time after which a lease should have been fetched.
+func (w crowd) long() time.Duration {
+	if w.rate <= 0 {
+		return fetchTime
+	}
+	return fetchTime + time.Duration(2*float64(w.room)/w.rate*float64(time.Second))
+}
+
 // grant is a piece to show to a peer.
 type grant struct {
 	piece int
@@ -312,7 +326,7 @@ func (v *revealer) plan(now time.Time, w crowd) (grants []grant, done bool) {
 	}
 	switch {
 	case v.next == len(v.order) && v.leaves(now, w):
-	case v.next == len(v.order) && len(v.returned) == 0 && v.unsent <= 0, now.Sub(v.progress) > stallTime, v.idle(now, w), v.late(now, w):
+	case v.next == len(v.order) && len(v.returned) == 0 && v.onlyOverdue(now, w), now.Sub(v.progress) > stallTime, v.idle(now, w), v.late(now, w):
 		v.exclusive, v.over = false, true
 	case w.leechers < 2:
 		v.exclusive = false // it may begin again

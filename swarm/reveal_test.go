@@ -27,6 +27,7 @@ type habits struct {
 	has   []bool
 	asks  bool    // for what it is shown
 	slow  bool    // takes a block in two seconds, whatever is there for it
+	one   bool    // asks for one piece after the other
 	relay float64 // pieces per second that it passes on
 	lies  bool    // claims what it has not
 	deaf  bool    // takes nothing any more, and says nothing
@@ -74,10 +75,10 @@ func (l *leasing) step() {
 	budget := l.rate / 10
 	for p, x := range l.leases {
 		h := l.of(x.to)
-		if h.asks {
+		if h.asks && !(h.one && slices.ContainsFunc(l.revealer.peers[x.to].leases, func(y *lease) bool { return y != x && y.asked && !y.sent() })) {
 			l.asked(h.conn, p, leasePiece, l.now)
 		}
-		if x.sent() || !h.asks || h.deaf || h.slow && h.slept < 2*time.Second {
+		if x.sent() || !x.asked || h.deaf || h.slow && h.slept < 2*time.Second {
 			continue
 		}
 		n := min(budget, x.bytes-x.out)
@@ -511,13 +512,36 @@ func TestFirstComerKeepsWhatItAskedFor(t *testing.T) {
 	}
 }
 
+// What waits behind other leases of a slow line goes to one that has fetched its own, and for what is on its way to it
+// at last nobody waits.
+func TestASlowLineIsNotWaitedFor(t *testing.T) {
+	l := newLeasing(40, rand.New(rand.NewPCG(1, 2)))
+	fast := l.join(&habits{asks: true, relay: 0.5})
+	l.join(&habits{asks: true, relay: 0.5, slow: true, one: true})
+	begin := l.now
+	for l.exclusive {
+		l.step()
+		l.audit(t)
+		if l.now.Sub(begin) > time.Minute {
+			t.Fatal("the origin still waits")
+		}
+	}
+	if took := l.now.Sub(begin); took > 8*time.Second { // it has 4 s of work; a piece takes the slow one 8 s
+		t.Errorf("the origin was an ordinary seed after %v", took)
+	}
+	lacks := slices.DeleteFunc(slices.Clone(fast.has), func(has bool) bool { return has })
+	if len(lacks) > 3 {
+		t.Errorf("the fast one lacks %d pieces of 40", len(lacks))
+	}
+}
+
 // Who has had few leases has passed on few, and is not given few for that.
 func TestFewLeasesAreNoReasonForFew(t *testing.T) {
 	l := newLeasing(1000, rand.New(rand.NewPCG(1, 2)))
 	few, many := l.join(&habits{}), l.join(&habits{})
 	set := func(h *habits, leases, spread int) {
 		r := l.revealer.peers[h.conn]
-		r.leases, r.spread, r.busy = make([]*lease, leases), spread, 20*time.Second
+		r.leases, r.spread, r.busy = slices.Repeat([]*lease{{at: l.now}}, leases), spread, 20*time.Second
 	}
 	set(few, 2, 33)  // each takes 1.2 s to be seen elsewhere
 	set(many, 3, 49) // the same
