@@ -42,20 +42,23 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "content has changed since it was described", http.StatusGone)
 		return
 	}
-	t, err := s.metainfo(c, r)
+	t, err := s.Torrent(c)
 	if err != nil {
 		s.cfg.Log.Error("reading metainfo", "name", c.Name, "err", err)
 		http.Error(w, "metainfo cannot be read", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Vary", "Accept")
 	// Who takes a magnet link, too, has BitTorrent.
 	if strings.Contains(r.Header.Get("Accept"), piece.MagnetType) && r.Method == http.MethodGet && c.Transfer.Refers(t, time.Now()) {
-		w.Header().Set("Content-Type", piece.MagnetType)
-		w.Header().Set("Cache-Control", "no-store") // it is a matter of the moment
-		io.WriteString(w, t.Magnet())
+		if c.Transfer.Turn(r.Context()) {
+			refer(w, t)
+		}
 		return
 	}
+	if r.Host != "" {
+		s.here(c, t, r.Host)
+	}
+	w.Header().Set("Vary", "Accept")
 	var b bytes.Buffer
 	if err := t.Write(&b); err != nil {
 		http.Error(w, "metainfo cannot be written", http.StatusInternalServerError)
@@ -80,20 +83,28 @@ func (s *Seeder) expects(path string) bool {
 	return s.expected[name] && s.byName[name] == nil || s.expected[strings.TrimSuffix(path, ".torrent")]
 }
 
-// metainfo is the .torrent as it is handed out: with the trackers that were configured or, if
-// there are none, the one at the address that the client itself used to reach us.
-func (s *Seeder) metainfo(c *Content, r *http.Request) (*piece.Torrent, error) {
-	t, err := s.Torrent(c)
-	if err != nil {
-		return nil, err
+// here adds to a description what clients that derive nothing of its address are told: the tracker and the web seed at host.
+func (s *Seeder) here(c *Content, t *piece.Torrent, host string) {
+	if len(t.Trackers) == 0 {
+		t.Trackers = [][]string{{"http://" + host + tracker}}
 	}
-	if len(t.Trackers) == 0 && r.Host != "" {
-		t.Trackers = [][]string{{"http://" + r.Host + "/announce"}}
+	if len(t.WebSeeds) == 0 {
+		t.WebSeeds = []string{"http://" + host + "/content/" + c.Key() + "/"}
 	}
-	if len(t.WebSeeds) == 0 && r.Host != "" { // clients that do not derive it
-		t.WebSeeds = []string{"http://" + r.Host + "/content/" + c.Key() + "/"}
+}
+
+// tracker is the path of the tracker beside what is served.
+const tracker = "/announce"
+
+// refer leaves it to peers to describe a content to who asks. It is short, as all of a crowd are told it in its first second:
+// the tracker may be relative to the URL that was asked, and that it is a web seed and a peer goes without saying.
+func refer(w http.ResponseWriter, t *piece.Torrent) {
+	if len(t.Trackers) == 0 {
+		t.Trackers = [][]string{{tracker}}
 	}
-	return t, nil
+	w.Header().Set("Content-Type", piece.MagnetType)
+	w.Header().Set("Cache-Control", "no-store") // it is a matter of the moment
+	io.WriteString(w, t.Magnet())
 }
 
 // Torrent is a content's description with the configured trackers and web seeds.

@@ -24,6 +24,7 @@ func (s *session) lease(now time.Time) {
 	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
 		rate = max(rate, float64(l))
 	}
+	s.t.counts.lease.Store(int64(rate))
 	grants, done := v.plan(now, crowd{
 		leechers: s.leechers(),
 		room:     min(max(int64(rate/5), 2*s.torrent.PieceLength, 1<<20), 64<<20),

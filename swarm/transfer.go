@@ -37,6 +37,8 @@ type Transfer struct {
 	evicted   map[int]struct{} // pieces that were given up; may be nil
 	described []time.Time      // when the description was last given over HTTP to who could have asked peers
 
+	referrals referrals
+
 	note        atomic.Pointer[[]byte] // what peers are told
 	stopFinding func()                 // nil: nobody looks
 

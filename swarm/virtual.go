@@ -137,6 +137,12 @@ func (v *Virtual) prepare() {
 // Refers says whether somebody who asks the node for the torrent's description is left to its peers.
 func (v *Virtual) Refers() bool { return v.s.t.Refers(v.s.torrent, v.s.now()) }
 
+// Turn takes the turn of somebody who is. The function it returns says how long to wait before it is asked again; 0: he may be told.
+func (v *Virtual) Turn() (wait func() time.Duration) {
+	turn := v.s.t.turn(v.s.now())
+	return func() time.Duration { return turn(v.s.now()) }
+}
+
 // Heard tells of peers, as a tracker does.
 func (v *Virtual) Heard(peers []netip.AddrPort) {
 	for _, a := range peers {

@@ -52,7 +52,10 @@ const (
 
 // ParseMagnet parses a magnet link. Hashes and file selection must be well-formed. Trackers and web
 // seeds that are no URL, and peers that are no address, are dropped: one bad one in a list of twenty must not make a link useless.
-func ParseMagnet(link string) (*Magnet, error) {
+func ParseMagnet(link string) (*Magnet, error) { return parseMagnet(link, nil) }
+
+// parseMagnet parses a magnet link that was found at a URL, if from is not nil: trackers may be relative to that.
+func parseMagnet(link string, from *url.URL) (*Magnet, error) {
 	if len(link) > maxMagnetBytes {
 		return nil, fmt.Errorf("magnet link of %d bytes: at most %d are read", len(link), maxMagnetBytes)
 	}
@@ -94,6 +97,11 @@ func ParseMagnet(link string) (*Magnet, error) {
 				m.Length = n
 			}
 		case "tr":
+			if from != nil {
+				if u, err := from.Parse(value); err == nil {
+					value = u.String()
+				}
+			}
 			m.Trackers = appendURL(m.Trackers, value, "")
 		case "ws", "as":
 			m.WebSeeds = appendURL(m.WebSeeds, value, "http")

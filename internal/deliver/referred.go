@@ -21,7 +21,7 @@ func (a Asking) referred(ctx context.Context, x *fetched, body io.Reader) (*fetc
 	}
 	link, err := io.ReadAll(io.LimitReader(body, maxMagnetBytes+1))
 	if err == nil {
-		x.magnet, err = ParseMagnet(string(link))
+		x.magnet, err = parseMagnet(string(link), x.url)
 	}
 	if err != nil || x.magnet.HasItem || len(x.magnet.Files) > 0 {
 		return all.once(ctx, from)

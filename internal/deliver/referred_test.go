@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +32,7 @@ func TestReferredToNobody(t *testing.T) {
 		case strings.Contains(accept, piece.MagnetType):
 			referred.Add(1)
 			w.Header().Set("Content-Type", piece.MagnetType)
-			io.WriteString(w, torrent.Magnet())
+			io.WriteString(w, torrent.Magnet()+"&tr=%2Fannounce&tr=udp%3A%2F%2Fother%3A1")
 		case strings.Contains(accept, piece.MetainfoType):
 			whole.Add(1)
 			w.Header().Set("Content-Type", piece.MetainfoType)
@@ -56,6 +57,10 @@ func TestReferredToNobody(t *testing.T) {
 	if want := "/content/" + torrent.Key() + "/"; len(found.Origin) != 1 || !strings.HasSuffix(found.Origin[0], want) || len(found.Peers) != 1 {
 		t.Errorf("origin %v, peers %v, want the server", found.Origin, found.Peers)
 	}
+	if got, want := fmt.Sprint(found.Trackers), fmt.Sprintf("[[%s/announce] [udp://other:1]]", server.URL); got != want {
+		t.Errorf("trackers %s, want %s: one may be relative to the URL that was asked", got, want)
+	}
+	found.Trackers = nil // which are not there
 	node := swarm.New(swarm.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

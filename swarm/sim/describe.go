@@ -9,7 +9,7 @@ import (
 // referral is what a magnet link takes in place of a .torrent, and request what it takes to ask for either, in bytes with
 // the headers of HTTP.
 const (
-	referral = 500
+	referral = 360
 	request  = 200
 )
 
@@ -35,11 +35,26 @@ func (r *run) ask(m *Machine, then func(swarm.Description)) {
 			then(swarm.Whole)
 			return
 		}
-		n, what := r.metainfo, swarm.Whole
-		if o.node.Refers() {
-			n, what = referral, swarm.Referred
+		answer := func(n int, what swarm.Description) {
+			r.add(event{at: back.charge(r.at, wireBytes(n)) + back.lag, kind: call, f: func() { then(what) }})
 		}
-		r.add(event{at: back.charge(r.at, wireBytes(n)) + back.lag, kind: call, f: func() { then(what) }})
+		if !o.node.Refers() {
+			answer(r.metainfo, swarm.Whole)
+			return
+		}
+		wait := o.node.Turn()
+		var refer func()
+		refer = func() {
+			switch d := wait(); {
+			case o.dead:
+				then(swarm.Whole)
+			case d > 0:
+				r.add(event{at: r.at + int64(d), kind: call, f: refer})
+			default:
+				answer(referral, swarm.Referred)
+			}
+		}
+		refer()
 	}})
 }
 
