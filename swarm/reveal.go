@@ -71,9 +71,10 @@ func (l *lease) sent() bool { return l.out >= l.bytes }
 // unsent is how much of it is still to go.
 func (l *lease) unsent() int64 { return max(0, l.bytes-l.out) }
 
-// overdue says whether its lessee has yet to fetch some of it though it has had it for so long.
+// overdue says whether its lessee has yet to fetch some of it though it has had it for so long. Others than Shoal have reasons
+// of their own for what they ask when, and ask for what they were shown once after it was taken from them.
 func (l *lease) overdue(now time.Time, long time.Duration) bool {
-	return !l.sent() && now.Sub(l.at) > long
+	return !l.sent() && l.to.shoal && now.Sub(l.at) > long
 }
 
 // relay is what is known of a peer's passing on.

@@ -55,7 +55,7 @@ func newLeasing(pieces int, rnd *rand.Rand) *leasing {
 }
 
 func (l *leasing) join(h *habits) *habits {
-	h.conn = &conn{revealed: newBitset(len(l.order))}
+	h.conn = &conn{revealed: newBitset(len(l.order)), shoal: true}
 	h.has = make([]bool, len(l.order))
 	l.peers = append(l.peers, h)
 	l.crowd.leechers++
@@ -541,7 +541,7 @@ func TestFewLeasesAreNoReasonForFew(t *testing.T) {
 	few, many := l.join(&habits{}), l.join(&habits{})
 	set := func(h *habits, leases, spread int) {
 		r := l.revealer.peers[h.conn]
-		r.leases, r.spread, r.busy = slices.Repeat([]*lease{{at: l.now}}, leases), spread, 20*time.Second
+		r.leases, r.spread, r.busy = slices.Repeat([]*lease{{at: l.now, to: h.conn}}, leases), spread, 20*time.Second
 	}
 	set(few, 2, 33)  // each takes 1.2 s to be seen elsewhere
 	set(many, 3, 49) // the same
