@@ -45,7 +45,7 @@ func (c *conn) wait(now time.Time) time.Duration {
 	case c.rateDown == 0:
 		return queueDelay
 	}
-	return time.Duration(float64(c.outstanding) / c.rateDown * float64(time.Second))
+	return time.Duration(min(float64(c.outstanding)/c.rateDown, stuckWait.Seconds()) * float64(time.Second))
 }
 
 // lately is how long c's last answer took, and the less the longer ago that was: who was asked for nothing by us may

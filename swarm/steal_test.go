@@ -55,6 +55,29 @@ func TestPatienceFollowsTheTimeThatBlocksTake(t *testing.T) {
 	}
 }
 
+// A source that brings next to nothing is as good as one that brings nothing, and what comes in a second is counted by lanes.
+func TestWhatComesBySource(t *testing.T) {
+	tor, _, want := makeContent(t, 4*64<<10, piece.BuildConfig{PieceLength: 64 << 10})
+	b := newBench(tor, want)
+	defer b.stop()
+	far, other, neighbour := b.peer(1), b.peer(2), b.peer(3)
+	neighbour.lane.Store(near)
+	now := b.now()
+	b.meterTick(now)
+	far.received, other.received, neighbour.received = 1<<20, 2<<20, 8<<20
+	b.meterTick(now.Add(2 * time.Second))
+	if got, want := b.arrives, [lanes]float64{away: 1.5 * (1 << 20), near: 4 << 20}; got != want {
+		t.Errorf("%v bytes/s come over the lanes, want %v", got, want)
+	}
+	far.choked, far.asked, far.outstanding, far.lastBlock = false, 1, 3<<20, now
+	if w := far.wait(now); w != 6*time.Second {
+		t.Errorf("3 MiB from one that brings half a MiB in a second take %v", w)
+	}
+	if far.rateDown = 1e-300; far.wait(now) != stuckWait {
+		t.Errorf("they take %v where next to nothing comes, want %v", far.wait(now), stuckWait)
+	}
+}
+
 // A cancel takes back what was handed to the writer and is not written yet, and gets an answer.
 func TestCancelReachesWhatTheWriterHas(t *testing.T) {
 	tr := &Transfer{node: New(Config{})}
