@@ -50,9 +50,15 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Who takes a magnet link, too, has BitTorrent.
 	if strings.Contains(r.Header.Get("Accept"), piece.MagnetType) && r.Method == http.MethodGet && c.Transfer.Refers(t, time.Now()) {
-		if c.Transfer.Turn(r.Context()) {
-			refer(w, t)
+		link := referral(t)
+		t = nil // it may be large, and many wait
+		if !c.Transfer.Turn(r.Context()) {
+			http.Error(w, "this content is not on offer any more", http.StatusGone)
+			return
 		}
+		w.Header().Set("Content-Type", piece.MagnetType)
+		w.Header().Set("Cache-Control", "no-store") // it is a matter of the moment
+		io.WriteString(w, link)
 		return
 	}
 	if r.Host != "" {
@@ -96,15 +102,13 @@ func (s *Seeder) here(c *Content, t *piece.Torrent, host string) {
 // tracker is the path of the tracker beside what is served.
 const tracker = "/announce"
 
-// refer leaves it to peers to describe a content to who asks. It is short, as all of a crowd are told it in its first second:
+// referral leaves it to peers to describe a content to who asks. It is short, as all of a crowd are told it in their first seconds:
 // the tracker may be relative to the URL that was asked, and that it is a web seed and a peer goes without saying.
-func refer(w http.ResponseWriter, t *piece.Torrent) {
+func referral(t *piece.Torrent) string {
 	if len(t.Trackers) == 0 {
 		t.Trackers = [][]string{{tracker}}
 	}
-	w.Header().Set("Content-Type", piece.MagnetType)
-	w.Header().Set("Cache-Control", "no-store") // it is a matter of the moment
-	io.WriteString(w, t.Magnet())
+	return t.Magnet()
 }
 
 // Torrent is a content's description with the configured trackers and web seeds.

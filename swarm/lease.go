@@ -9,12 +9,7 @@ import (
 // lease shows pieces to peers, and ends the exclusive phase when it is time.
 func (s *session) lease(now time.Time) {
 	v := s.reveal
-	if v == nil || !v.exclusive {
-		return
-	}
-	if s.spent { // there is nothing to lease, and hiding pieces helps nobody
-		v.exclusive, v.over = false, true
-		s.openAll()
+	if v == nil {
 		return
 	}
 	rate := float64(s.t.counts.peakUp.Load())
@@ -24,7 +19,15 @@ func (s *session) lease(now time.Time) {
 	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
 		rate = max(rate, float64(l))
 	}
-	s.t.counts.lease.Store(int64(rate))
+	s.t.counts.line.Store(int64(rate))
+	if !v.exclusive {
+		return
+	}
+	if s.spent { // there is nothing to lease, and hiding pieces helps nobody
+		v.exclusive, v.over = false, true
+		s.openAll()
+		return
+	}
 	grants, done := v.plan(now, crowd{
 		leechers: s.leechers(),
 		room:     min(max(int64(rate/5), 2*s.torrent.PieceLength, 1<<20), 64<<20),
@@ -35,6 +38,12 @@ func (s *session) lease(now time.Time) {
 		deaf:   func(c *conn) bool { return c.deaf() > deafTime },
 		length: s.torrent.PieceLen,
 	})
+	for _, g := range v.hidden {
+		if id := g.to.theirDontHave; id != 0 && g.to.revealed.remove(g.piece) {
+			g.to.out.put(func(b []byte) []byte { return wire.AppendDontHave(b, id, uint32(g.piece)) })
+		}
+	}
+	v.hidden = v.hidden[:0]
 	for _, g := range grants {
 		if g.to.revealed.add(g.piece) {
 			g.to.out.put(func(b []byte) []byte { return wire.AppendIndex(b, wire.Have, uint32(g.piece)) })

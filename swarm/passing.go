@@ -17,7 +17,8 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 			continue
 		}
 		var oldest *lease // of those that it is to pass on
-		unasked, fetching := false, false
+		unasked := false
+		fetching := now.Sub(r.moved) < movingTime && slices.ContainsFunc(r.leases, func(l *lease) bool { return l.asked && !l.sent() })
 		for _, l := range slices.Clone(r.leases) {
 			switch {
 			case !l.sent():
@@ -29,8 +30,8 @@ func (v *revealer) review(now time.Time, passed time.Duration, w crowd) {
 					v.giveBack(l)
 				case fetching && !l.asked && l.overdue(now, w.long()): // its line is slow: this waits behind others
 					v.giveBack(l)
+					v.hidden = append(v.hidden, grant{l.piece, l.to})
 				}
-				fetching = fetching || l.asked
 			case !v.anyLacks(l.piece, l.to, w):
 				v.end(l) // nobody is left to pass it on to
 			case oldest == nil || l.full.Before(oldest.full):

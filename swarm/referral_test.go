@@ -3,20 +3,21 @@ package swarm
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// Those who are referred to others come in turns: the first at once, then as many as half of the line carries.
+// Those who are referred to others come in turns: the first at once, then as many as the line has room for beside the pieces.
 func TestReferralsShareTheLine(t *testing.T) {
 	tr := new(Transfer)
 	begin := time.Unix(1e9, 0)
-	var waits []func(time.Time) time.Duration
+	var all []referral
 	for range 10_000 {
-		waits = append(waits, tr.turn(begin))
+		all = append(all, tr.refer(begin))
 	}
 	told := func(after time.Duration) (n int) {
-		for _, wait := range waits {
-			if wait(begin.Add(after)) == 0 {
+		for _, x := range all {
+			if x.wait(begin.Add(after)) == 0 {
 				n++
 			}
 		}
@@ -31,29 +32,72 @@ func TestReferralsShareTheLine(t *testing.T) {
 		{time.Second / 2, 0, firstReferrals + referralRate/referralBytes/2},
 		{time.Second, 1 << 20, firstReferrals + referralRate/referralBytes},
 		{2 * time.Second, 2 << 20, firstReferrals + 3*referralRate/referralBytes},
+		{longReferral - time.Second, 1, firstReferrals + 3*referralRate/referralBytes},
 		{longReferral, 1, 10_000},
 	} {
-		tr.counts.lease.Store(c.rate)
+		tr.counts.line.Store(c.rate)
 		if n := told(c.after); n != c.want {
 			t.Errorf("after %v, with a line of %d bytes/s: %d may be told, want %d", c.after, c.rate, n, c.want)
 		}
 	}
-	if late := tr.turn(begin.Add(time.Minute)); late(begin.Add(time.Minute)) > time.Second {
-		t.Error("who comes later waits for those who have long been told")
+	next := begin.Add(longReferral)
+	if d := tr.refer(next).wait(next.Add(time.Millisecond)); d != referralLook { // 512 s, at a byte a second
+		t.Errorf("the next is looked at again after %v, want %v", d, referralLook)
+	}
+	tr.counts.line.Store(1 << 20)
+	if d := tr.refer(next).wait(next.Add(time.Second)); d != 0 {
+		t.Errorf("who comes when all were told waits for %v", d)
 	}
 }
 
-// Nobody waits for long when there are few, and who has gone is not waited with.
-func TestReferralTurn(t *testing.T) {
+// Who leaves is not waited for, and beyond a bound nobody waits.
+func TestNobodyWaitsForWhoHasLeft(t *testing.T) {
 	tr := new(Transfer)
-	for range firstReferrals + 5 {
-		if !tr.Turn(t.Context()) {
-			t.Fatal("it is nobody's turn")
+	tr.counts.line.Store(1)
+	now := time.Unix(1e9, 0)
+	for range firstReferrals {
+		tr.refer(now)
+	}
+	for range 1000 {
+		tr.refer(now).leave()
+	}
+	tr.counts.line.Store(referralBytes)
+	if x := tr.refer(now); x.wait(now) == 0 || x.wait(now.Add(time.Second)) != 0 {
+		t.Error("the next is not told after a second, when one that came before him would have been")
+	}
+	var last referral
+	for range 2 * mostReferrals {
+		last = tr.refer(now.Add(time.Second))
+	}
+	if waiting := last.place - tr.referrals.open; waiting > mostReferrals {
+		t.Errorf("%v wait, want %d at most", waiting, mostReferrals)
+	}
+}
+
+func TestTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		tr := &Transfer{ended: make(chan struct{})}
+		for range firstReferrals {
+			if !tr.Turn(t.Context()) {
+				t.Fatal("it is nobody's turn")
+			}
 		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if tr.counts.lease.Store(1); tr.Turn(ctx) {
-		t.Error("it is the turn of one who has gone")
-	}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("the first waited for %v", took)
+		}
+		tr.counts.line.Store(referralBytes)
+		if !tr.Turn(t.Context()) || time.Since(begin).Round(10*time.Millisecond) != time.Second {
+			t.Errorf("the next was told after %v, want a second", time.Since(begin))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if tr.Turn(ctx) {
+			t.Error("it is the turn of one who has gone")
+		}
+		close(tr.ended)
+		if tr.Turn(t.Context()) {
+			t.Error("it is somebody's turn though there is nothing any more")
+		}
+	})
 }

@@ -16,7 +16,7 @@ import (
 // Invariants, which reveal_test.go holds:
 //  1. a lease is settled only after its lessee had the piece, never because another claims it;
 //  2. the lessee's end returns its unspread leases, whatever others claim, and so does its silence;
-//  3. a stall is measured against the lessee's progress, not the piece's age;
+//  3. a stall is measured against the lessee's progress, not the piece's age: what is taken from one that fetches slowly is no stall;
 //  4. the exclusive phase always ends by time.
 //
 // A large crowd gives itself so much more than we could that it is left alone once it has everything, for as long as
@@ -32,6 +32,7 @@ type revealer struct {
 	order     []int
 	next      int            // order[next:] was never leased
 	returned  []int          // leased and given back, longest ago first
+	hidden    []grant        // of them, what is to be hidden from the lessee, who would ask for it still
 	leases    map[int]*lease // unsettled
 	unsent    int64          // bytes leased and not yet sent
 	sentOf    []int64        // bytes of each piece that went out, ever
@@ -94,6 +95,7 @@ type relay struct {
 // The exclusive phase's clocks.
 const (
 	fetchTime    = time.Second / 2  // plus twice what all that may be leased takes to go out: who fetches a lease later is slow
+	movingTime   = time.Second      // who has taken something since fetches
 	askTime      = 5 * time.Second  // a lease that was not asked for by then goes to another
 	stallTime    = 3 * time.Second  // nothing has moved for so long: something is wrong
 	stallMost    = 15 * time.Second // the same of a crowd where all take longer
@@ -282,10 +284,10 @@ type crowd struct {
 	length   func(p int) int64     // of a piece
 }
 
-// long is the time after which a lease should have been fetched.
+// long is the time after which a lease should have been fetched. A line that is not known may be slow itself.
 func (w crowd) long() time.Duration {
 	if w.rate <= 0 {
-		return fetchTime
+		return askTime
 	}
 	return fetchTime + time.Duration(2*float64(w.room)/w.rate*float64(time.Second))
 }

@@ -1,10 +1,13 @@
 package swarm
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"shoal/swarm/wire"
 
 	"pgregory.net/rapid"
 )
@@ -28,6 +31,7 @@ type habits struct {
 	asks  bool    // for what it is shown
 	slow  bool    // takes a block in two seconds, whatever is there for it
 	one   bool    // asks for one piece after the other
+	other bool    // is not Shoal
 	relay float64 // pieces per second that it passes on
 	lies  bool    // claims what it has not
 	deaf  bool    // takes nothing any more, and says nothing
@@ -55,7 +59,7 @@ func newLeasing(pieces int, rnd *rand.Rand) *leasing {
 }
 
 func (l *leasing) join(h *habits) *habits {
-	h.conn = &conn{revealed: newBitset(len(l.order)), shoal: true}
+	h.conn = &conn{revealed: newBitset(len(l.order)), shoal: !h.other}
 	h.has = make([]bool, len(l.order))
 	l.peers = append(l.peers, h)
 	l.crowd.leechers++
@@ -183,7 +187,7 @@ func TestRevealerInvariants(t *testing.T) {
 		pieces := rapid.IntRange(1, 60).Draw(t, "pieces")
 		l := newLeasing(pieces, rnd)
 		for range rapid.IntRange(2, 12).Draw(t, "peers") {
-			h := &habits{asks: rnd.IntN(5) > 0, slow: rnd.IntN(4) == 0, lies: rnd.IntN(4) == 0}
+			h := &habits{asks: rnd.IntN(5) > 0, slow: rnd.IntN(4) == 0, one: rnd.IntN(4) == 0, other: rnd.IntN(4) == 0, lies: rnd.IntN(4) == 0}
 			if rnd.IntN(4) > 0 {
 				h.relay = 20 * rnd.Float64()
 			}
@@ -532,6 +536,126 @@ func TestASlowLineIsNotWaitedFor(t *testing.T) {
 	lacks := slices.DeleteFunc(slices.Clone(fast.has), func(has bool) bool { return has })
 	if len(lacks) > 3 {
 		t.Errorf("the fast one lacks %d pieces of 40", len(lacks))
+	}
+}
+
+// Of what a machine of ours fetches slowly, what it has yet to ask for goes to another, and is hidden from it.
+func TestSlowLesseesHaveNoQueue(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		asked []int
+		moves bool
+		other bool
+		goes  []int
+	}{
+		{"what is behind what it fetches", []int{0}, true, false, []int{1}},
+		{"what is before that", []int{1}, true, false, []int{0}},
+		{"it fetches nothing", []int{0}, false, false, nil},
+		{"it has asked for all", []int{0, 1}, true, false, nil},
+		{"it is not Shoal", []int{0}, true, true, nil},
+	} {
+		l := newLeasing(10, rand.New(rand.NewPCG(1, 2)))
+		h, quick := l.join(&habits{other: c.other}), l.join(&habits{})
+		l.crowd.room = 2 * leasePiece
+		slices.Sort(l.order)
+		l.next = 2
+		for p := range 2 {
+			l.grant(h.conn, p, leasePiece, l.now)
+		}
+		for _, p := range c.asked {
+			l.asked(h.conn, p, leasePiece, l.now)
+		}
+		l.now = l.now.Add(l.crowd.long())
+		if c.moves {
+			l.sent(h.conn, c.asked[0], 16<<10, leasePiece, l.now)
+		}
+		if l.plan(l.now, l.crowd); len(l.hidden) > 0 {
+			t.Errorf("%s: something is taken after %v, want a moment more", c.name, l.crowd.long())
+		}
+		l.now = l.now.Add(tickTime)
+		l.plan(l.now, l.crowd)
+		l.audit(t)
+		var goes []int
+		for _, g := range l.hidden {
+			if goes = append(goes, g.piece); g.to != h.conn || l.leases[g.piece] == nil || l.leases[g.piece].to != quick.conn {
+				t.Errorf("%s: piece %d is taken, and not leased to the other", c.name, g.piece)
+			}
+		}
+		if !slices.Equal(goes, c.goes) {
+			t.Errorf("%s: pieces %v are taken, want %v", c.name, goes, c.goes)
+		}
+	}
+}
+
+// Nobody waits for a slow machine of ours to fetch the last of all.
+func TestTheLastIsNotWaitedFor(t *testing.T) {
+	for other, want := range map[bool]bool{false: true, true: false} {
+		l := newLeasing(2, rand.New(rand.NewPCG(1, 2)))
+		h := l.join(&habits{other: other})
+		l.join(&habits{})
+		l.next = 2
+		for p := range 2 {
+			l.grant(h.conn, p, leasePiece, l.now)
+			l.asked(h.conn, p, leasePiece, l.now)
+		}
+		l.now = l.now.Add(l.crowd.long())
+		if _, done := l.plan(l.now, l.crowd); done {
+			t.Error("the phase is over before it is time")
+		}
+		l.now = l.now.Add(tickTime)
+		if _, done := l.plan(l.now, l.crowd); done != want {
+			t.Errorf("the phase is over: %v, want %v; the slow one is Shoal: %v", done, want, !other)
+		}
+	}
+	if d := (crowd{room: 1}).long(); d != askTime {
+		t.Errorf("who fetches over a line that is not known is slow after %v, want %v", d, askTime)
+	}
+}
+
+// What an origin takes from who is slow it takes back by name, and shows to another.
+func TestTakenIsHidden(t *testing.T) {
+	b, cs := crowdBench(t, 40, 2)
+	slow, quick := cs[0], cs[1]
+	now := b.now()
+	b.reveal = newRevealer(40, b.rnd)
+	for p := range 40 {
+		b.owns(p)
+	}
+	for _, c := range cs {
+		c.introduced, c.v2, c.theirDontHave = true, true, 3
+		c.open = !b.reveal.joins(c, 2, now)
+	}
+	quick.open, slow.open = false, false
+	b.lines[away].rate = 10 << 20
+	b.lease(now)
+	var taken []int
+	for p, l := range b.reveal.leases {
+		if l.to != slow {
+			b.reveal.sent(quick, p, l.bytes, l.bytes, now)
+			continue
+		}
+		l.at = now.Add(-time.Minute)
+		if taken = append(taken, p); len(taken) == 1 {
+			l.asked = true
+		}
+	}
+	b.reveal.peers[slow].moved = now
+	told, _ := slow.out.take(1 << 20)
+	quick.out.take(1 << 20)
+	b.reveal.planned = time.Time{}
+	for range 5 { // maxTries of what was given back each time
+		b.lease(now)
+	}
+	hidden, _ := slow.out.take(1 << 20)
+	shown, _ := quick.out.take(1 << 20)
+	if len(taken) < 2 {
+		t.Fatalf("the slow one had %d leases, want some", len(taken))
+	}
+	for _, p := range taken[1:] {
+		have, not := wire.AppendIndex(nil, wire.Have, uint32(p)), wire.AppendDontHave(nil, 3, uint32(p))
+		if !bytes.Contains(told, have) || !bytes.Contains(hidden, not) || !bytes.Contains(shown, have) || slow.revealed.has(p) {
+			t.Errorf("piece %d was not shown to the slow one, hidden from it, and shown to the other", p)
+		}
 	}
 }
 

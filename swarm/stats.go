@@ -20,7 +20,7 @@ type counts struct {
 	peakDownPerSec   atomic.Int64
 	downRate, upRate atomic.Int64
 	peakUp           atomic.Int64
-	lease            atomic.Int64        // bytes per second that our line is seen to carry, while we lease pieces
+	line             atomic.Int64        // bytes per second that an origin's is seen to carry, or may
 	asked            atomic.Int64        // Unix ns of the last request that was queued
 	held             [Holds]atomic.Int64 // ns
 	prepared         atomic.Bool         // what lies on disk is known

@@ -139,8 +139,8 @@ func (v *Virtual) Refers() bool { return v.s.t.Refers(v.s.torrent, v.s.now()) }
 
 // Turn takes the turn of somebody who is. The function it returns says how long to wait before it is asked again; 0: he may be told.
 func (v *Virtual) Turn() (wait func() time.Duration) {
-	turn := v.s.t.turn(v.s.now())
-	return func() time.Duration { return turn(v.s.now()) }
+	x := v.s.t.refer(v.s.now())
+	return func() time.Duration { return x.wait(v.s.now()) }
 }
 
 // Heard tells of peers, as a tracker does.

@@ -21,7 +21,9 @@ func (a Asking) referred(ctx context.Context, x *fetched, body io.Reader) (*fetc
 	}
 	link, err := io.ReadAll(io.LimitReader(body, maxMagnetBytes+1))
 	if err == nil {
-		x.magnet, err = parseMagnet(string(link), x.url)
+		base := *x.url
+		base.User = nil // a tracker gets no password
+		x.magnet, err = parseMagnet(string(link), &base)
 	}
 	if err != nil || x.magnet.HasItem || len(x.magnet.Files) > 0 {
 		return all.once(ctx, from)
