@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"shoal/internal/disk"
 	"shoal/internal/release"
 	"shoal/internal/swarmtest"
 )
@@ -29,25 +28,13 @@ func TestPublishSharesBlocks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tree, "file"), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := disk.SyncFS(dir); err != nil {
-		t.Fatal(err)
-	}
-	before, err := disk.Free(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := swarmtest.Free(t, dir)
 	p, err := Publish(t.Context(), r, tree, PublishConfig{App: "app", Version: "1", Platform: "any"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := disk.SyncFS(dir); err != nil {
-		t.Fatal(err)
-	}
-	after, err := disk.Free(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if taken := before - after; !p.Shared || taken > size/8 {
+	taken := swarmtest.Taken(t, dir, before, size/8)
+	if !p.Shared || taken > size/8 {
 		t.Errorf("shared %v, and %d bytes were taken for a content of %d", p.Shared, taken, size)
 	}
 	copied, err := filepath.Glob(filepath.Join(r.Public(), "content", "*", "*", "file"))

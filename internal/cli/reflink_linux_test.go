@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"shoal/internal/disk"
 	"shoal/internal/swarmtest"
 )
 
@@ -25,20 +24,9 @@ func TestReuseSharesBlocks(t *testing.T) {
 		}
 	}
 	base, root := published(h, one, two)
-	free := func() int64 {
-		t.Helper()
-		if err := disk.SyncFS(dir); err != nil {
-			t.Fatal(err)
-		}
-		n, err := disk.Free(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	before := free()
+	before := swarmtest.Free(t, dir)
 	done := h.Run("get", base+"app@2", "--root", root, "--state-dir", h.Path("state"), "--from", one, "-o", filepath.Join(dir, "out")).Succeed().Expect("done")
-	if taken := before - free(); taken > size/8 || done.Int("from.origin") > 10_000 || done.Int("from.reuse") != size {
+	if taken := swarmtest.Taken(t, dir, before, size/8); taken > size/8 || done.Int("from.origin") > 10_000 || done.Int("from.reuse") != size {
 		t.Errorf("%v, and %d bytes were taken for %d that are here under another name", done, taken, size)
 	}
 	swarmtest.Same(t, two, filepath.Join(dir, "out", "app-2"))
@@ -52,9 +40,9 @@ func TestReuseSharesBlocks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "again", "app-1", "file"), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	before = free()
+	before = swarmtest.Free(t, dir)
 	done = again("2")
-	if taken := before - free(); taken > size/8 || done.Int("from.origin") == 0 || done.Int("from.origin") > 100_000 {
+	if taken := swarmtest.Taken(t, dir, before, size/8); taken > size/8 || done.Int("from.origin") == 0 || done.Int("from.origin") > 100_000 {
 		t.Errorf("%v, and %d bytes were taken, where one piece of %d bytes is wrong", done, taken, size)
 	}
 	swarmtest.Same(t, two, filepath.Join(dir, "again", "app-2"))

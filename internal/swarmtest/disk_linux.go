@@ -5,6 +5,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"shoal/internal/disk"
 )
 
 // SharingDisk mounts a new file system whose files can share blocks; the test is skipped where that cannot be done.
@@ -28,4 +31,28 @@ func SharingDisk(t testing.TB) (dir string) {
 		}
 	})
 	return dir
+}
+
+// Free is how much of a disk is free when all is written.
+func Free(t testing.TB, dir string) int64 {
+	t.Helper()
+	if err := disk.SyncFS(dir); err != nil {
+		t.Fatal(err)
+	}
+	n, err := disk.Free(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Taken is how much less is free than before. If that is more than most it waits: XFS gives back in its own time what files had that were removed.
+func Taken(t testing.TB, dir string, before, most int64) (taken int64) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience(); time.Sleep(10 * time.Millisecond) {
+		if taken = before - Free(t, dir); taken <= most {
+			break
+		}
+	}
+	return taken
 }
