@@ -62,7 +62,7 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Host != "" {
-		s.here(c, t, r.Host)
+		addHost(t, r.Host)
 	}
 	w.Header().Set("Vary", "Accept")
 	var b bytes.Buffer
@@ -89,13 +89,14 @@ func (s *Seeder) expects(path string) bool {
 	return s.expected[name] && s.byName[name] == nil || s.expected[strings.TrimSuffix(path, ".torrent")]
 }
 
-// here adds to a description what clients that derive nothing of its address are told: the tracker and the web seed at host.
-func (s *Seeder) here(c *Content, t *piece.Torrent, host string) {
+// addHost adds to a description what clients that derive nothing of its address are told: the tracker and the web seed at the host
+// that was asked, where none are configured.
+func addHost(t *piece.Torrent, host string) {
 	if len(t.Trackers) == 0 {
 		t.Trackers = [][]string{{"http://" + host + tracker}}
 	}
 	if len(t.WebSeeds) == 0 {
-		t.WebSeeds = []string{"http://" + host + "/content/" + c.Key() + "/"}
+		t.WebSeeds = []string{"http://" + host + "/content/" + t.Key() + "/"}
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	referralRate   = 1 << 20         // bytes per second of them where our line is not known yet
 	longReferral   = 5 * time.Second // nobody waits for longer
 	referralLook   = 200 * time.Millisecond
-	mostReferrals  = 20_000 // wait at most; who comes then is told at once
+	mostReferrals  = 20_000 // wait at most: for each that comes then the first of them is told
 )
 
 // referrals are those who wait to be referred to others.
