@@ -9,18 +9,7 @@ import (
 // lease shows pieces to peers, and ends the exclusive phase when it is time.
 func (s *session) lease(now time.Time) {
 	v := s.reveal
-	if v == nil {
-		return
-	}
-	rate := float64(s.t.counts.peakUp.Load())
-	for i := range s.lines { // known within a quarter of a second, the best second only after one
-		rate = max(rate, s.lines[i].rate)
-	}
-	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
-		rate = max(rate, float64(l))
-	}
-	s.t.counts.line.Store(int64(rate))
-	if !v.exclusive {
+	if v == nil || !v.exclusive {
 		return
 	}
 	if s.spent { // there is nothing to lease, and hiding pieces helps nobody
@@ -28,6 +17,7 @@ func (s *session) lease(now time.Time) {
 		s.openAll()
 		return
 	}
+	rate := s.lineRate()
 	grants, done := v.plan(now, crowd{
 		leechers: s.leechers(),
 		room:     min(max(int64(rate/5), 2*s.torrent.PieceLength, 1<<20), 64<<20),
@@ -53,6 +43,18 @@ func (s *session) lease(now time.Time) {
 		s.log.Debug("an ordinary seed from now on", "sent", s.t.counts.upTotal(), "left", v.left, "forgood", v.over)
 		s.openAll()
 	}
+}
+
+// lineRate is how many bytes per second our line is seen to carry, or may. It is another at ticks only, but for a limit that is set anew.
+func (s *session) lineRate() float64 {
+	rate := float64(s.t.counts.peakUp.Load())
+	for i := range s.lines { // known within a quarter of a second, the best second only after one
+		rate = max(rate, s.lines[i].rate)
+	}
+	if l := s.t.node.up[away].Rate(); l > 0 { // more was near by
+		rate = max(rate, float64(l))
+	}
+	return rate
 }
 
 // openAll tells everybody that we have everything.

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"shoal/swarm/wire"
-
 	"pgregory.net/rapid"
+
+	"shoal/swarm/wire"
 )
 
 // leasing is an origin with a clock of its own and peers that are only their habits.
@@ -623,9 +623,8 @@ func TestTakenIsHidden(t *testing.T) {
 	}
 	for _, c := range cs {
 		c.introduced, c.v2, c.theirDontHave = true, true, 3
-		c.open = !b.reveal.joins(c, 2, now)
+		c.open = !b.reveal.joins(c, len(cs), now)
 	}
-	quick.open, slow.open = false, false
 	b.lines[away].rate = 10 << 20
 	b.lease(now)
 	var taken []int

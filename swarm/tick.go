@@ -51,6 +51,7 @@ func (s *session) tick(now time.Time) {
 	}
 	s.choke(now)
 	if s.reveal != nil {
+		s.t.counts.line.Store(int64(s.lineRate()))
 		s.lease(now)
 	}
 	s.serve(now)
