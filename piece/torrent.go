@@ -236,7 +236,7 @@ func (t *Torrent) appendLayers(b []byte) []byte {
 	return b
 }
 
-// MetainfoType is the media type of a .torrent, and MagnetType that of a magnet link.
+// MetainfoType is the media type of a .torrent, and MagnetType says that a magnet link is welcome in its place.
 const (
 	MetainfoType = "application/x-bittorrent"
 	MagnetType   = "application/x-magnet"
@@ -244,21 +244,28 @@ const (
 
 // Magnet is a magnet link (BEP 9) with everything a client needs to begin: both hashes, name, length, trackers and web seeds.
 func (t *Torrent) Magnet() string {
-	var b strings.Builder
-	b.WriteString("magnet:?")
+	return t.magnet("dn="+escape(t.Name), "xl="+strconv.FormatInt(t.Length, 10))
+}
+
+// ShortMagnet is the same without name and length, which the info dict tells.
+func (t *Torrent) ShortMagnet() string { return t.magnet() }
+
+func (t *Torrent) magnet(more ...string) string {
+	var list []string
 	if t.HasV1 {
-		b.WriteString("xt=urn:btih:" + t.V1.HexString() + "&")
+		list = append(list, "xt=urn:btih:"+t.V1.HexString())
 	}
 	if t.HasV2 {
-		b.WriteString("xt=urn:btmh:1220" + hex.EncodeToString(t.V2[:]) + "&")
+		list = append(list, "xt=urn:btmh:1220"+hex.EncodeToString(t.V2[:]))
 	}
-	escape := func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
-	b.WriteString("dn=" + escape(t.Name) + "&xl=" + strconv.FormatInt(t.Length, 10))
+	list = append(list, more...)
 	for _, tr := range slices.Concat(t.Trackers...) {
-		b.WriteString("&tr=" + escape(tr))
+		list = append(list, "tr="+escape(tr))
 	}
 	for _, ws := range t.WebSeeds {
-		b.WriteString("&ws=" + escape(ws))
+		list = append(list, "ws="+escape(ws))
 	}
-	return b.String()
+	return "magnet:?" + strings.Join(list, "&")
 }
+
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

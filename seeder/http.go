@@ -3,7 +3,6 @@ package seeder
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -50,15 +49,13 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Who takes a magnet link, too, has BitTorrent.
 	if strings.Contains(r.Header.Get("Accept"), piece.MagnetType) && r.Method == http.MethodGet && c.Transfer.Refers(t, time.Now()) {
-		link := referral(t)
+		link := t.ShortMagnet()
 		t = nil // it may be large, and many wait
 		if !c.Transfer.Turn(r.Context()) {
 			http.Error(w, "this content is not on offer any more", http.StatusGone)
 			return
 		}
-		w.Header().Set("Content-Type", piece.MagnetType)
-		w.Header().Set("Cache-Control", "no-store") // it is a matter of the moment
-		io.WriteString(w, link)
+		refer(w, link)
 		return
 	}
 	if r.Host != "" {
@@ -103,13 +100,14 @@ func addHost(t *piece.Torrent, host string) {
 // tracker is the path of the tracker beside what is served.
 const tracker = "/announce"
 
-// referral leaves it to peers to describe a content to who asks. It is short, as all of a crowd are told it in their first seconds:
-// the tracker may be relative to the URL that was asked, and that it is a web seed and a peer goes without saying.
-func referral(t *piece.Torrent) string {
-	if len(t.Trackers) == 0 {
-		t.Trackers = [][]string{{tracker}}
-	}
-	return t.Magnet()
+// refer leaves it to peers to describe a content to who asks: he finds it by a magnet link. What can be is left out, as all of a crowd are told
+// it in their first seconds: that the server is a peer and a web seed goes without saying, and a tracker where none is named; and a redirection
+// of this kind is kept by nobody (RFC 9110, 15.1), so that it needs no date.
+func refer(w http.ResponseWriter, link string) {
+	h := w.Header()
+	h.Set("Location", link)
+	h["Date"] = nil
+	w.WriteHeader(http.StatusFound)
 }
 
 // Torrent is a content's description with the configured trackers and web seeds.

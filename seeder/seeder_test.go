@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,12 +39,19 @@ func start(t *testing.T, dir string) (*Seeder, string, func()) {
 
 func get(t *testing.T, url, accept string) (int, []byte) {
 	t.Helper()
+	code, b, _ := ask(t, url, accept)
+	return code, b
+}
+
+// ask is get with the header of the answer. It follows no redirection.
+func ask(t *testing.T, url, accept string) (int, []byte, http.Header) {
+	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", accept)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +60,7 @@ func get(t *testing.T, url, accept string) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, b
+	return resp.StatusCode, b, resp.Header
 }
 
 func write(t *testing.T, path, text string) {
@@ -117,15 +123,16 @@ func TestOthersAreReferred(t *testing.T) {
 	kinds := map[string]int{}
 	for range 10 {
 		for _, accept := range []string{piece.MetainfoType, piece.MetainfoType + ", " + piece.MagnetType} {
-			code, b := get(t, base+"/release", accept)
-			switch link, err := url.Parse(string(b)); {
-			case code != http.StatusOK:
-				t.Fatalf("%d: %s", code, b)
-			case err == nil && link.Scheme == "magnet":
-				if q := link.Query(); accept == piece.MetainfoType || q.Get("tr") != "/announce" || q.Has("ws") || q["xt"][1] != "urn:btmh:1220"+c.Key() {
-					t.Errorf("accepting %s: %s", accept, link)
+			code, b, header := ask(t, base+"/release", accept)
+			switch {
+			case code == http.StatusFound:
+				want := "magnet:?xt=urn:btih:" + c.V1.HexString() + "&xt=urn:btmh:1220" + c.Key()
+				if link := header.Get("Location"); accept == piece.MetainfoType || link != want || header.Get("Date") != "" || len(b) > 0 {
+					t.Errorf("accepting %s: %v and %d bytes, want nothing but a redirection to %s", accept, header, len(b), want)
 				}
 				kinds["referred"]++
+			case code != http.StatusOK:
+				t.Fatalf("%d: %s", code, b)
 			default:
 				if _, err := piece.Read(bytes.NewReader(b)); err != nil {
 					t.Fatal(err)

@@ -52,10 +52,7 @@ const (
 
 // ParseMagnet parses a magnet link. Hashes and file selection must be well-formed. Trackers and web
 // seeds that are no URL, and peers that are no address, are dropped: one bad one in a list of twenty must not make a link useless.
-func ParseMagnet(link string) (*Magnet, error) { return parseMagnet(link, nil) }
-
-// parseMagnet parses a magnet link that was found at a URL, if from is not nil: a tracker may be a path there.
-func parseMagnet(link string, from *url.URL) (*Magnet, error) {
+func ParseMagnet(link string) (*Magnet, error) {
 	if len(link) > maxMagnetBytes {
 		return nil, fmt.Errorf("magnet link of %d bytes: at most %d are read", len(link), maxMagnetBytes)
 	}
@@ -97,11 +94,6 @@ func parseMagnet(link string, from *url.URL) (*Magnet, error) {
 				m.Length = n
 			}
 		case "tr":
-			if from != nil && strings.HasPrefix(value, "/") && !strings.HasPrefix(value, "//") {
-				if u, err := from.Parse(value); err == nil {
-					value = u.String()
-				}
-			}
 			m.Trackers = appendURL(m.Trackers, value, "")
 		case "ws", "as":
 			m.WebSeeds = appendURL(m.WebSeeds, value, "http")

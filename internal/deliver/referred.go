@@ -2,32 +2,43 @@ package deliver
 
 import (
 	"context"
-	"io"
+	"errors"
+	"net/http"
 	"sync"
 	"time"
 
 	"shoal/swarm"
 )
 
-// A server that many ask at once gives a magnet link in place of a .torrent, and leaves the rest to peers that have it.
+// A server that many ask at once redirects to a magnet link in place of giving a .torrent, and leaves the rest to peers that have it.
+
+// notToMagnet follows redirections as net/http does, but not to a magnet link: that is the answer.
+func notToMagnet(req *http.Request, via []*http.Request) error {
+	switch {
+	case isMagnet(req.URL.String()):
+		return http.ErrUseLastResponse
+	case len(via) >= 10:
+		return errors.New("stopped after 10 redirects")
+	}
+	return nil
+}
 
 // referred takes a magnet link that a server gives in place of a .torrent which peers have.
-func (a Asking) referred(ctx context.Context, x *fetched, body io.Reader) (*fetched, error) {
+func (a Asking) referred(ctx context.Context, x *fetched, link string) (*fetched, error) {
 	all := a
 	all.Peers = false
 	from := x.url.String()
 	if !x.shoal || x.url.Scheme != "http" { // what was redirected may lead to one that is no peer
 		return all.once(ctx, from)
 	}
-	link, err := io.ReadAll(io.LimitReader(body, maxMagnetBytes+1))
-	if err == nil {
-		base := *x.url
-		base.User = nil // a tracker gets no password
-		x.magnet, err = parseMagnet(string(link), &base)
-	}
-	if err != nil || x.magnet.HasItem || len(x.magnet.Files) > 0 {
+	m, err := ParseMagnet(link)
+	if err != nil || m.HasItem || len(m.Files) > 0 {
 		return all.once(ctx, from)
 	}
+	if len(m.Trackers) == 0 { // then the server is one
+		m.Trackers = []string{"http://" + x.url.Host + "/announce"}
+	}
+	x.magnet = m
 	x.again = func(ctx context.Context) (*fetched, error) { return all.once(ctx, from) }
 	return x, nil
 }

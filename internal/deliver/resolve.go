@@ -227,9 +227,10 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 	req.Header.Set("User-Agent", a.UserAgent)
 	tr := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true,
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 	}
-	client := &http.Client{Transport: tr}
+	defer tr.CloseIdleConnections() // here, and not by the server: of a crowd each saves it some words
+	client := &http.Client{Transport: tr, CheckRedirect: notToMagnet}
 	resp, err := client.Do(req)
 	if isReset(err) && ctx.Err() == nil { // the server may just have been started anew
 		resp, err = client.Do(req)
@@ -248,18 +249,18 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 	if resp.StatusCode == http.StatusGone {
 		return nil, &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", raw, resp.Status), "the content has changed there since it was described: have the publisher run `shoal serve` again"}
 	}
+	x := &fetched{url: resp.Request.URL, shoal: strings.HasPrefix(resp.Header.Get("Server"), "Shoal/")}
+	if link := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && isMagnet(link) {
+		if !a.Peers {
+			return nil, &Error{ErrNoSource, raw + ": the server answers with a magnet link, though a .torrent was asked for", "if it is the right one, give that link to `shoal get`"}
+		}
+		return a.referred(ctx, x, link)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, &Error{ErrNoSource, fmt.Sprintf("%s: the server answers %s", raw, resp.Status), "is the name right? the .torrent must lie beside the content"}
 	}
-	x := &fetched{url: resp.Request.URL, shoal: strings.HasPrefix(resp.Header.Get("Server"), "Shoal/")}
 	if t := resp.Header.Get("Content-Type"); strings.HasPrefix(t, "text/html") {
 		return nil, &Error{ErrNoSource, raw + " is a web page and not a .torrent", "give the URL of the .torrent, or of a content beside which one lies"}
-	}
-	if resp.Header.Get("Content-Type") == piece.MagnetType {
-		if !a.Peers {
-			return nil, &Error{ErrNoSource, raw + ": the server answers with a magnet link, though a .torrent was asked for", "is there a cache between that mixes answers up?"}
-		}
-		return a.referred(ctx, x, resp.Body)
 	}
 	body := &io.LimitedReader{R: resp.Body, N: maxTorrentFile + 1}
 	first := make([]byte, 1)
