@@ -61,21 +61,31 @@ func TestEnoughPeersAreNotDialledBeyond(t *testing.T) {
 func TestHavesAreCollectedForLongerAmongMany(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
-		peers, lan int
-		want, only time.Duration // only: of a piece that nobody else has
-	}{{0, 0, 20 * ms, 20 * ms}, {4, 0, 20 * ms, 20 * ms}, {16, 0, 80 * ms, 20 * ms}, {80, 0, 400 * ms, 20 * ms}, {80, 5, 20 * ms, 20 * ms}, {80, 20, 50 * ms, 20 * ms}} {
-		s := session{conns: make([]*conn, c.peers), lan: make([]*conn, c.lan), pick: newPicker(2, rand.New(rand.NewPCG(1, 1)), false)}
-		s.pick.gained(0)
+		peers, lan, holders int
+		want                time.Duration
+	}{
+		{0, 0, 1, 20 * ms},
+		{4, 0, 1, 20 * ms},
+		{16, 0, 0, 20 * ms}, // nobody else's
+		{16, 0, 1, 80 * ms},
+		{80, 0, 0, 20 * ms},
+		{80, 0, 8, 20 * ms}, // rare in a crowd
+		{80, 0, 9, 400 * ms},
+		{80, 5, 9, 20 * ms},
+		{80, 20, 0, 20 * ms},
+		{80, 20, 9, 50 * ms},
+	} {
+		s := session{conns: make([]*conn, c.peers), lan: make([]*conn, c.lan), pick: newPicker(1, rand.New(rand.NewPCG(1, 1)), false)}
+		for range c.holders {
+			s.pick.gained(0)
+		}
 		s.fresh = []int{0}
 		if got := s.haveDelay(); got != 20*ms {
 			t.Errorf("with %d peers who ask for nothing HAVEs are collected for %v, want 20 ms", c.peers, got)
 		}
 		s.asking.conns = make([]*conn, 1)
-		for p, want := range []time.Duration{c.want, c.only} {
-			s.fresh = []int{p}
-			if got := s.haveDelay(); got != want {
-				t.Errorf("with %d peers, %d of them of the site, HAVEs of a piece that %d others have are collected for %v, want %v", c.peers, c.lan, 1-p, got, want)
-			}
+		if got := s.haveDelay(); got != c.want {
+			t.Errorf("with %d peers, %d of them of the site, HAVEs of a piece that %d others have are collected for %v, want %v", c.peers, c.lan, c.holders, got, c.want)
 		}
 	}
 }

@@ -270,7 +270,7 @@ func TestWhatIsLentGoesFirst(t *testing.T) {
 	for _, m := range []struct {
 		c *conn
 		p uint32
-	}{{origin, 1}, {cs[2], 0}} {
+	}{{origin, 1}, {cs[2], 0}, {cs[3], 0}, {cs[4], 0}} {
 		if err := b.handle(m.c, &wire.Message{Type: wire.Have, Index: m.p}); err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestWhatIsLentGoesFirst(t *testing.T) {
 			t.Errorf("piece %d is told of after %v, want %v", p, got, want)
 		}
 	}
-	if err := b.handle(cs[3], &wire.Message{Type: wire.Have, Index: 1}); err != nil {
+	if err := b.handle(cs[5], &wire.Message{Type: wire.Have, Index: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.others(1); n != 1 {
