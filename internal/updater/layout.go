@@ -96,6 +96,10 @@ func (l *layout) make() error {
 			return err
 		}
 	}
+	if !disk.SameDevice(l.versions(), l.state) {
+		return &LayoutError{l.versions() + " lies on another file system than " + l.state + ", and a version comes there by a rename",
+			"have --to name a directory of that file system; a symlink may lead there"}
+	}
 	for _, dir := range []string{l.state, filepath.Dir(l.state), filepath.Dir(filepath.Dir(l.state))} {
 		if err := l.drive.syncDir(dir); err != nil {
 			return err

@@ -19,7 +19,7 @@ import (
 type mending struct {
 	drive   *drive
 	info    *piece.Info
-	base    string   // of all that follows
+	base    string   // of all that follows: what it has in common, since versions/ may be a symlink
 	root    *os.Root // the same
 	content string   // where what was staged of it lies
 	version string   // and the version itself
@@ -34,23 +34,32 @@ func (l *layout) mend(ctx context.Context, version, content string, info *piece.
 	if err := l.drive.syncTree(content); err != nil {
 		return nil, err
 	}
-	m := mending{drive: l.drive, info: info, base: filepath.Dir(l.versions()), seen: map[string]bool{}, changed: map[string]bool{}}
+	m := mending{drive: l.drive, info: info, seen: map[string]bool{}, changed: map[string]bool{}}
+	if content, err = filepath.EvalSymlinks(content); err != nil {
+		return nil, err
+	}
+	at, err := filepath.EvalSymlinks(l.version(version))
+	if err != nil {
+		return nil, err
+	}
+	for m.base = filepath.Dir(at); !filepath.IsLocal(m.content) && err == nil; m.base = filepath.Dir(m.base) {
+		m.content, err = filepath.Rel(filepath.Dir(m.base), content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.version, err = filepath.Rel(m.base, at); err != nil {
+		return nil, err
+	}
 	if m.root, err = os.OpenRoot(m.base); err != nil {
 		return nil, err
 	}
 	defer m.root.Close()
-	if m.content, err = filepath.Rel(m.base, content); err != nil {
-		return nil, err
-	}
-	if m.version, err = filepath.Rel(m.base, l.version(version)); err != nil {
-		return nil, err
-	}
 	for i := range info.Files {
 		if err := m.makeWay(i); err != nil {
 			return m.aside, err
 		}
 	}
-	at := l.version(version)
 	if !info.Dir {
 		at = filepath.Join(at, info.Name)
 	}

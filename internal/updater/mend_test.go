@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"shoal/internal/disk"
 )
 
 // mine puts things of the user's into a version, damages that, and has some of them lie where the release has something else. They are known by their contents.
@@ -107,6 +110,44 @@ func TestRepairKeepsWhatIsNotTheReleases(t *testing.T) {
 	}
 	if notices = m.repair("1"); len(notices) > 0 || !maps.Equal(kept(t, dir), want) {
 		t.Errorf("again: %q, %v, want nothing changed", notices, kept(t, dir))
+	}
+}
+
+// A disk with more room may hold the versions, behind a symlink; it has to be the one that they are fetched to.
+func TestVersionsBehindASymlink(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, false)
+	m.install("1")
+	versions, other := filepath.Join(m.cfg.To, "versions"), filepath.Join(filepath.Dir(m.cfg.To), "disk", "versions")
+	if err := os.MkdirAll(filepath.Dir(other), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(versions, other); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, versions); err != nil {
+		t.Fatal(err)
+	}
+	m.install("2")
+	m.mine("1")
+	m.install("1")
+	m.has("1")
+	if got := kept(t, filepath.Join(other, "1")); len(got) != 7 {
+		t.Errorf("kept: %v", got)
+	}
+	far := t.TempDir()
+	if disk.SameDevice(far, other) { // where there is no /dev/shm
+		t.Skip("all lies on one file system")
+	}
+	if err := errors.Join(os.Remove(versions), os.Symlink(far, versions)); err != nil {
+		t.Fatal(err)
+	}
+	u, err := New(m.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Once(t.Context()); !errors.Is(err, ErrLayout) {
+		t.Errorf("versions on another file system: %v, want ErrLayout", err)
 	}
 }
 
