@@ -47,6 +47,7 @@ type Spec struct {
 	InOrder bool
 
 	Trackers [][]string // tiers (BEP 12)
+	Crowd    bool       // many begin at this moment: trackers are asked for no more than is needed
 	WebSeeds []string   // BEP 19
 	// OriginSeeds are web seeds that the origin itself serves: the last resort.
 	OriginSeeds []string

@@ -78,7 +78,7 @@ func (n *Node) Add(spec Spec) (*Transfer, error) {
 		t.finish(nil)
 	}
 	if len(spec.Trackers) > 0 && n.cfg.Upload != UploadOff {
-		t.entry.Store(n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Tiers: spec.Trackers, State: t.announceState, Found: t.found}))
+		t.entry.Store(n.announcer.Add(announce.Job{InfoHashes: t.hashes(), Crowd: spec.Crowd, Tiers: spec.Trackers, State: t.announceState, Found: t.found}))
 	}
 	t.announceLAN()
 	t.find()

@@ -77,7 +77,7 @@ func Fetch(ctx context.Context, node *swarm.Node, r Request) (*swarm.Transfer, e
 
 // begin adds the transfer to the node.
 func (r *Request) begin(node *swarm.Node) (*swarm.Transfer, error) {
-	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, SpareSeeds: r.Spares, Local: r.Local, Peers: r.Peers}
+	spec := swarm.Spec{Torrent: r.Torrent, Dir: r.Dir, Select: r.Select, Trackers: r.Trackers, Crowd: r.whole != nil, WebSeeds: r.WebSeeds, OriginSeeds: r.Origin, SpareSeeds: r.Spares, Local: r.Local, Peers: r.Peers}
 	if m := r.Magnet; m != nil {
 		if r.Torrent == nil {
 			spec.V1, spec.V2, spec.HasV1, spec.HasV2 = m.V1, m.V2, m.HasV1, m.HasV2

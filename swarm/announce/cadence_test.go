@@ -162,6 +162,62 @@ func TestWhoBecomesHungryComesBack(t *testing.T) {
 	})
 }
 
+// Nobody has peers when he announces himself first. Who has got some does not come back for more.
+func TestWhoHasBecomeFedDoesNotComeBack(t *testing.T) {
+	p := &play{answer: always(strings.Replace(somewhere, "min intervali300e", "min intervali5e", 1))}
+	staged(t, p, func(s *Scheduler, stop func()) {
+		var mu sync.Mutex
+		st := State{Left: 1, Hungry: true}
+		j := oneJob(&st)
+		j.State = func() State { mu.Lock(); defer mu.Unlock(); return st }
+		s.Add(j)
+		feed := func(hungry bool, after time.Duration) {
+			time.Sleep(after * time.Second)
+			mu.Lock()
+			st.Hungry = hungry
+			mu.Unlock()
+		}
+		feed(false, 2)
+		feed(true, 100) // they have left
+		feed(false, 4)
+		time.Sleep(2000 * time.Second)
+		stop()
+		equal(t, p, "0 started", "105", "1905", "2106 stopped")
+	})
+}
+
+// One of a crowd announces its first info hash, and the others when that is over.
+func TestOneOfACrowdAsksForLittle(t *testing.T) {
+	for _, crowd := range []bool{false, true} {
+		var mu sync.Mutex
+		asked := map[string][]time.Duration{} // by info hash
+		p := &play{}
+		p.answer = func(_ string, q url.Values) (string, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			h := q.Get("info_hash")[:1]
+			asked[h] = append(asked[h], time.Since(p.start))
+			return somewhere, nil
+		}
+		staged(t, p, func(s *Scheduler, stop func()) {
+			j := oneJob(&State{Left: 1})
+			j.InfoHashes, j.Crowd = [][20]byte{{'a'}, {'b'}}, crowd
+			s.Add(j)
+			time.Sleep(10 * time.Minute)
+			stop()
+		})
+		a, b := asked["a"], asked["b"]
+		switch {
+		case a[0] != 0 || a[len(a)-1] != 10*time.Minute || b[len(b)-1] != 10*time.Minute:
+			t.Errorf("crowd %v: announces %v", crowd, asked)
+		case !crowd && (len(a) != 2 || len(b) != 2 || b[0] != 0):
+			t.Errorf("announces %v, want both hashes at once and in the end", asked)
+		case crowd && (len(a) != 3 || len(b) != 2 || b[0] < crowdTime || b[0] > 2*crowdTime+lookEvery):
+			t.Errorf("in a crowd: announces %v, want the second hash after %v to %v", asked, crowdTime, 2*crowdTime)
+		}
+	}
+}
+
 func TestFailuresBackOff(t *testing.T) {
 	p := &play{answer: func(string, url.Values) (string, error) { return "", errors.New("refused") }}
 	staged(t, p, func(s *Scheduler, stop func()) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type tier struct {
 	hurried      time.Time // when to announce even though it is not time yet; zero: never
 
 	next      time.Time // when to announce
+	early     bool      // next is early, since peers were few
 	started   bool      // a tracker has accepted an announce
 	completed bool      // to be said
 	closing   bool
@@ -42,10 +44,15 @@ func (s *Scheduler) look(t *tier, st State) bool {
 	if t.closing || t.status.Last.IsZero() {
 		return true
 	}
+	switch wait := pause(t.reply, t.status.Peers, t.round, st); {
+	case t.fails > 0:
+	case st.Hungry: // it may have become so since the last answer
+		t.next = earlier(t.next, t.status.Last.Add(wait))
+	case t.early: // it has got what it was to come back for
+		t.next, t.early = t.status.Last.Add(wait), false
+	}
 	if !st.Hungry {
 		t.round = 0
-	} else if t.fails == 0 { // it may have become so since the last answer
-		t.next = earlier(t.next, t.status.Last.Add(pause(t.reply, t.status.Peers, t.round, st)))
 	}
 	at := t.next
 	if !t.hurried.IsZero() {
@@ -174,10 +181,14 @@ func (s *Scheduler) settle(t *tier, event Event, st State, rep Reply, err error,
 		return
 	}
 	t.status.Seeders, t.status.Leechers, t.status.Peers = rep.Seeders, rep.Leechers, len(rep.Peers)
+	if t.job.Crowd && event == Started && len(t.job.InfoHashes) > 1 {
+		t.hurried = now.Add(crowdTime + rand.N(crowdTime))
+	}
 	t.started, t.knower, t.fails = true, t.urls[0], 0
 	t.reply = rep
 	t.reply.Peers = nil
 	wait := pause(rep, len(rep.Peers), t.round, st)
+	t.early = st.Hungry
 	if st.Hungry {
 		t.round++
 	} else {
@@ -232,6 +243,9 @@ func (s *Scheduler) askAll(ctx context.Context, t *tier, url string, event Event
 		q.NumWant = 0
 	}
 	hashes := t.job.InfoHashes
+	if t.job.Crowd && event == Started {
+		hashes = hashes[:1]
+	}
 	replies, errs := make([]Reply, len(hashes)), make([]error, len(hashes))
 	var wg sync.WaitGroup
 	for i, h := range hashes {
