@@ -48,8 +48,7 @@ func (s *Seeder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Who takes a magnet link, too, has BitTorrent.
-	if strings.Contains(r.Header.Get("Accept"), piece.MagnetType) && r.Method == http.MethodGet && c.Transfer.Refers(t, time.Now()) {
-		link := t.ShortMagnet()
+	if link := t.ShortMagnet(); len(link) <= longestLink && strings.Contains(r.Header.Get("Accept"), piece.MagnetType) && r.Method == http.MethodGet && c.Transfer.Refers(t, time.Now()) {
 		t = nil // it may be large, and many wait
 		if !c.Transfer.Turn(r.Context()) {
 			http.Error(w, "this content is not on offer any more", http.StatusGone)
@@ -100,12 +99,16 @@ func addHost(t *piece.Torrent, host string) {
 // tracker is the path of the tracker beside what is served.
 const tracker = "/announce"
 
+// longestLink is what a header is sure to have room for; with many trackers a link may be longer.
+const longestLink = 2 << 10
+
 // refer leaves it to peers to describe a content to who asks: he finds it by a magnet link. What can be is left out, as all of a crowd are told
-// it in their first seconds: that the server is a peer and a web seed goes without saying, and a tracker where none is named; and a redirection
-// of this kind is kept by nobody (RFC 9110, 15.1), so that it needs no date.
+// it in their first seconds: that the server is a peer and a web seed goes without saying, and a tracker where none is named; and what nobody is to
+// keep needs no date (though RFC 9110 wants one in all answers).
 func refer(w http.ResponseWriter, link string) {
 	h := w.Header()
 	h.Set("Location", link)
+	h.Set("Cache-Control", "no-store") // it is a matter of the moment, and some caches keep redirections
 	h["Date"] = nil
 	w.WriteHeader(http.StatusFound)
 }

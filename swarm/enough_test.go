@@ -61,21 +61,23 @@ func TestEnoughPeersAreNotDialledBeyond(t *testing.T) {
 func TestHavesAreCollectedForLongerAmongMany(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
-		peers, lan, holders int
-		want                time.Duration
+		peers, lan, seeds, holders int
+		want                       time.Duration
 	}{
-		{0, 0, 1, 20 * ms},
-		{4, 0, 1, 20 * ms},
-		{16, 0, 0, 20 * ms}, // nobody else's
-		{16, 0, 1, 80 * ms},
-		{80, 0, 0, 20 * ms},
-		{80, 0, 8, 20 * ms}, // rare in a crowd
-		{80, 0, 9, 400 * ms},
-		{80, 5, 9, 20 * ms},
-		{80, 20, 0, 20 * ms},
-		{80, 20, 9, 50 * ms},
+		{0, 0, 0, 1, 20 * ms},
+		{4, 0, 0, 1, 20 * ms},
+		{16, 0, 0, 0, 20 * ms}, // nobody else's
+		{16, 0, 0, 1, 80 * ms},
+		{80, 0, 0, 0, 20 * ms},
+		{80, 0, 0, 8, 20 * ms}, // rare in a crowd
+		{80, 0, 0, 9, 400 * ms},
+		{80, 0, 60, 2, 20 * ms},
+		{80, 0, 60, 3, 400 * ms},
+		{80, 5, 0, 9, 20 * ms},
+		{80, 20, 0, 0, 20 * ms},
+		{80, 20, 0, 9, 50 * ms},
 	} {
-		s := session{conns: make([]*conn, c.peers), lan: make([]*conn, c.lan), pick: newPicker(1, rand.New(rand.NewPCG(1, 1)), false)}
+		s := session{conns: make([]*conn, c.peers), lan: make([]*conn, c.lan), seeds: c.seeds, pick: newPicker(1, rand.New(rand.NewPCG(1, 1)), false)}
 		for range c.holders {
 			s.pick.gained(0)
 		}

@@ -21,7 +21,7 @@ const bitfieldTime = 5 * time.Second / (4 * maxBitfields)
 const (
 	// leastHaveDelay is how long new pieces are collected at least, and always when one of them is nobody else's, or rare in a crowd.
 	leastHaveDelay = 20 * time.Millisecond
-	// rareOf is the part of a crowd that makes a piece rare: with each machine that has it, it doubles. Traced among 2,500 machines, a piece was with
+	// rareOf is the part of a crowd, seeds apart, that makes a piece rare: with each machine that has it, it doubles. Traced among 2,500 machines, a piece was with
 	// 255 of them after 0.83 s instead of 1.0, and who passed one on early told of it 140 ms after it came, of 335 to 400 that a step took.
 	rareOf = 10
 	// havePeerTime is how long for each peer: so what HAVEs take of the uplink does not grow with the number of peers.
@@ -37,7 +37,7 @@ func (s *session) haveDelay() time.Duration {
 		return leastHaveDelay
 	}
 	for _, p := range s.fresh {
-		if n := int(s.others(p)); n == 0 || s.crowded() && n <= len(s.conns)/rareOf {
+		if n := int(s.others(p)); n == 0 || s.crowded() && n <= (len(s.conns)-s.seeds)/rareOf {
 			return leastHaveDelay
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ func (a Asking) referred(ctx context.Context, x *fetched, link string) (*fetched
 		return all.once(ctx, from)
 	}
 	if len(m.Trackers) == 0 { // then the server is one
-		m.Trackers = []string{"http://" + x.url.Host + "/announce"}
+		m.Trackers = []string{(&url.URL{Scheme: "http", Host: x.url.Host, Path: "/announce"}).String()}
 	}
 	x.magnet = m
 	x.again = func(ctx context.Context) (*fetched, error) { return all.once(ctx, from) }

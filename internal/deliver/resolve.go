@@ -252,7 +252,7 @@ func (a Asking) once(ctx context.Context, raw string) (*fetched, error) {
 	x := &fetched{url: resp.Request.URL, shoal: strings.HasPrefix(resp.Header.Get("Server"), "Shoal/")}
 	if link := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && isMagnet(link) {
 		if !a.Peers {
-			return nil, &Error{ErrNoSource, raw + ": the server answers with a magnet link, though a .torrent was asked for", "if it is the right one, give that link to `shoal get`"}
+			return nil, &Error{ErrNoSource, raw + ": the server answers with a magnet link, though a .torrent was asked for", fmt.Sprintf("if it is the right one, give that to `shoal get`: %.300q", link)}
 		}
 		return a.referred(ctx, x, link)
 	}

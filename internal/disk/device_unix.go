@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// SameDevice says whether two directories lie on the same file system, so that a rename leads from one to the other. Where that cannot be told it is true.
+// SameDevice says whether two directories lie on the same file system, without which no rename leads from one to the other; of two mounts of one it does
+// not, either, which is not seen here. Where nothing can be told it is true.
 func SameDevice(a, b string) bool {
 	device := func(dir string) (d uint64, ok bool) {
 		fi, err := os.Stat(dir)

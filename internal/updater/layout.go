@@ -96,16 +96,21 @@ func (l *layout) make() error {
 			return err
 		}
 	}
-	if !disk.SameDevice(l.versions(), l.state) {
-		return &LayoutError{l.versions() + " lies on another file system than " + l.state + ", and a version comes there by a rename",
-			"have --to name a directory of that file system; a symlink may lead there"}
-	}
 	for _, dir := range []string{l.state, filepath.Dir(l.state), filepath.Dir(filepath.Dir(l.state))} {
 		if err := l.drive.syncDir(dir); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// near is a LayoutError if no rename leads from where versions are fetched to where they lie.
+func (l *layout) near() error {
+	if disk.SameDevice(l.versions(), l.state) {
+		return nil
+	}
+	return &LayoutError{l.versions() + " lies on another file system than " + l.state + ", and a version comes there by a rename",
+		"have --to name a directory of that file system; a symlink may lead there"}
 }
 
 // install moves a staged version to versions/, where it does not lie: everything in it is made durable first, its name at last.

@@ -29,6 +29,9 @@ func (u *Updater) stage(ctx context.Context, o *Offer) error {
 	if u.staged.version == o.Version && disk.Exists(u.staged.content) {
 		return nil
 	}
+	if err := u.layout.near(); err != nil {
+		return err
+	}
 	left, err := u.leaveStage(o.Version)
 	if err != nil {
 		return err

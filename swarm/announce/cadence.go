@@ -20,8 +20,8 @@ const (
 	// lookEvery is how often a torrent that lacks pieces is asked whether it has become hungry.
 	lookEvery = 5 * time.Second
 
-	// crowdTime is how long one of a crowd keeps its other info hashes to itself, and as much again at most: most releases are with all by then. Of a tracker on
-	// the origin's own line each answer is 0.6 KB of that, and a connection.
+	// crowdTime is how long one of a crowd with enough peers keeps its other info hashes to itself, and as much again at most: most releases are with all by
+	// then. Of a tracker on the origin's own line each answer is 0.6 KB of that, and a connection.
 	crowdTime = time.Minute
 
 	shortest, longest = 30 * time.Second, 2 * time.Hour // bounds of the interval

@@ -106,8 +106,9 @@ func oneJob(st *State) Job {
 }
 
 const (
-	nobody    = "d8:completei0e10:incompletei1e8:intervali1800e12:min intervali300e5:peers0:e"
-	somewhere = "d8:completei1e10:incompletei1e8:intervali1800e12:min intervali300e5:peers6:\x0a\x00\x00\x01\x1a\xe1e"
+	nobody       = "d8:completei0e10:incompletei1e8:intervali1800e12:min intervali300e5:peers0:e"
+	oftenWelcome = "d8:completei1e10:incompletei1e8:intervali1800e12:min intervali5e5:peers6:\x0a\x00\x00\x01\x1a\xe1e"
+	somewhere    = "d8:completei1e10:incompletei1e8:intervali1800e12:min intervali300e5:peers6:\x0a\x00\x00\x01\x1a\xe1e"
 )
 
 func always(body string) func(string, url.Values) (string, error) {
@@ -164,7 +165,7 @@ func TestWhoBecomesHungryComesBack(t *testing.T) {
 
 // Nobody has peers when he announces himself first. Who has got some does not come back for more.
 func TestWhoHasBecomeFedDoesNotComeBack(t *testing.T) {
-	p := &play{answer: always(strings.Replace(somewhere, "min intervali300e", "min intervali5e", 1))}
+	p := &play{answer: always(oftenWelcome)}
 	staged(t, p, func(s *Scheduler, stop func()) {
 		var mu sync.Mutex
 		st := State{Left: 1, Hungry: true}
@@ -197,7 +198,7 @@ func TestOneOfACrowdAsksForLittle(t *testing.T) {
 			defer mu.Unlock()
 			h := q.Get("info_hash")[:1]
 			asked[h] = append(asked[h], time.Since(p.start))
-			return somewhere, nil
+			return oftenWelcome, nil
 		}
 		staged(t, p, func(s *Scheduler, stop func()) {
 			j := oneJob(&State{Left: 1})
@@ -212,10 +213,46 @@ func TestOneOfACrowdAsksForLittle(t *testing.T) {
 			t.Errorf("crowd %v: announces %v", crowd, asked)
 		case !crowd && (len(a) != 2 || len(b) != 2 || b[0] != 0):
 			t.Errorf("announces %v, want both hashes at once and in the end", asked)
-		case crowd && (len(a) != 3 || len(b) != 2 || b[0] < crowdTime || b[0] > 2*crowdTime+lookEvery):
+		case crowd && (len(a) != 3 || len(b) != 2 || b[0] < crowdTime || b[0] > 2*crowdTime):
 			t.Errorf("in a crowd: announces %v, want the second hash after %v to %v", asked, crowdTime, 2*crowdTime)
 		}
 	}
+}
+
+// A tracker that does not know the first hash may know another: that is asked for with the second try.
+func TestOneOfACrowdIsRefused(t *testing.T) {
+	p := &play{answer: func(_ string, q url.Values) (string, error) {
+		if strings.HasPrefix(q.Get("info_hash"), "a") {
+			return "d14:failure reason4:whate", nil
+		}
+		return somewhere, nil
+	}}
+	staged(t, p, func(s *Scheduler, stop func()) {
+		j := oneJob(&State{Left: 1})
+		j.InfoHashes, j.Crowd = [][20]byte{{'a'}, {'b'}}, true
+		s.Add(j)
+		time.Sleep(10 * time.Minute)
+		stop()
+		equal(t, p, "0 started", "1 started", "1 started", "600 stopped", "600 stopped")
+	})
+}
+
+// Who is done while his first announce is under way says so as soon as that is answered, and for all hashes.
+func TestOneOfACrowdIsDoneAtOnce(t *testing.T) {
+	p := &play{answer: func(string, url.Values) (string, error) {
+		time.Sleep(3 * time.Second)
+		return somewhere, nil
+	}}
+	staged(t, p, func(s *Scheduler, stop func()) {
+		j := oneJob(&State{Left: 1})
+		j.InfoHashes, j.Crowd = [][20]byte{{'a'}, {'b'}}, true
+		e := s.Add(j)
+		time.Sleep(time.Second)
+		e.Completed()
+		time.Sleep(10 * time.Minute)
+		stop()
+		equal(t, p, "0 started", "3 completed", "3 completed", "601 stopped", "601 stopped")
+	})
 }
 
 func TestFailuresBackOff(t *testing.T) {

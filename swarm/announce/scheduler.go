@@ -34,8 +34,8 @@ type State struct {
 type Job struct {
 	// InfoHashes are all announced: SHA-1, and the first 20 bytes of the SHA-256 (BEP 52).
 	InfoHashes [][20]byte
-	// Crowd says that many ask the trackers at this moment: the first announce is of the first hash alone, which all but a few are found by, and the others
-	// come a while later.
+	// Crowd says that many ask the trackers at this moment: the first announce is of the first hash alone, which all but a few are found by, if a tracker
+	// serves that. The others come with the next one, a minute or two later unless there is another reason.
 	Crowd bool
 	// Tiers are announce URLs (BEP 12): http, https or udp; others are left out.
 	Tiers [][]string

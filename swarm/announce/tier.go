@@ -24,6 +24,7 @@ type tier struct {
 
 	next      time.Time // when to announce
 	early     bool      // next is early, since peers were few
+	partly    bool      // the last announce was of the first hash alone
 	started   bool      // a tracker has accepted an announce
 	completed bool      // to be said
 	closing   bool
@@ -105,6 +106,11 @@ func (s *Scheduler) announce(ctx context.Context, t *tier) {
 	s.mu.Lock()
 	closing, event := t.closing, t.event(st)
 	t.hurried = time.Time{} // what comes from here on is for the next time
+	hashes := t.job.InfoHashes
+	t.partly = t.job.Crowd && event == Started && t.fails == 0 && len(hashes) > 1 // a tracker that refuses the first may know the others
+	if t.partly {
+		hashes = hashes[:1]
+	}
 	s.mu.Unlock()
 	if closing {
 		s.stop(context.WithoutCancel(ctx), t) // a farewell has its own time: if it were cut off, it would have to be said again
@@ -123,7 +129,7 @@ func (s *Scheduler) announce(ctx context.Context, t *tier) {
 			continue
 		}
 		asked = true
-		rep, err = s.askAll(ctx, t, url, event, st)
+		rep, err = s.askAll(ctx, t, url, hashes, event, st)
 		s.leave(name, verdict(ctx, err))
 		if ctx.Err() != nil { // the request may have arrived
 			s.mu.Lock()
@@ -181,8 +187,8 @@ func (s *Scheduler) settle(t *tier, event Event, st State, rep Reply, err error,
 		return
 	}
 	t.status.Seeders, t.status.Leechers, t.status.Peers = rep.Seeders, rep.Leechers, len(rep.Peers)
-	if t.job.Crowd && event == Started && len(t.job.InfoHashes) > 1 {
-		t.hurried = now.Add(crowdTime + rand.N(crowdTime))
+	if t.partly && t.hurried.IsZero() { // else it announces all at once, or leaves
+		t.hurried = now.Add(max(crowdTime+rand.N(crowdTime), floor(rep, len(rep.Peers), t.round)))
 	}
 	t.started, t.knower, t.fails = true, t.urls[0], 0
 	t.reply = rep
@@ -223,16 +229,16 @@ func (s *Scheduler) stop(ctx context.Context, t *tier) {
 func (s *Scheduler) sayStopped(ctx context.Context, t *tier, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	_, err := s.askAll(ctx, t, url, Stopped, t.job.State())
+	_, err := s.askAll(ctx, t, url, t.job.InfoHashes, Stopped, t.job.State())
 	return err
 }
 
 // announceTime bounds one request.
 const announceTime = 20 * time.Second
 
-// askAll announces all of the job's hashes, of which a hybrid has two, to one tracker side by side: who fetches waits for the slower
+// askAll announces the job's hashes, of which a hybrid has two, to one tracker side by side: who fetches waits for the slower
 // of them, and not for one after the other. It has answered if it answered for one.
-func (s *Scheduler) askAll(ctx context.Context, t *tier, url string, event Event, st State) (rep Reply, err error) {
+func (s *Scheduler) askAll(ctx context.Context, t *tier, url string, hashes [][20]byte, event Event, st State) (rep Reply, err error) {
 	ctx, cancel := context.WithTimeout(ctx, announceTime)
 	defer cancel()
 	q := Request{
@@ -241,10 +247,6 @@ func (s *Scheduler) askAll(ctx context.Context, t *tier, url string, event Event
 	}
 	if event == Stopped {
 		q.NumWant = 0
-	}
-	hashes := t.job.InfoHashes
-	if t.job.Crowd && event == Started {
-		hashes = hashes[:1]
 	}
 	replies, errs := make([]Reply, len(hashes)), make([]error, len(hashes))
 	var wg sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 // referral is what a magnet link takes in place of a .torrent, and request what it takes to ask for either, in bytes with
 // the headers of HTTP.
 const (
-	referral = 220
+	referral = 242
 	request  = 200
 )
 
