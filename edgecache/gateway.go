@@ -242,24 +242,29 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, k *known, file stri
 		e.servePartial(out, r, c, file)
 		return
 	}
-	if gone := e.serveWhole(out, r, c, file); !gone {
-		return
-	}
-	e.mend(k.key, c, false) // and it is waited for, as for what is not here
-	again, whole, err := e.obtain(r.Context(), k, !edge)
-	if err != nil {
-		led = true
-		e.elsewhereFor(out, r, k, file, err)
-		return
-	}
-	c.use(-1)
-	c = again
-	if was = whole; !whole {
-		e.servePartial(out, r, c, file)
-	} else if gone := e.serveWhole(out, r, c, file); gone {
-		busy(out, "it is being mended")
+	for tries := 0; e.serveWhole(out, r, c, file); tries++ {
+		if tries == mostMends {
+			busy(out, "it is being mended")
+			return
+		}
+		e.mend(k.key, c, false) // and it is waited for, as for what is not here
+		again, whole, err := e.obtain(r.Context(), k, !edge)
+		if err != nil {
+			led = true
+			e.elsewhereFor(out, r, k, file, err)
+			return
+		}
+		c.use(-1)
+		c = again
+		if was = whole; !whole {
+			e.servePartial(out, r, c, file)
+			return
+		}
 	}
 }
+
+// mostMends is how often who asks for a file waits for it to be mended: others see that, too, and one who sees it late may have it looked at once more.
+const mostMends = 3
 
 // serveWhole serves a file of a content that is whole. gone says that the file is not what was verified any more, and nothing was answered.
 func (e *Edge) serveWhole(out *counted, r *http.Request, c *content, file string) (gone bool) {
