@@ -105,6 +105,13 @@ func oneJob(st *State) Job {
 		State: func() State { return *st }, Found: func(string, []Peer) {}}
 }
 
+// twoHashes is the job of somebody who fetches a hybrid, of a crowd or not.
+func twoHashes(crowd bool) Job {
+	j := oneJob(&State{Left: 1})
+	j.InfoHashes, j.Crowd = [][20]byte{{'a'}, {'b'}}, crowd
+	return j
+}
+
 const (
 	nobody       = "d8:completei0e10:incompletei1e8:intervali1800e12:min intervali300e5:peers0:e"
 	oftenWelcome = "d8:completei1e10:incompletei1e8:intervali1800e12:min intervali5e5:peers6:\x0a\x00\x00\x01\x1a\xe1e"
@@ -201,8 +208,7 @@ func TestOneOfACrowdAsksForLittle(t *testing.T) {
 			return oftenWelcome, nil
 		}
 		staged(t, p, func(s *Scheduler, stop func()) {
-			j := oneJob(&State{Left: 1})
-			j.InfoHashes, j.Crowd = [][20]byte{{'a'}, {'b'}}, crowd
+			j := twoHashes(crowd)
 			s.Add(j)
 			time.Sleep(10 * time.Minute)
 			stop()
@@ -228,8 +234,7 @@ func TestOneOfACrowdIsRefused(t *testing.T) {
 		return somewhere, nil
 	}}
 	staged(t, p, func(s *Scheduler, stop func()) {
-		j := oneJob(&State{Left: 1})
-		j.InfoHashes, j.Crowd = [][20]byte{{'a'}, {'b'}}, true
+		j := twoHashes(true)
 		s.Add(j)
 		time.Sleep(10 * time.Minute)
 		stop()
@@ -244,8 +249,7 @@ func TestOneOfACrowdIsDoneAtOnce(t *testing.T) {
 		return somewhere, nil
 	}}
 	staged(t, p, func(s *Scheduler, stop func()) {
-		j := oneJob(&State{Left: 1})
-		j.InfoHashes, j.Crowd = [][20]byte{{'a'}, {'b'}}, true
+		j := twoHashes(true)
 		e := s.Add(j)
 		time.Sleep(time.Second)
 		e.Completed()

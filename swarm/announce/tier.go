@@ -23,8 +23,6 @@ type tier struct {
 	hurried      time.Time // when to announce even though it is not time yet; zero: never
 
 	next      time.Time // when to announce
-	early     bool      // next is early, since peers were few
-	partly    bool      // the last announce was of the first hash alone
 	started   bool      // a tracker has accepted an announce
 	completed bool      // to be said
 	closing   bool
@@ -49,8 +47,8 @@ func (s *Scheduler) look(t *tier, st State) bool {
 	case t.fails > 0:
 	case st.Hungry: // it may have become so since the last answer
 		t.next = earlier(t.next, t.status.Last.Add(wait))
-	case t.early: // it has got what it was to come back for
-		t.next, t.early = t.status.Last.Add(wait), false
+	case t.round > 0: // next is early, and it has got what it was to come back for
+		t.next = t.status.Last.Add(wait)
 	}
 	if !st.Hungry {
 		t.round = 0
@@ -97,6 +95,14 @@ func (t *tier) event(st State) Event {
 	return None
 }
 
+// hashes are those that the next announce is of. s.mu is held.
+func (t *tier) hashes(event Event) [][20]byte {
+	if t.job.Crowd && event == Started && t.fails == 0 { // later all: a tracker that refuses the first may know the others
+		return t.job.InfoHashes[:1]
+	}
+	return t.job.InfoHashes
+}
+
 // announce asks the tier's trackers in turn until one answers.
 func (s *Scheduler) announce(ctx context.Context, t *tier) {
 	st := t.job.State()
@@ -106,11 +112,7 @@ func (s *Scheduler) announce(ctx context.Context, t *tier) {
 	s.mu.Lock()
 	closing, event := t.closing, t.event(st)
 	t.hurried = time.Time{} // what comes from here on is for the next time
-	hashes := t.job.InfoHashes
-	t.partly = t.job.Crowd && event == Started && t.fails == 0 && len(hashes) > 1 // a tracker that refuses the first may know the others
-	if t.partly {
-		hashes = hashes[:1]
-	}
+	hashes := t.hashes(event)
 	s.mu.Unlock()
 	if closing {
 		s.stop(context.WithoutCancel(ctx), t) // a farewell has its own time: if it were cut off, it would have to be said again
@@ -187,14 +189,13 @@ func (s *Scheduler) settle(t *tier, event Event, st State, rep Reply, err error,
 		return
 	}
 	t.status.Seeders, t.status.Leechers, t.status.Peers = rep.Seeders, rep.Leechers, len(rep.Peers)
-	if t.partly && t.hurried.IsZero() { // else it announces all at once, or leaves
+	if len(t.hashes(event)) < len(t.job.InfoHashes) && t.hurried.IsZero() { // else it announces all at once, or leaves
 		t.hurried = now.Add(max(crowdTime+rand.N(crowdTime), floor(rep, len(rep.Peers), t.round)))
 	}
 	t.started, t.knower, t.fails = true, t.urls[0], 0
 	t.reply = rep
 	t.reply.Peers = nil
 	wait := pause(rep, len(rep.Peers), t.round, st)
-	t.early = st.Hungry
 	if st.Hungry {
 		t.round++
 	} else {
